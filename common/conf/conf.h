@@ -1,0 +1,172 @@
+#ifndef POSTERN_CONF_CONF_H
+#define POSTERN_CONF_CONF_H
+
+#include "base/buf.h"
+#include "base/outcome.h"
+
+#include <netinet/in.h>
+
+/*
+ * What a configuration says, compiled.  Made by conf_compile from the bundle (the text of all its files, conf/bundle.h): a
+ * pure function, so that every process makes it for itself in its cage, and `postern check` the same.  All texts are
+ * NUL-terminated and owned by the conf.  Never changes after it was made.
+ */
+struct conf;
+struct rule_list; /* rules/rules.h */
+
+struct conf_pos {
+	const char *file;
+	uint32_t line, column; /* from 1 */
+};
+
+enum conf_listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_LOCAL /* the local submission socket */ };
+enum conf_tls_mode { TLS_OFF, TLS_OPTIONAL, TLS_REQUIRED, TLS_IMPLICIT, TLS_VERIFIED /* transports only */ };
+enum conf_auth_mode { AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED };
+enum conf_isolation { ISOLATION_SHARED, ISOLATION_CONNECTION };
+
+struct conf_listener {
+	struct conf_pos pos;
+	char name[64]; /* "127.0.0.1:2525" */
+	char address[64]; /* "" is every address */
+	uint16_t port;
+	enum conf_listener_role role;
+	enum conf_tls_mode tls;
+	enum conf_auth_mode auth;
+	enum conf_isolation isolation;
+	const char *hostname; /* in banner and EHLO; the setting's unless said */
+};
+
+enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_SQLITE, TABLE_DIRECTORY };
+
+struct conf_table_entry {
+	const char *key;
+	const char *value; /* "" where there is only a key */
+};
+
+struct conf_table {
+	struct conf_pos pos;
+	const char *name;
+	enum conf_table_kind kind;
+	const char *path; /* not inline */
+	const char *query; /* sqlite: exactly one '?' */
+	struct conf_table_entry *entries; /* inline */
+	size_t entry_count;
+};
+
+enum conf_transport_kind {
+	TRANSPORT_MAILDIR, /* local agent */
+	TRANSPORT_SMTP, /* relay: a smarthost by name and port, or by MX */
+	TRANSPORT_LMTP, /* relay */
+};
+
+struct conf_transport {
+	struct conf_pos pos;
+	const char *name;
+	enum conf_transport_kind kind;
+	size_t index; /* in conf_transports; also the `target` of DIAL_ASK */
+	/* maildir */
+	const char *maildir; /* "~/Maildir/" or a template with {domain} {local} {address} */
+	const char *user; /* who owns a virtual Maildir; NULL: the recipient's own system user */
+	bool delivered_to; /* add Delivered-To (default) */
+	/* smtp, lmtp */
+	bool by_mx; /* smtp mx */
+	const char *host; /* name or address; NULL with by_mx or path */
+	const char *path; /* lmtp "/run/dovecot/lmtp": a Unix socket */
+	uint16_t port;
+	enum conf_tls_mode tls; /* off, optional, required, verified, implicit (implicit is verified unless tls_verify no) */
+	bool tls_verify;
+	const char *tls_ca; /* file of trusted certificates; NULL: the system's */
+	const char *tls_name; /* the name the certificate must have; NULL: host */
+	const char *login; /* the credential's name for authd; NULL: none.  "" never */
+	bool allow_local; /* loopback and own addresses may be connected to */
+	uint32_t connections; /* at once to one destination */
+	uint32_t messages; /* on one connection */
+	uint32_t recipients; /* in one transaction */
+};
+
+/* retry { every 15m until 2h  then from 1h by 1.5 until 16h  then every 6h until 4d }: one step each. */
+struct conf_retry_step {
+	uint64_t first_s;
+	uint32_t factor_permille; /* 1000: "every" */
+	uint64_t until_s; /* age of the message */
+};
+struct conf_retry {
+	struct conf_retry_step *steps;
+	size_t count;
+};
+
+/* Settings: settings.def names each with its type, default, bounds and one line of documentation. */
+struct conf_settings {
+#define SET_TEXT(name, def, doc) const char *name;
+#define SET_NUMBER(name, def, min, max, doc) uint64_t name;
+#define SET_SIZE(name, def, min, max, doc) uint64_t name; /* bytes */
+#define SET_TIME(name, def, min, max, doc) uint64_t name##_ms;
+#define SET_BOOL(name, def, doc) bool name;
+#include "conf/settings.def"
+#undef SET_TEXT
+#undef SET_NUMBER
+#undef SET_SIZE
+#undef SET_TIME
+#undef SET_BOOL
+};
+
+struct conf_cidr {
+	struct in6_addr address; /* v4 mapped */
+	unsigned bits; /* of 128 */
+};
+
+struct conf_auth {
+	const char *sqlite; /* users database of `postern user` */
+	const char *file; /* "login:hash" lines */
+};
+
+enum conf_stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_COUNT };
+
+struct conf {
+	struct conf_settings set;
+	struct conf_cidr *trusted;
+	size_t trusted_count;
+	struct conf_listener *listeners;
+	size_t listener_count;
+	const char *tls_certificate, *tls_key; /* NULL: no TLS is offered */
+	struct conf_auth auth;
+	const char *credentials; /* file for authd: "NAME: user password" lines; NULL: none */
+	struct conf_table *tables;
+	size_t table_count;
+	struct conf_transport *transports;
+	size_t transport_count;
+	struct rule_list *policy[STAGE_COUNT]; /* NULL: no rules there */
+	struct rule_list *route; /* never NULL */
+	struct conf_retry retry;
+	void *arena; /* owns all of the above */
+};
+
+/* The mistakes found, all of them: text for people ("FILE:LINE:COLUMN: what\n  line\n  ^ expected ...; did you mean ...?"). */
+struct conf_mistakes {
+	struct buf text;
+	size_t count;
+};
+
+/* NULL when there is any mistake (told in `mistakes`), or no memory (count 0). */
+struct conf *conf_compile(struct slice bundle, struct conf_mistakes *mistakes);
+void conf_free(struct conf **cp);
+
+const struct conf_transport *conf_transport_find(const struct conf *c, struct slice name); /* NULL: none */
+const struct conf_table *conf_table_find(const struct conf *c, struct slice name);
+/* `address`: "192.0.2.1", "2001:db8::1"; false for what is no address. */
+bool conf_is_trusted(const struct conf *c, struct slice address);
+bool conf_is_local_name(const struct conf *c, struct slice domain); /* the hostname itself */
+
+/* Every path the configuration names, and which roles may have it (the master opens it and hands it on). */
+enum conf_path_kind {
+	PATH_FILE, /* opened read-only */
+	PATH_FOLDER_OF, /* the folder the file lies in: the file may be replaced, and has companions (sqlite) */
+};
+typedef void conf_path_fn(uint32_t roles /* 1u << enum role */, enum conf_path_kind kind, const char *path, void *arg);
+void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
+
+/* Seconds from now to the next attempt of a message that is `age_s` old and was tried `tries` times, by the retry rule;
+ * 0: no more attempts, it has expired. */
+uint64_t conf_retry_next(const struct conf_retry *r, uint64_t age_s, unsigned tries);
+
+#endif

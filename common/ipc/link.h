@@ -1,0 +1,71 @@
+#ifndef POSTERN_IPC_LINK_H
+#define POSTERN_IPC_LINK_H
+
+#include "event/loop.h"
+#include "ipc/message.h"
+
+/*
+ * One end of a SOCK_SEQPACKET pair between two processes.  Packets hold several messages (what is said in one turn of the
+ * loop travels together); a descriptor travels with the only message of its packet.
+ *
+ * Always: the peer's role was given by the master; admission is decided before decoding; a bad message ends the link; a
+ * question gets exactly one callback (its answer, or NULL when the link broke, the time was over, or it could not be sent).
+ * Nothing here blocks.  What waits to be sent has a ceiling; beyond it sending fails.
+ */
+struct link;
+
+/* A statement or a question arrived.  Answer questions with link_answer(link, m->request, ...), now or later. */
+typedef void link_message_fn(struct link *link, struct ipc_message *m, void *arg);
+/* The link is dead (peer gone, or it broke the rules: then `broke_rules` says how).  Called once; free the link in or after
+ * it.  Open questions have got their NULL before. */
+typedef void link_broken_fn(struct link *link, const char *broke_rules, void *arg);
+/* `m` is NULL on failure.  Borrowed until the callback returns. */
+typedef void link_answer_fn(struct ipc_message *m, void *arg);
+
+struct link_config {
+	enum role self, peer;
+	uint64_t instance; /* of the peer */
+	link_message_fn *on_message;
+	link_broken_fn *on_broken;
+	void *arg;
+};
+
+#define LINK_ASK_MS 30000u /* default deadline of a question */
+#define LINK_QUEUED_MAX (16u << 20)
+#define LINK_PACKET_MAX (128u << 10)
+
+/* Takes `fd` in every case.  NULL: no memory. */
+struct link *link_new(struct loop *loop, int fd, const struct link_config *config);
+void link_free(struct link **lp);
+
+enum role link_peer(const struct link *l);
+uint64_t link_instance(const struct link *l);
+size_t link_queued_bytes(const struct link *l);
+size_t link_open_questions(const struct link *l);
+
+/* A statement.  `fd` (or -1) is taken in every case.  False: not sent, and never will be. */
+bool link_tell(struct link *l, enum ipc_type type, const void *body, int fd);
+/* A question.  `on_answer` is called exactly once, never from inside link_ask; a number to forget it by, never 0. */
+uint64_t link_ask(struct link *l, enum ipc_type type, const void *body, uint64_t timeout_ms, link_answer_fn *on_answer,
+		  void *arg);
+/* The callback will not be called; the answer is dropped when it comes. */
+void link_forget(struct link *l, uint64_t number);
+bool link_answer(struct link *l, uint64_t request, enum ipc_type type, const void *body, int fd);
+
+/* Sends what waits now instead of at the end of the turn; true when all of it left. */
+bool link_flush(struct link *l);
+/* Reads and handles what has arrived, without waiting. */
+void link_drain(struct link *l);
+/* Stop reading from this peer (it is not heard, and in time its own sends wait); and again. */
+void link_pause(struct link *l, bool paused);
+/* Ends the link as if the peer had broken the rules (a state it may not be in, a session that is not its own). */
+void link_break(struct link *l, const char *why);
+
+/* SOCK_SEQPACKET | CLOEXEC | NONBLOCK, buffers as large as a packet needs.  False: errno. */
+bool link_pair(int out[2]);
+
+/* For a process that has no loop yet: blocking receive and send of one message.  False: closed, time over or malformed. */
+bool link_receive_now(int fd, enum role self, enum role peer, char *space, size_t space_len, struct ipc_message *out);
+bool link_tell_now(int fd, enum ipc_type type, uint64_t request, bool is_answer, const void *body, int pass_fd);
+
+#endif

@@ -1,0 +1,93 @@
+#ifndef POSTERN_SERVICE_SERVICE_H
+#define POSTERN_SERVICE_SERVICE_H
+
+#include "conf/conf.h"
+#include "event/loop.h"
+#include "ipc/link.h"
+#include "os/cage.h"
+
+/*
+ * The skeleton of every process but the master.  A program's main is
+ *
+ *     int main(int argc, char **argv) { return service_run(&spec, argc, argv); }
+ *
+ * and the order is always: inherit one socket (descriptor 3, to the master); be told CAGE, GENERATION_OPEN, its paths and
+ * GENERATION_CHECK; `prepare` (files may still be opened); the cage; the loop; `start`; READY.  All else arrives as messages.
+ *
+ * Always: nothing from a peer is read before the cage is in force.  When the master's link ends, the process ends.
+ */
+struct service;
+
+/* One generation of the configuration, counted: sessions keep the one they began with. */
+struct generation {
+	uint64_t number;
+	struct conf *conf; /* owned */
+	void *state; /* what the program made of it (generation_ready), freed by generation_free */
+	unsigned holders;
+	struct generation *next;
+};
+
+typedef void service_message_fn(struct service *s, struct link *link, struct ipc_message *m);
+
+struct service_spec {
+	enum role role;
+	const struct cage_spec *cage;
+	/* Before the cage: libraries loaded, files opened.  May be NULL. */
+	void (*prepare)(struct service *s);
+	/* In the cage, loop made, first generation ready.  Sets service_set_state.  May be NULL. */
+	void (*start)(struct service *s);
+	/* Handlers by message type; NULL: a message no honest peer sends in this state, the link is broken. */
+	service_message_fn *const *handlers; /* [IPC_COUNT] */
+	/* Checks a generation and makes what the program needs of it.  False with `why`: refused.  May be NULL. */
+	bool (*generation_ready)(struct service *s, struct generation *g, char *why, size_t why_size);
+	void (*generation_free)(struct service *s, struct generation *g);
+	void (*generation_switched)(struct service *s);
+	void (*link_up)(struct service *s, struct link *link);
+	/* The link's memory goes after this call. */
+	void (*link_down)(struct service *s, struct link *link);
+	/* Finish what is begun, take on nothing new, then service_stop.  NULL: stop at once. */
+	void (*drain)(struct service *s, uint64_t deadline_ms);
+	/* One line on what it does now: key=value. */
+	void (*status)(struct service *s, struct buf *out);
+};
+
+/* argv: --instance N.  Returns the exit code. */
+int service_run(const struct service_spec *spec, int argc, char **argv);
+void service_stop(struct service *s);
+
+struct loop *service_loop(struct service *s);
+void *service_state(struct service *s);
+void service_set_state(struct service *s, void *state);
+uint64_t service_instance(const struct service *s);
+bool service_is_draining(const struct service *s);
+/* Set by the test preset `--as-user`: processes share the caller's uid and are not chrooted. */
+bool service_is_unprivileged(const struct service *s);
+
+/* The generation in force; hold it for a session, release it at its end.  Conf is never NULL. */
+struct generation *service_generation(struct service *s);
+struct generation *generation_find(struct service *s, uint64_t number); /* NULL: gone */
+struct generation *generation_hold(struct generation *g);
+void generation_release(struct service *s, struct generation **gp);
+static inline const struct conf *service_conf(struct service *s)
+{
+	return service_generation(s)->conf;
+}
+
+/* The descriptor (borrowed) of a path that the configuration names, as handed over by the master; -1: not given to us. */
+int service_path_fd(struct service *s, uint64_t generation, struct slice path);
+
+/* The link to a role's instance, or NULL while there is none.  Instance SERVICE_ANY: the first. */
+#define SERVICE_ANY UINT64_MAX
+struct link *service_link(struct service *s, enum role role, uint64_t instance);
+/* Calls fn for each link to that role. */
+void service_each_link(struct service *s, enum role role, void (*fn)(struct link *l, void *arg), void *arg);
+
+/* Asks the (only) process of a role.  A question marked AGAIN waits up to SERVICE_RELINK_MS for a new link when the old one
+ * breaks or there is none, and is then asked again; any other gets NULL at once (never from inside this call). */
+#define SERVICE_RELINK_MS 5000u
+void service_ask(struct service *s, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms,
+		 link_answer_fn *on_answer, void *arg);
+/* False: there is no link now. */
+bool service_tell(struct service *s, enum role role, enum ipc_type type, const void *body);
+
+#endif
