@@ -30,6 +30,9 @@ void timer_set(struct timer *t, uint64_t after_ms);
 void timer_stop(struct timer *t);
 bool timer_is_set(const struct timer *t);
 
+/* After clock_turn_ms: timers that are due by the turned clock fire. */
+void loop_clock_turned(struct loop *l);
+
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 
 /* Watches a descriptor (borrowed) until freed; `what` in the callback says what is ready.  May be freed in its own callback. */

@@ -48,6 +48,10 @@ bool link_tell(struct link *l, enum ipc_type type, const void *body, int fd);
 /* A question.  `on_answer` is called exactly once, never from inside link_ask; a number to forget it by, never 0. */
 uint64_t link_ask(struct link *l, enum ipc_type type, const void *body, uint64_t timeout_ms, link_answer_fn *on_answer,
 		  void *arg);
+/* The same for a payload that was encoded before (ipc_encode). */
+uint64_t link_ask_encoded(struct link *l, enum ipc_type type, struct slice payload, uint64_t timeout_ms,
+			  link_answer_fn *on_answer, void *arg);
+bool link_is_broken(const struct link *l);
 /* The callback will not be called; the answer is dropped when it comes. */
 void link_forget(struct link *l, uint64_t number);
 bool link_answer(struct link *l, uint64_t request, enum ipc_type type, const void *body, int fd);
@@ -64,8 +68,21 @@ void link_break(struct link *l, const char *why);
 /* SOCK_SEQPACKET | CLOEXEC | NONBLOCK, buffers as large as a packet needs.  False: errno. */
 bool link_pair(int out[2]);
 
-/* For a process that has no loop yet: blocking receive and send of one message.  False: closed, time over or malformed. */
-bool link_receive_now(int fd, enum role self, enum role peer, char *space, size_t space_len, struct ipc_message *out);
+/*
+ * For a program without a loop (a command, a short-lived child): blocking, on a blocking socket.  A packet may hold several
+ * messages; the reader keeps what is left of it.  Texts in a message stand until the next call.
+ */
+struct link_now {
+	int fd; /* borrowed */
+	enum role self, peer;
+	char *space; /* borrowed: LINK_PACKET_MAX bytes */
+	struct slice rest;
+	int passed_fd; /* -1 */
+};
+#define LINK_NOW(fd_, self_, peer_, space_) ((struct link_now){(fd_), (self_), (peer_), (space_), {"", 0}, -1})
+/* False: closed, SO_RCVTIMEO over, or malformed. */
+bool link_receive_now(struct link_now *n, struct ipc_message *out);
+/* `pass_fd` (or -1) stays the caller's. */
 bool link_tell_now(int fd, enum ipc_type type, uint64_t request, bool is_answer, const void *body, int pass_fd);
 
 #endif

@@ -117,6 +117,37 @@ bool ipc_is_secret(enum ipc_type type)
 	return rules[type].secret;
 }
 
+static const struct {
+	enum ipc_type question, answer;
+} answers[] = {
+	{IPC_GENERATION_CHECK, IPC_GENERATION_CHECKED},
+	{IPC_STATUS_ASK, IPC_STATUS},
+	{IPC_POLICY_ASK, IPC_POLICY_ANSWER},
+	{IPC_ROUTE_ASK, IPC_ROUTE_ANSWER},
+	{IPC_DRAFT_FILE_ASK, IPC_DRAFT_FILE},
+	{IPC_DRAFT_COMMIT, IPC_COMMITTED},
+	{IPC_DRAFT_STATUS_ASK, IPC_DRAFT_STATUS},
+	{IPC_AUTH_CHECK, IPC_AUTH_RESULT},
+	{IPC_CREDENTIAL_ASK, IPC_CREDENTIAL},
+	{IPC_ACCOUNT_ASK, IPC_ACCOUNT},
+	{IPC_VERIFY_ASK, IPC_VERIFIED},
+	{IPC_SIGN_ASK, IPC_SIGNED},
+	{IPC_MAILBOX_DELIVER, IPC_MAILBOX_DELIVERED},
+	{IPC_MX_ASK, IPC_MX_ANSWER},
+	{IPC_HOST_ASK, IPC_HOST_ANSWER},
+	{IPC_PTR_ASK, IPC_HOST_ANSWER},
+	{IPC_DIAL_ASK, IPC_DIALLED},
+	{IPC_CONTROL_ASK, IPC_CONTROL_ANSWER},
+};
+
+enum ipc_type ipc_answer_of(enum ipc_type question)
+{
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+		if (answers[i].question == question)
+			return answers[i].answer;
+	return IPC_COUNT;
+}
+
 static void put_number(char *out, uint64_t v, int bytes)
 {
 	for (int i = bytes - 1; i >= 0; i--) {

@@ -98,6 +98,9 @@ bool ipc_is_resendable(enum ipc_type type);
 /* The payload holds a secret: buffers it passed through are wiped. */
 bool ipc_is_secret(enum ipc_type type);
 
+/* The only type that answers this question; IPC_COUNT: it is no question. */
+enum ipc_type ipc_answer_of(enum ipc_type question);
+
 bool ipc_head_decode(struct slice bytes, struct ipc_head *out);
 void ipc_head_encode(const struct ipc_head *head, char out[IPC_HEAD_BYTES]);
 

@@ -26,6 +26,10 @@ enum cage_syscalls {
 	CALLS_FORK = 1 << 6, /* fork without exec: warm parents, authd's children */
 	CALLS_LOCKS = 1 << 7, /* fcntl and flock locks: SQLite */
 	CALLS_DATAGRAM = 1 << 8, /* AF_UNIX datagram connect: /dev/log, journal */
+	/* The parent of workers that become users, which inherit its filter: a deny-list instead of the allow-list (no exec,
+	 * no ptrace, no mount, no module, no socket but AF_UNIX pairs, no setresuid or setresgid below `uid_min`), no
+	 * Landlock, and as root CAP_SETUID and CAP_SETGID stay.  A worker then enters a cage of its own. */
+	CALLS_USERS = 1 << 9,
 };
 
 struct cage_spec {
@@ -36,6 +40,7 @@ struct cage_spec {
 	uint64_t file_bytes_max; /* RLIMIT_FSIZE; 0: may write no file */
 	uint64_t memory_max; /* RLIMIT_AS; 0: 1 GiB */
 	uint64_t processes_max; /* RLIMIT_NPROC where CALLS_THREADS or CALLS_FORK; 0: none */
+	uid_t uid_min; /* CALLS_USERS: lowest uid and gid that may be taken on */
 };
 
 /* What Landlock still allows, beneath descriptors opened before. */
@@ -54,6 +59,7 @@ struct cage_order {
 	const struct cage_path *paths;
 	size_t path_count;
 	const char *require; /* extras that are floor here: "landlock mdwe" */
+	pid_t parent; /* dies with it: PDEATHSIG is set after the drop, then getppid compared; 0: no */
 	unsigned kernel; /* 0: as it is; 61: behave as Debian 12's 6.1 does (tests) */
 };
 

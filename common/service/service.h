@@ -12,7 +12,11 @@
  *     int main(int argc, char **argv) { return service_run(&spec, argc, argv); }
  *
  * and the order is always: inherit one socket (descriptor 3, to the master); be told CAGE, GENERATION_OPEN, its paths and
- * GENERATION_CHECK; `prepare` (files may still be opened); the cage; the loop; `start`; READY.  All else arrives as messages.
+ * GENERATION_CHECK; `prepare` (files may still be opened; the first generation's conf is there); the cage;
+ * `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LISTENER, LINK_ATTACH, messages) arrives after that.
+ *
+ * At a reload: GENERATION_OPEN, its paths and LISTENERs, GENERATION_CHECK (`generation_ready`), and when all processes agreed
+ * GENERATION_SWITCH (`generation_switched`); else GENERATION_DROP.
  *
  * Always: nothing from a peer is read before the cage is in force.  When the master's link ends, the process ends.
  */

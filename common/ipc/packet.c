@@ -1,0 +1,96 @@
+#include "ipc/packet.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static enum packet_result failed(void)
+{
+	if (errno == EAGAIN || errno == ENOBUFS)
+		return PACKET_AGAIN;
+	return PACKET_CLOSED;
+}
+
+enum packet_result packet_send(int socket, struct slice bytes, int pass_fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes.at, .iov_len = bytes.len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (pass_fd >= 0) {
+		msg.msg_control = control.space;
+		msg.msg_controllen = sizeof(control.space);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &pass_fd, sizeof(int));
+	}
+	do {
+		n = sendmsg(socket, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? failed() : PACKET_DONE;
+}
+
+/* Takes the only descriptor; closes all of them when there is more than one. */
+static bool take_fds(struct msghdr *msg, int *fd_out)
+{
+	size_t count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
+			if (count++ == 0)
+				*fd_out = fd;
+			else
+				close(fd);
+		}
+	}
+	if (count > 1 || (msg->msg_flags & MSG_CTRUNC) != 0) {
+		if (*fd_out >= 0)
+			close(*fd_out);
+		*fd_out = -1;
+		return false;
+	}
+	return true;
+}
+
+enum packet_result packet_receive(int socket, char *space, size_t size, size_t *len_out, int *fd_out)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = space, .iov_len = size};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (fd_out != NULL) {
+		*fd_out = -1;
+		msg.msg_control = control.space;
+		msg.msg_controllen = sizeof(control.space);
+	}
+	do {
+		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return failed();
+	if (fd_out != NULL && !take_fds(&msg, fd_out))
+		return PACKET_BAD;
+	if (n == 0)
+		return PACKET_CLOSED;
+	*len_out = (size_t)n;
+	if ((msg.msg_flags & MSG_TRUNC) != 0) {
+		if (fd_out != NULL && *fd_out >= 0)
+			close(*fd_out);
+		return PACKET_BAD;
+	}
+	return PACKET_DONE;
+}

@@ -1,0 +1,246 @@
+#include "ipc/link.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ipc/packet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants the headers above first */
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Two ends in one loop: `a` is an smtpd, `b` is authd. */
+struct ends {
+	struct loop *loop;
+	struct link *a, *b;
+	int raw; /* instead of a: the bare socket */
+	unsigned heard, answers, failures, broken;
+	const char *why;
+	uint64_t request;
+	bool mute;
+};
+
+static void on_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct ends *e = arg;
+
+	(void)link;
+	e->heard++;
+	e->request = m->request;
+	if (m->type == IPC_AUTH_CHECK && !e->mute) {
+		struct msg_AUTH_RESULT result = {OC_AUTHENTICATED, m->body.AUTH_CHECK.login, slice_empty()};
+
+		link_answer(e->b, m->request, IPC_AUTH_RESULT, &result, -1);
+	}
+}
+
+static void on_broken(struct link *link, const char *why, void *arg)
+{
+	struct ends *e = arg;
+
+	e->broken++;
+	e->why = why;
+	if (link == e->a)
+		link_free(&e->a);
+	else
+		link_free(&e->b);
+}
+
+static void on_answer(struct ipc_message *m, void *arg)
+{
+	struct ends *e = arg;
+
+	if (m == NULL)
+		e->failures++;
+	else if (m->body.AUTH_RESULT.outcome == OC_AUTHENTICATED &&
+		 slice_eq(m->body.AUTH_RESULT.login, slice_of("alice")))
+		e->answers++;
+}
+
+static int start(void **state)
+{
+	struct ends *e = mem_new(1, sizeof(*e));
+	struct link_config authd = {ROLE_AUTHD, ROLE_SMTPD, 3, on_message, on_broken, e};
+	struct link_config smtpd = {ROLE_SMTPD, ROLE_AUTHD, 0, on_message, on_broken, e};
+	int pair[2];
+
+	assert_true(link_pair(pair));
+	e->loop = loop_new();
+	e->raw = dup(pair[0]);
+	e->a = link_new(e->loop, pair[0], &smtpd);
+	e->b = link_new(e->loop, pair[1], &authd);
+	*state = e;
+	return 0;
+}
+
+static int stop(void **state)
+{
+	struct ends *e = *state;
+
+	link_free(&e->a);
+	link_free(&e->b);
+	if (e->raw >= 0)
+		close(e->raw);
+	loop_free(&e->loop);
+	free(e);
+	return 0;
+}
+
+static void turn(struct ends *e)
+{
+	for (int i = 0; i < 20; i++)
+		loop_turn(e->loop);
+}
+
+static const struct msg_AUTH_CHECK alice = {1, 1, {"alice", 5}, {"secret", 6}};
+
+static void test_questions_travel_together(void **state)
+{
+	struct ends *e = *state;
+
+	for (int i = 0; i < 500; i++)
+		link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+	assert_int_equal(e->answers, 0);
+	turn(e);
+	assert_int_equal(e->heard, 500);
+	assert_int_equal(e->answers, 500);
+	assert_int_equal(link_open_questions(e->a), 0);
+}
+
+static void test_a_broken_link_fails_its_questions(void **state)
+{
+	struct ends *e = *state;
+
+	e->mute = true;
+	link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+	turn(e);
+	link_break(e->b, "test");
+	close(e->raw);
+	e->raw = -1;
+	turn(e);
+	assert_int_equal(e->failures, 1);
+	assert_int_equal(e->broken, 2);
+	assert_null(e->a);
+}
+
+static void test_silence_ends_in_failure(void **state)
+{
+	struct ends *e = *state;
+
+	e->mute = true;
+	link_ask(e->a, IPC_AUTH_CHECK, &alice, 1000, on_answer, e);
+	turn(e);
+	assert_int_equal(e->failures, 0);
+	clock_turn_ms(2000);
+	loop_clock_turned(e->loop);
+	turn(e);
+	assert_int_equal(e->failures, 1);
+	/* The late answer is nobody's. */
+	link_answer(e->b, e->request, IPC_AUTH_RESULT, &(struct msg_AUTH_RESULT){OC_DONE, {"", 0}, {"", 0}}, -1);
+	turn(e);
+	assert_int_equal(e->failures, 1);
+	assert_int_equal(e->broken, 0);
+}
+
+static void test_what_may_not_be_said_ends_the_link(void **state)
+{
+	struct ends *e = *state;
+	struct msg_SESSION_LOGIN forged = {1, slice_of("root")};
+
+	assert_true(link_tell_now(e->raw, IPC_SESSION_LOGIN, 0, false, &forged, -1));
+	turn(e);
+	assert_int_equal(e->heard, 0);
+	assert_true(e->broken >= 1);
+	assert_null(e->b);
+	print_message("ROW I01 forged pass\n");
+}
+
+static void test_garbage_ends_the_link(void **state)
+{
+	struct ends *e = *state;
+
+	assert_int_equal(packet_send(e->raw, slice_of("hello"), -1), PACKET_DONE);
+	turn(e);
+	assert_null(e->b);
+	print_message("ROW I02 garbage pass\n");
+}
+
+/* A descriptor that is not due never arrives: the receiver has no room for it. */
+static void test_stray_descriptor_is_dropped(void **state)
+{
+	struct ends *e = *state;
+	int before = dup(0), after;
+
+	close(before);
+	assert_true(link_tell_now(e->raw, IPC_AUTH_CHECK, 5, false, &alice, e->raw));
+	turn(e);
+	assert_int_equal(e->heard, 1);
+	after = dup(0);
+	close(after);
+	assert_int_equal(before, after);
+	print_message("ROW I03 stray-descriptor pass\n");
+}
+
+static void test_a_peer_that_does_not_read(void **state)
+{
+	struct ends *e = *state;
+	char secret[1000] = "long";
+	struct msg_AUTH_CHECK check = {1, 1, {"alice", 5}, slice_make(secret, sizeof(secret))};
+	unsigned asked = 0;
+
+	link_pause(e->b, true);
+	while (asked < 100000 && link_queued_bytes(e->a) < LINK_QUEUED_MAX) {
+		link_tell(e->a, IPC_AUTH_CHECK, &check, -1);
+		link_flush(e->a);
+		asked++;
+	}
+	assert_true(asked < 100000);
+	assert_false(link_tell(e->a, IPC_AUTH_CHECK, &check, -1) && link_tell(e->a, IPC_AUTH_CHECK, &check, -1));
+	assert_true(link_queued_bytes(e->a) < LINK_QUEUED_MAX + LINK_PACKET_MAX);
+	print_message("ROW I04 bounded pass\n");
+}
+
+static void test_the_wrong_answer_ends_the_link(void **state)
+{
+	struct ends *e = *state;
+	struct link_config relay = {ROLE_RELAY, ROLE_AUTHD, 0, on_message, on_broken, e};
+	struct msg_CREDENTIAL_ASK ask = {1, slice_of("isp")};
+	int pair[2];
+
+	link_free(&e->a);
+	assert_true(link_pair(pair));
+	e->a = link_new(e->loop, pair[0], &relay);
+	link_ask(e->a, IPC_CREDENTIAL_ASK, &ask, LINK_ASK_MS, on_answer, e);
+	link_flush(e->a);
+	/* Said by an authd, but not what was asked. */
+	assert_true(link_tell_now(pair[1], IPC_CREDENTIAL, 1, true,
+				  &(struct msg_CREDENTIAL){OC_DONE, {"u", 1}, {"p", 1}}, -1));
+	turn(e);
+	assert_int_equal(e->failures + e->answers, 0); /* the callback above wants another type */
+	link_ask(e->a, IPC_CREDENTIAL_ASK, &ask, LINK_ASK_MS, on_answer, e);
+	link_flush(e->a);
+	assert_true(link_tell_now(pair[1], IPC_STATUS, 2, true, &(struct msg_STATUS){{"x", 1}}, -1));
+	turn(e);
+	assert_int_equal(e->broken, 1);
+	assert_int_equal(e->failures, 1);
+	close(pair[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_questions_travel_together, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_broken_link_fails_its_questions, start, stop),
+		cmocka_unit_test_setup_teardown(test_silence_ends_in_failure, start, stop),
+		cmocka_unit_test_setup_teardown(test_what_may_not_be_said_ends_the_link, start, stop),
+		cmocka_unit_test_setup_teardown(test_garbage_ends_the_link, start, stop),
+		cmocka_unit_test_setup_teardown(test_stray_descriptor_is_dropped, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, start, stop),
+		cmocka_unit_test_setup_teardown(test_the_wrong_answer_ends_the_link, start, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

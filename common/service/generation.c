@@ -1,0 +1,156 @@
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/fd.h"
+#include "service/internal.h"
+
+#include "conf/bundle.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/*
+ *   opened --CHECK, agreed--> ready --SWITCH--> current --SWITCH to another--> held by sessions --released--> gone
+ *      '--- DROP, or refused ------------------------------------------------------------------------------> gone
+ *
+ * `holders` counts the sessions, and one for being opened or current.
+ */
+
+struct generation *service_generation(struct service *s)
+{
+	return s->current;
+}
+
+struct generation *generation_find(struct service *s, uint64_t number)
+{
+	for (struct generation *g = s->generations; g != NULL; g = g->next)
+		if (g->number == number)
+			return g;
+	return NULL;
+}
+
+struct generation *generation_hold(struct generation *g)
+{
+	g->holders++;
+	return g;
+}
+
+static void drop_paths(struct service *s, uint64_t number)
+{
+	struct handed_path *p = SLIST_FIRST(&s->paths);
+
+	while (p != NULL) {
+		struct handed_path *next = SLIST_NEXT(p, next);
+
+		if (p->generation == number) {
+			SLIST_REMOVE(&s->paths, p, handed_path, next);
+			close(p->fd);
+			free(p);
+		}
+		p = next;
+	}
+}
+
+void generation_release(struct service *s, struct generation **gp)
+{
+	struct generation *g = *gp;
+	struct generation **at = &s->generations;
+
+	*gp = NULL;
+	if (g == NULL || --g->holders > 0)
+		return;
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	if (s->spec->generation_free != NULL)
+		s->spec->generation_free(s, g);
+	drop_paths(s, g->number);
+	conf_free(&g->conf);
+	free(g);
+}
+
+static struct conf *compile(int fd)
+{
+	struct buf bundle = buf_make(BUNDLE_BYTES_MAX);
+	struct conf_mistakes mistakes = {buf_make(1 << 16), 0};
+	struct conf *conf = NULL;
+
+	if (os_memfd_read(fd, BUNDLE_BYTES_MAX, &bundle))
+		conf = conf_compile(buf_slice(&bundle), &mistakes);
+	if (conf == NULL)
+		LOG(LEVEL_ERROR, "configuration-refused", KV_TEXT("mistakes", buf_slice(&mistakes.text)));
+	buf_free(&bundle);
+	buf_free(&mistakes.text);
+	return conf;
+}
+
+/* A generation that cannot be compiled here has no conf; the check then refuses it. */
+void on_generation_open(struct service *s, struct ipc_message *m)
+{
+	struct generation *g = mem_new(1, sizeof(*g));
+
+	if (g == NULL)
+		log_fatal("generation", 0);
+	g->number = m->body.GENERATION_OPEN.generation;
+	g->conf = compile(m->fd);
+	g->holders = 1;
+	g->next = s->generations;
+	s->generations = g;
+	if (s->current == NULL && g->conf != NULL)
+		s->current = g;
+}
+
+void on_generation_path(struct service *s, struct ipc_message *m)
+{
+	const struct msg_GENERATION_PATH *b = &m->body.GENERATION_PATH;
+	struct handed_path *p = mem_new(1, sizeof(*p) + b->path.len + 1);
+
+	if (p == NULL)
+		log_fatal("path", 0);
+	p->generation = b->generation;
+	p->fd = m->fd;
+	m->fd = -1;
+	memcpy(p->path, b->path.at, b->path.len);
+	SLIST_INSERT_HEAD(&s->paths, p, next);
+}
+
+int service_path_fd(struct service *s, uint64_t generation, struct slice path)
+{
+	struct handed_path *p;
+
+	SLIST_FOREACH(p, &s->paths, next)
+		if (p->generation == generation && slice_eq(slice_of(p->path), path))
+			return p->fd;
+	return -1;
+}
+
+bool generation_check(struct service *s, uint64_t number, char *why, size_t why_size)
+{
+	struct generation *g = generation_find(s, number);
+
+	if (g == NULL || g->conf == NULL) {
+		snprintf(why, why_size, "%s cannot compile the configuration", role_name(s->spec->role));
+		return false;
+	}
+	return s->spec->generation_ready == NULL || s->spec->generation_ready(s, g, why, why_size);
+}
+
+void on_generation_switch(struct service *s, struct ipc_message *m)
+{
+	struct generation *g = generation_find(s, m->body.GENERATION_SWITCH.generation);
+	struct generation *old = s->current;
+
+	if (g == NULL || g->conf == NULL || g == old)
+		return;
+	s->current = g;
+	if (s->spec->generation_switched != NULL)
+		s->spec->generation_switched(s);
+	generation_release(s, &old);
+}
+
+void on_generation_drop(struct service *s, struct ipc_message *m)
+{
+	struct generation *g = generation_find(s, m->body.GENERATION_DROP.generation);
+
+	if (g != NULL && g != s->current)
+		generation_release(s, &g);
+}

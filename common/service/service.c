@@ -1,0 +1,284 @@
+#include "service/service.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "service/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define MASTER_FD 3
+#define EX_USAGE 64
+
+struct loop *service_loop(struct service *s)
+{
+	return s->loop;
+}
+
+void *service_state(struct service *s)
+{
+	return s->state;
+}
+
+void service_set_state(struct service *s, void *state)
+{
+	s->state = state;
+}
+
+uint64_t service_instance(const struct service *s)
+{
+	return s->instance;
+}
+
+bool service_is_draining(const struct service *s)
+{
+	return s->draining;
+}
+
+bool service_is_unprivileged(const struct service *s)
+{
+	return s->cage.as_root == 0;
+}
+
+void service_stop(struct service *s)
+{
+	loop_stop(s->loop);
+}
+
+/* ---- what the master says ---- */
+
+static void on_cage(struct service *s, struct ipc_message *m)
+{
+	s->cage = m->body.CAGE;
+	s->root_fd = m->fd;
+	m->fd = -1;
+	s->instance = s->cage.instance;
+	s->cage_told = true;
+}
+
+#define CAGE_PATHS_MAX 256
+
+static size_t collect_paths(struct service *s, struct cage_path out[CAGE_PATHS_MAX])
+{
+	struct handed_path *p;
+	size_t n = 0;
+
+	if (s->root_fd >= 0 && (s->spec->cage->calls & CALLS_FILES) != 0)
+		out[n++] = (struct cage_path){s->root_fd, true};
+	SLIST_FOREACH(p, &s->paths, next)
+		if (n < CAGE_PATHS_MAX)
+			out[n++] = (struct cage_path){p->fd, false};
+	return n;
+}
+
+static void enter_cage(struct service *s, char missing[CAGE_MISSING_BYTES])
+{
+	struct cage_path paths[CAGE_PATHS_MAX];
+	struct cage_order order = {
+		.uid = (uid_t)s->cage.uid,
+		.gid = (gid_t)s->cage.gid,
+		.groups = {(gid_t)s->cage.group},
+		.group_count = s->cage.group != 0 ? 1 : 0,
+		.as_root = s->cage.as_root != 0,
+		.root_fd = s->root_fd,
+		.paths = paths,
+		.path_count = collect_paths(s, paths),
+		.require = service_conf(s)->set.sandbox_require,
+		.parent = s->parent,
+		.kernel = (unsigned)s->cage.kernel,
+	};
+	char why[256] = "";
+
+	if (!cage_enter(s->spec->cage, &order, missing, why, sizeof(why))) {
+		LOG(LEVEL_ERROR, "cage-failed", KV_STR("why", why));
+		exit(75);
+	}
+}
+
+static void tell_checked(struct service *s, uint64_t request, uint64_t number, bool agreed, const char *why)
+{
+	struct msg_GENERATION_CHECKED checked = {number, agreed ? OC_DONE : OC_BAD_INPUT, slice_of(why)};
+
+	link_answer(s->master, request, IPC_GENERATION_CHECKED, &checked, -1);
+}
+
+/* The first check ends the hand-over: from here on the process is in its cage. */
+static void begin(struct service *s, char missing[CAGE_MISSING_BYTES])
+{
+	if (!s->cage_told || s->current == NULL) {
+		LOG_PLAIN(LEVEL_ERROR, "start-without-cage-or-configuration");
+		exit(75);
+	}
+	if (s->spec->prepare != NULL)
+		s->spec->prepare(s);
+	enter_cage(s, missing);
+}
+
+static void on_generation_check(struct service *s, struct ipc_message *m)
+{
+	uint64_t number = m->body.GENERATION_CHECK.generation;
+	char missing[CAGE_MISSING_BYTES] = "", why[1024] = "";
+	bool first = !s->running, agreed;
+
+	if (first && s->current != NULL)
+		begin(s, missing);
+	agreed = generation_check(s, number, why, sizeof(why));
+	if (first && agreed) {
+		s->running = true;
+		if (s->spec->start != NULL)
+			s->spec->start(s);
+	}
+	tell_checked(s, m->request, number, agreed, why);
+	if (first && agreed)
+		link_tell(s->master, IPC_READY, &(struct msg_READY){slice_of(missing)}, -1);
+}
+
+static void on_drain(struct service *s, struct ipc_message *m)
+{
+	if (s->draining)
+		return;
+	s->draining = true;
+	if (s->spec->drain != NULL && s->running)
+		s->spec->drain(s, m->body.DRAIN.deadline_ms);
+	else
+		service_stop(s);
+}
+
+static void on_status_ask(struct service *s, struct ipc_message *m)
+{
+	struct buf text = buf_make(4000);
+	struct msg_STATUS status;
+
+	if (s->spec->status != NULL && s->running)
+		s->spec->status(s, &text);
+	status.text = buf_slice(&text);
+	link_answer(s->master, m->request, IPC_STATUS, &status, -1);
+	buf_free(&text);
+}
+
+static void on_clock_turn(struct service *s, struct ipc_message *m)
+{
+	clock_turn_ms((int64_t)m->body.CLOCK_TURN.forward_ms);
+	loop_clock_turned(s->loop);
+}
+
+static void on_attach(struct service *s, struct ipc_message *m)
+{
+	on_link_attach(s, s->master, m);
+}
+
+typedef void master_message_fn(struct service *s, struct ipc_message *m);
+
+static master_message_fn *const from_master[IPC_COUNT] = {
+	[IPC_CAGE] = on_cage,
+	[IPC_GENERATION_OPEN] = on_generation_open,
+	[IPC_GENERATION_PATH] = on_generation_path,
+	[IPC_GENERATION_CHECK] = on_generation_check,
+	[IPC_GENERATION_SWITCH] = on_generation_switch,
+	[IPC_GENERATION_DROP] = on_generation_drop,
+	[IPC_LINK_ATTACH] = on_attach,
+	[IPC_DRAIN] = on_drain,
+	[IPC_STATUS_ASK] = on_status_ask,
+	[IPC_CLOCK_TURN] = on_clock_turn,
+};
+
+void service_dispatch(struct service *s, struct link *link, struct ipc_message *m)
+{
+	if (m->type == IPC_LINK_ATTACH && link != s->master) {
+		on_link_attach(s, link, m);
+		return;
+	}
+	if (s->spec->handlers == NULL || s->spec->handlers[m->type] == NULL || !s->running)
+		link_break(link, "a message that is not expected here");
+	else
+		s->spec->handlers[m->type](s, link, m);
+}
+
+static void on_master_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct service *s = arg;
+
+	if (from_master[m->type] != NULL)
+		from_master[m->type](s, m);
+	else
+		service_dispatch(s, link, m);
+}
+
+/* Without a master nobody restarts what dies and nobody could reload: end. */
+static void on_master_gone(struct link *link, const char *broke_rules, void *arg)
+{
+	struct service *s = arg;
+
+	(void)link;
+	if (broke_rules != NULL)
+		LOG(LEVEL_ERROR, "master-broke-rules", KV_STR("why", broke_rules));
+	service_stop(s);
+}
+
+/* ---- start ---- */
+
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGQUIT, SIGXFSZ, SIGUSR1, SIGUSR2};
+
+	/* The master alone hears the operator; its word to us comes over the socket. */
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+static bool parse_arguments(int argc, char **argv, uint64_t *instance)
+{
+	*instance = 0;
+	if (argc == 1)
+		return true;
+	return argc == 3 && strcmp(argv[1], "--instance") == 0 && slice_u64(slice_of(argv[2]), UINT32_MAX, instance);
+}
+
+static void inherit_master(struct service *s)
+{
+	int flags = fcntl(MASTER_FD, F_GETFL);
+
+	if (flags == -1 || fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC) == -1 ||
+	    fcntl(MASTER_FD, F_SETFL, flags | O_NONBLOCK) == -1)
+		log_fatal("no socket to the master; this program is started by postern-master", errno);
+	close_range(MASTER_FD + 1, ~0u, 0);
+	s->master = link_new(s->loop, MASTER_FD,
+			     &(struct link_config){s->spec->role, ROLE_MASTER, 0, on_master_message, on_master_gone, s});
+	if (s->master == NULL)
+		log_fatal("link to the master", ENOMEM);
+}
+
+int service_run(const struct service_spec *spec, int argc, char **argv)
+{
+	struct service *s = mem_new(1, sizeof(*s));
+
+	log_set_name(role_name(spec->role));
+	if (s == NULL)
+		log_fatal("service", ENOMEM);
+	s->spec = spec;
+	s->root_fd = -1;
+	s->parent = getppid();
+	if (!parse_arguments(argc, argv, &s->instance)) {
+		fprintf(stderr, "usage: %s [--instance N], started by postern-master\n", argv[0]);
+		return EX_USAGE;
+	}
+	LIST_INIT(&s->links);
+	LIST_INIT(&s->parked);
+	SLIST_INIT(&s->paths);
+	ignore_signals();
+	service_log_start(s);
+	s->loop = loop_new();
+	inherit_master(s);
+	loop_run(s->loop);
+	/* What was said in the last turn still leaves. */
+	for (struct peer *p = LIST_FIRST(&s->links); p != NULL; p = LIST_NEXT(p, peers))
+		link_flush(p->link);
+	link_flush(s->master);
+	return 0;
+}
