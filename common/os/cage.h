@@ -14,6 +14,8 @@
  * Extras by kernel (missing ones are named, in `missing`): landlock, mdwe, scopes, passrights.
  *
  * Without root (as_user) uid and chroot stay the caller's; all else is the same.
+ * In either case root_fd becomes the working directory, and files may be opened beneath it: to read with CALLS_FILES_READ, to
+ * write with CALLS_FILES.
  */
 enum cage_syscalls {
 	CALLS_BASE = 0, /* read write recv send on what is open, memory, time, epoll, exit: every role */
@@ -26,10 +28,9 @@ enum cage_syscalls {
 	CALLS_FORK = 1 << 6, /* fork without exec: warm parents, authd's children */
 	CALLS_LOCKS = 1 << 7, /* fcntl and flock locks: SQLite */
 	CALLS_DATAGRAM = 1 << 8, /* AF_UNIX datagram connect: /dev/log, journal */
-	/* The parent of workers that become users, which inherit its filter: a deny-list instead of the allow-list (no exec,
-	 * no ptrace, no mount, no module, no socket but AF_UNIX pairs, no setresuid or setresgid below `uid_min`), no
-	 * Landlock, and as root CAP_SETUID and CAP_SETGID stay.  A worker then enters a cage of its own. */
-	CALLS_USERS = 1 << 9,
+	CALLS_BECOME = 1 << 9, /* keeps CAP_SETUID CAP_SETGID; its children become users (never below become_min), take cages of
+				* their own and can be killed: the local agent's parent.  With CALLS_FORK.  No landlock here
+				* but scopes, and no mdwe: both would be handed down. */
 };
 
 struct cage_spec {
@@ -40,7 +41,8 @@ struct cage_spec {
 	uint64_t file_bytes_max; /* RLIMIT_FSIZE; 0: may write no file */
 	uint64_t memory_max; /* RLIMIT_AS; 0: 1 GiB */
 	uint64_t processes_max; /* RLIMIT_NPROC where CALLS_THREADS or CALLS_FORK; 0: none */
-	uid_t uid_min; /* CALLS_USERS: lowest uid and gid that may be taken on */
+	pid_t parent; /* whose end ends this process (PDEATHSIG); 0: nobody's */
+	uid_t become_min; /* CALLS_BECOME: the order's, where a service says it (it may be set by `prepare`) */
 };
 
 /* What Landlock still allows, beneath descriptors opened before. */
@@ -61,11 +63,17 @@ struct cage_order {
 	const char *require; /* extras that are floor here: "landlock mdwe" */
 	pid_t parent; /* dies with it: PDEATHSIG is set after the drop, then getppid compared; 0: no */
 	unsigned kernel; /* 0: as it is; 61: behave as Debian 12's 6.1 does (tests) */
+	pid_t parent; /* whose end ends this process (PDEATHSIG); 0: nobody's */
+	uid_t become_min; /* CALLS_BECOME: no setresuid below it; 0 is 1, for root is never given */
 };
 
 #define CAGE_MISSING_BYTES 128
 /* Enters it.  False with `why` (the process must exit 75); `missing` lists extras this kernel does not have, or "". */
 bool cage_enter(const struct cage_spec *spec, const struct cage_order *order, char missing[CAGE_MISSING_BYTES], char *why,
 		size_t why_size);
+
+/* For a forked child: gives up the calls that `calls` does not name, for good.  Needs CALLS_FORK in the cage it was forked in.
+ * False: exit. */
+bool cage_narrow(unsigned calls);
 
 #endif

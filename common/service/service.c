@@ -92,6 +92,7 @@ static void enter_cage(struct service *s, char missing[CAGE_MISSING_BYTES])
 		.require = service_conf(s)->set.sandbox_require,
 		.parent = s->parent,
 		.kernel = (unsigned)s->cage.kernel,
+		.become_min = s->spec->cage->become_min,
 	};
 	char why[256] = "";
 
