@@ -41,7 +41,6 @@ struct cage_spec {
 	uint64_t file_bytes_max; /* RLIMIT_FSIZE; 0: may write no file */
 	uint64_t memory_max; /* RLIMIT_AS; 0: 1 GiB */
 	uint64_t processes_max; /* RLIMIT_NPROC where CALLS_THREADS or CALLS_FORK; 0: none */
-	pid_t parent; /* whose end ends this process (PDEATHSIG); 0: nobody's */
 	uid_t become_min; /* CALLS_BECOME: the order's, where a service says it (it may be set by `prepare`) */
 };
 
@@ -63,7 +62,6 @@ struct cage_order {
 	const char *require; /* extras that are floor here: "landlock mdwe" */
 	pid_t parent; /* dies with it: PDEATHSIG is set after the drop, then getppid compared; 0: no */
 	unsigned kernel; /* 0: as it is; 61: behave as Debian 12's 6.1 does (tests) */
-	pid_t parent; /* whose end ends this process (PDEATHSIG); 0: nobody's */
 	uid_t become_min; /* CALLS_BECOME: no setresuid below it; 0 is 1, for root is never given */
 };
 

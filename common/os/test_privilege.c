@@ -1,0 +1,189 @@
+#include "os/privilege.h"
+
+#include "base/mem.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define A_UID 65011
+#define A_GID 65012
+
+static int status_of(pid_t child)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static bool can_become(void)
+{
+	return getuid() == 0 && capabilities_has_setid();
+}
+
+static void test_root_is_refused(void **state)
+{
+	static const struct become cases[] = {{0, A_GID, NULL, 0, false}, {A_UID, 0, NULL, 0, false}};
+	char why[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_false(become_user(&cases[i], why, sizeof(why)));
+		assert_non_null(strstr(why, "refusing to be root"));
+	}
+}
+
+static int become_and_look(bool keep_setid)
+{
+	const struct become who = {A_UID, A_GID, NULL, 0, keep_setid};
+	char why[200];
+	gid_t groups[4];
+
+	if (!become_user(&who, why, sizeof(why)))
+		return 1;
+	if (getuid() != A_UID || getegid() != A_GID || getgroups(4, groups) != 1 || groups[0] != A_GID)
+		return 2;
+	if (capabilities_has_setid() != keep_setid)
+		return 3;
+	return keep_setid == (setresuid(A_UID + 1, A_UID + 1, A_UID + 1) == 0) ? 0 : 4;
+}
+
+static void test_becomes_user(void **state)
+{
+	(void)state;
+	for (int keep = 0; keep <= 1 && can_become(); keep++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(become_and_look(keep == 1));
+		assert_int_equal(status_of(child), 0);
+	}
+}
+
+/* A parent that is not root but may change uids: its children do not inherit the right. */
+static void test_capability_does_not_pass_on(void **state)
+{
+	const struct become parent = {A_UID, A_GID, NULL, 0, true}, user = {A_UID + 5, A_GID + 5, NULL, 0, false};
+	char why[200];
+	pid_t child;
+
+	(void)state;
+	if (!can_become())
+		return;
+	child = fork();
+	if (child == 0) {
+		if (!become_user(&parent, why, sizeof(why)) || !become_user(&user, why, sizeof(why)))
+			_exit(1);
+		_exit(capabilities_has_setid() || setresuid(A_UID, A_UID, A_UID) == 0 ? 2 : 0);
+	}
+	assert_int_equal(status_of(child), 0);
+	printf("ROW L06 no-right-is-inherited pass\n");
+}
+
+/* Without the right nothing is half done and taken for success. */
+static void test_unprivileged_fails(void **state)
+{
+	const struct become who = {A_UID, A_GID, NULL, 0, false};
+	char why[200];
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		if (!capabilities_drop())
+			_exit(1);
+		_exit(become_user(&who, why, sizeof(why)) || strstr(why, "cannot become") == NULL ? 2 : 0);
+	}
+	assert_int_equal(status_of(child), 0);
+	printf("ROW L06 failing-drop-is-seen pass\n");
+}
+
+/* With CAP_SETUID alone (no CAP_KILL) a child of another uid is killed through the helper. */
+static int kill_other(void)
+{
+	const struct become who = {A_UID, A_GID, NULL, 0, false};
+	char why[200];
+	pid_t victim;
+	int status = 0;
+
+	if (!capabilities_keep_master())
+		return 1;
+	victim = fork();
+	if (victim == 0) {
+		if (!become_user(&who, why, sizeof(why)))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	while (kill(victim, 0) == 0)
+		sched_yield();
+	if (errno != EPERM || !kill_as(A_UID, victim, SIGKILL) || waitpid(victim, &status, 0) != victim)
+		return 2;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : 3;
+}
+
+static void test_kill_as(void **state)
+{
+	pid_t child;
+
+	(void)state;
+	if (!can_become())
+		return;
+	child = fork();
+	if (child == 0)
+		_exit(kill_other());
+	assert_int_equal(status_of(child), 0);
+	assert_false(kill_as(A_UID, 1 << 22, SIGTERM));
+	printf("ROW A3 kill-across-uids pass\n");
+}
+
+static void test_dies_with_parent(void **state)
+{
+	int up[2];
+	char byte;
+	pid_t middle;
+
+	(void)state;
+	assert_true(os_pipe(up));
+	middle = fork();
+	if (middle == 0) {
+		pid_t self = getpid();
+
+		if (fork() == 0) {
+			if (!die_with_parent(self) || write(up[1], "x", 1) != 1)
+				_exit(1);
+			for (;;)
+				pause();
+		}
+		_exit(read(up[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	close(up[1]);
+	assert_int_equal(status_of(middle), 0);
+	/* The grandchild held the only writing end: its death is the end of the pipe. */
+	assert_int_equal(read(up[0], &byte, 1), 0);
+	close(up[0]);
+	assert_false(die_with_parent(1 << 22));
+	assert_int_equal(prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0), 0);
+	printf("ROW C10 dies-with-parent pass\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_root_is_refused),	   cmocka_unit_test(test_becomes_user),
+		cmocka_unit_test(test_capability_does_not_pass_on), cmocka_unit_test(test_unprivileged_fails),
+		cmocka_unit_test(test_kill_as),		   cmocka_unit_test(test_dies_with_parent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
