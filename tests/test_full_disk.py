@@ -1,0 +1,53 @@
+"""A full spool: 452 for new mail, nothing lost, delivery of the old goes on."""
+
+import subprocess
+
+import pytest
+
+from harness import row, wait_until
+
+
+@pytest.mark.root
+def test_full_disk(suite, next_hop):
+    spool = suite.folder / "spool"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=0750", "postern-test", spool], check=True)
+    try:
+        subprocess.run(["chown", "postern-queue:postern-queue", spool], check=True)
+        suite.settings += "spool_reserve 1M\ntrusted 127.0.0.0/8\n"
+        hop = next_hop(script={"MAIL": "451 4.3.0 later"})
+        suite.internet = f'smtp "127.0.0.1:{hop.port}"  allow-local yes  tls off'
+        suite.start()
+        acked, replies = fill(suite)
+        row("C06", "full-disk-452", any(r.startswith("452") for r in replies) and not any(r[0] == "5" for r in replies))
+        del hop.script["MAIL"]
+        suite.postern("queue", "retry", "all")
+        hop.wait(len(acked), 60)
+        got = {data.split(b"Subject: ")[1].split(b"\r")[0].decode() for _, _, data in hop.messages}
+        row("C06", "full-disk-nothing-lost", acked <= got)
+        wait_until(lambda: suite.queue() == [], what="an empty queue")
+        c = suite.smtp()
+        c.ehlo()
+        c.message("you@elsewhere.test", "alice@example.test")
+        suite.wait_messages("alice@example.test")
+        suite.stop()
+    finally:
+        subprocess.run(["umount", "-l", spool], check=True)
+
+
+def fill(suite):
+    acked, replies = set(), []
+    for i in range(40):
+        c = suite.smtp()
+        c.ehlo()
+        if not c.command("MAIL FROM:<alice@example.test>").startswith("250"):
+            continue
+        c.expect(250, "RCPT TO:<you@elsewhere.test>")
+        got = c.command("DATA")
+        if got.startswith("354"):
+            c.send(f"Subject: m{i}\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 76 + "\r\n") * 13000 + ".\r\n")
+            got = c.reply()
+        replies.append(got)
+        if got.startswith("250"):
+            acked.add(f"m{i}")
+        c.close()
+    return acked, replies
