@@ -1,0 +1,208 @@
+#include "users/users.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants the headers above first */
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/test-users-XXXXXX";
+static char path[64];
+
+static int start(void **state)
+{
+	(void)state;
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/users.db", folder);
+	return 0;
+}
+
+static struct users *open_it(bool create)
+{
+	struct buf why = buf_make(512);
+	struct users *u = users_open(path, create, &why);
+
+	assert_int_equal(u == NULL, why.len > 0);
+	buf_free(&why);
+	return u;
+}
+
+struct listing {
+	char text[256];
+	int count;
+};
+
+static bool list_one(struct slice address, int64_t created_s, void *arg)
+{
+	struct listing *l = arg;
+	size_t len = strlen(l->text);
+
+	assert_true(created_s > 0);
+	l->count++;
+	snprintf(l->text + len, sizeof(l->text) - len, "%.*s ", SLICE_ARG(address));
+	return true;
+}
+
+static void test_life_of_users(void **state)
+{
+	struct slice alice = slice_of("alice@example.test"), bob = slice_of("bob@example.test");
+	struct buf hash = buf_make_secret(USERS_HASH_MAX);
+	struct buf why = buf_make(512);
+	struct listing listing = {"", 0};
+	struct users *u, *reader;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	assert_null(open_it(false));
+	u = open_it(true);
+	assert_non_null(u);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(users_add(u, bob, slice_of("builder")), OC_DONE);
+	assert_int_equal(users_add(u, alice, slice_of("wonder land")), OC_DONE);
+	assert_int_equal(users_add(u, slice_of("ALICE@example.test"), slice_of("x")), OC_NOT_ALLOWED);
+	assert_true(strlen(users_why(u)) > 0);
+	assert_int_equal(users_list(u, list_one, &listing), OC_DONE);
+	assert_string_equal(listing.text, "alice@example.test bob@example.test ");
+
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	reader = users_open_at(fd, slice_of("users.db"), &why);
+	assert_non_null(reader);
+	assert_int_equal(users_find(reader, slice_of("Alice@Example.Test"), &hash), OC_DONE);
+	assert_true(users_hash_matches(slice_of("wonder land"), buf_slice(&hash)));
+	assert_false(users_hash_matches(slice_of("wonder lan"), buf_slice(&hash)));
+	assert_int_equal(users_set_password(u, alice, slice_of("new")), OC_DONE);
+	buf_clear(&hash);
+	assert_int_equal(users_find(reader, alice, &hash), OC_DONE);
+	assert_true(users_hash_matches(slice_of("new"), buf_slice(&hash)));
+
+	assert_int_equal(users_remove(u, alice), OC_DONE);
+	assert_int_equal(users_remove(u, alice), OC_NOT_FOUND);
+	assert_int_equal(users_set_password(u, alice, slice_of("new")), OC_NOT_FOUND);
+	buf_clear(&hash);
+	assert_int_equal(users_find(reader, alice, &hash), OC_NOT_FOUND);
+	assert_int_equal(hash.len, 0);
+	/* read only */
+	assert_int_not_equal(users_add(reader, alice, slice_of("x")), OC_DONE);
+	users_free(&reader);
+	users_free(&u);
+	close(fd);
+	buf_free(&hash);
+	buf_free(&why);
+}
+
+static void test_injection(void **state)
+{
+	static const char *const keys[] = {"' OR 1=1--", "x'||(select hash from users)||'", ";attach 'x' as y", "%", "_",
+					   "bob@example.test' --", "\xff\xfe@x", "$(id)@x", "%u%d%{"};
+	struct users *u = open_it(true);
+	struct buf hash = buf_make_secret(USERS_HASH_MAX);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (users_find(u, slice_of(keys[i]), &hash) != OC_NOT_FOUND || hash.len > 0)
+			fail_msg("found: %s", keys[i]);
+	assert_int_equal(users_find(u, slice_make("bob@example.test\0x", 18), &hash), OC_NOT_FOUND);
+	assert_int_equal(users_find(u, slice_of("bob@example.test"), &hash), OC_DONE);
+	users_free(&u);
+	buf_free(&hash);
+	print_message("ROW M01 users pass\nROW S15 users pass\nROW S17 names pass\n");
+}
+
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} cases[] = {
+		{"alice@example.test", true},  {"\xc3\xa4@example.test", true}, {"alice", false},	  {"@example.test", false},
+		{"alice@", false},	       {"al ice@example.test", false},  {"alice@example\n", false}, {"", false},
+		{"alice@example\x7f", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (users_is_address(slice_of(cases[i].text)) != cases[i].good)
+			fail_msg("\"%s\"", cases[i].text);
+}
+
+static void test_odd_hashes_fit_no_password(void **state)
+{
+	static const char *const hashes[] = {
+		"", "!", "*", "*0", "*1", "x", "!!", "$", "$$", "$5$", "$y$", "$9$zz", "$1$abc$def", "ab12345678901", "$y$j9T$",
+		"$y$j9T$salt", "$y$j9T$salt$", "$2b$", "$2b$99$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+		"$6$rounds=1$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaa:aaa", "$y$zzzzzzz$saltsalt$0123456789012345678901234567890123456789",
+		"{PLAIN}secret", "secret",
+	};
+	char longest[400];
+
+	(void)state;
+	memset(longest, 'a', sizeof(longest));
+	memcpy(longest, "$5$", 3);
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
+		if (users_hash_matches(slice_of("secret"), slice_of(hashes[i])))
+			fail_msg("fits: %s", hashes[i]);
+	assert_false(users_hash_matches(slice_of("secret"), slice_make(longest, 300)));
+	assert_false(users_hash_matches(slice_of("secret"), slice_make(longest, sizeof(longest))));
+	print_message("ROW S19 odd-hashes pass\nROW A11 null-hash pass\n");
+}
+
+static void test_passwords(void **state)
+{
+	struct buf hash = buf_make_secret(USERS_HASH_MAX);
+	char longest[USERS_PASSWORD_MAX + 1];
+
+	(void)state;
+	memset(longest, 'p', sizeof(longest));
+	assert_true(users_hash(slice_make(longest, USERS_PASSWORD_MAX), &hash));
+	assert_true(users_hash_is_usable(buf_slice(&hash)));
+	assert_true(users_hash_matches(slice_make(longest, USERS_PASSWORD_MAX), buf_slice(&hash)));
+	assert_false(users_hash_matches(slice_make(longest, USERS_PASSWORD_MAX - 1), buf_slice(&hash)));
+	assert_false(users_hash_matches(slice_make(longest, USERS_PASSWORD_MAX + 1), buf_slice(&hash)));
+	buf_clear(&hash);
+	assert_false(users_hash(slice_make(longest, USERS_PASSWORD_MAX + 1), &hash));
+	assert_false(users_hash(slice_empty(), &hash));
+	assert_false(users_hash(slice_make("a\0b", 3), &hash));
+	assert_int_equal(hash.len, 0);
+	buf_free(&hash);
+	print_message("ROW A05 length pass\nROW A11 empty-password pass\n");
+}
+
+static void test_other_kinds(void **state)
+{
+	/* "secret", by libxcrypt's crypt(3) and crypt_gensalt(3) */
+	static const char *const hashes[] = {
+		"$6$Hqd4TqnGf8D2PAMW$QHp980cHANh/USSIy/Aa/CzKSWVuuLqM56Xn2rYnl2bYxhcOLqC3WMUO91x5UEGZ49lQkSLEDFXYDhrd8YbYO.",
+		"$5$Fuw6hjgZG3Z8bzLg$LWnp7ztdYTtgXkLSdb.LOqzidUnEpPn3Y.nH3guGyo8",
+		"$7$CU..../....140xlXDKCsZIrmp1MA1af1$HRjwjOWgc7RMKPOUKNdh6L7giDdd7Pp.fvnlTjTVOL8",
+		"$gy$j9T$4X89u1ojGBTHBeY4uxBoQ1$cD4tupnqlGQzOG52A9OtSC.Ibh7cl5ihve7qLVCdJi/",
+		"$y$j9T$Gcwpcr4aYvsDnta95q3j80$TT0TV7Rw6qFHCFeuew2C7UjEERY0U9S/5ATDd5QuLb6",
+		"$2b$05$favzpZTnmY634iamFw8.DOXudC.lfQAQ4YWTmpUkBHYCQcoox3zpi",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
+		if (!users_hash_matches(slice_of("secret"), slice_of(hashes[i])))
+			fail_msg("does not fit: %s", hashes[i]);
+		if (users_hash_matches(slice_of("Secret"), slice_of(hashes[i])))
+			fail_msg("fits: %s", hashes[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_odd_hashes_fit_no_password), cmocka_unit_test(test_passwords),
+		cmocka_unit_test(test_other_kinds),
+	};
+
+	return cmocka_run_group_tests(tests, start, NULL);
+}

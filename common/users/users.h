@@ -1,0 +1,57 @@
+#ifndef POSTERN_USERS_USERS_H
+#define POSTERN_USERS_USERS_H
+
+#include "base/buf.h"
+#include "base/outcome.h"
+
+/*
+ * The users database: who may log in, and the hash of each password.  SQLite, one table:
+ *
+ *     users(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL, created INTEGER NOT NULL)
+ *
+ * journal_mode is DELETE, so that a reader of another uid needs no write access.  The command `postern user` writes, authd reads.
+ * All calls block on the disk; a lock held by another process is waited for at most 2 s (writing) or 50 ms (reading).
+ *
+ * Outcomes: DONE; NOT_FOUND: no such user; NOT_ALLOWED: there is one already; BAD_INPUT: address or password cannot be one;
+ * BUSY: another process holds the lock; IO_ERROR: everything else.  users_why says the last failure for people.
+ */
+struct users;
+
+#define USERS_ADDRESS_MAX 254
+#define USERS_PASSWORD_MAX 511 /* what libcrypt takes */
+#define USERS_HASH_MAX 384
+
+/* Opens it to write.  With `create` it is made where it is missing, mode 0640, of the folder's group: give the folder to the
+ * group that authd runs as.  NULL with a sentence in `why`. */
+struct users *users_open(const char *path, bool create, struct buf *why);
+/* Opens it to read only, beneath a folder's descriptor (borrowed while it is open). */
+struct users *users_open_at(int folder_fd, struct slice name, struct buf *why);
+void users_free(struct users **up);
+const char *users_why(const struct users *u);
+
+/* `password` is hashed here (users_hash). */
+enum outcome users_add(struct users *u, struct slice address, struct slice password) __attribute__((warn_unused_result));
+enum outcome users_set_password(struct users *u, struct slice address, struct slice password)
+	__attribute__((warn_unused_result));
+enum outcome users_remove(struct users *u, struct slice address) __attribute__((warn_unused_result));
+/* DONE with the hash in `hash_out` (a secret buffer); NOT_FOUND; anything else: not known now. */
+enum outcome users_find(struct users *u, struct slice address, struct buf *hash_out) __attribute__((warn_unused_result));
+
+/* In the order of the addresses; stops when fn returns false. */
+typedef bool users_list_fn(struct slice address, int64_t created_s, void *arg);
+enum outcome users_list(struct users *u, users_list_fn *fn, void *arg) __attribute__((warn_unused_result));
+
+/* "local@domain" of printable ASCII or UTF-8, without spaces or controls, in bounds. */
+bool users_is_address(struct slice address);
+
+/* ---- hashes (crypt(5)); blocking, some 20 ms ---- */
+
+/* A yescrypt hash with a new salt.  False: empty, longer than USERS_PASSWORD_MAX, holds a NUL, or libcrypt failed. */
+bool users_hash(struct slice password, struct buf *hash_out);
+/* A hash that we would check a password against: of a kind that is allowed ($y$ $7$ $2a$ $2b$ $2y$ $6$ $5$ $gy$) and well
+ * formed.  All else (empty, "!", "*", DES, MD5) fits no password. */
+bool users_hash_is_usable(struct slice hash);
+/* Always computes exactly one hash when the password is in bounds: for an unusable `hash` against a dummy, and false. */
+bool users_hash_matches(struct slice password, struct slice hash);
+
+#endif
