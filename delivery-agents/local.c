@@ -1,0 +1,153 @@
+/*
+ * postern-local: the parent of local delivery.  It reads no mail: it is told by the queue manager which message goes to whom,
+ * finds out who owns that mailbox, and hands the message to a worker that is this user.
+ */
+#include "local.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The workers inherit limits and filter, and can only get less. */
+static struct cage_spec cage = {
+	.calls = CALLS_FILES | CALLS_FORK | CALLS_BECOME,
+	.takes_fds = true,
+	.files_max = 8192,
+	.file_bytes_max = 4ull << 30,
+	.processes_max = 4 * WORKERS_MAX,
+};
+
+static uid_t found_floor;
+
+/* Before the cage: names may be looked up.  A mistake in the configuration is told by generation_ready. */
+static void prepare(struct service *s)
+{
+	const struct owners_order order = {!service_is_unprivileged(s), true, 0};
+	const struct conf *conf = service_conf(s);
+	struct owners *owners;
+	char why[512];
+
+	owners = owners_make(conf, &order, why, sizeof(why));
+	found_floor = owners == NULL ? (uid_t)conf->set.system_uid_min : owners_lowest(owners, conf);
+	owners_free(&owners);
+	cage.become_min = found_floor;
+}
+
+static void on_tick(void *arg)
+{
+	pools_tick(arg);
+}
+
+static void on_drain_end(void *arg)
+{
+	struct local *l = arg;
+
+	LOG(LEVEL_WARN, "drain-deadline", KV_NUM("jobs", l->job_count));
+	service_stop(l->service);
+}
+
+static void log_child(pid_t pid, int status)
+{
+	if (WIFSIGNALED(status))
+		LOG(LEVEL_ERROR, "mailbox-worker-died", KV_NUM("pid", pid), KV_NUM("signal", WTERMSIG(status)));
+}
+
+static void on_child(int signo, void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)signo;
+	(void)arg;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		log_child(pid, status);
+}
+
+static void start(struct service *s)
+{
+	struct local *l = mem_new(1, sizeof(*l));
+	const char *host = service_conf(s)->set.hostname;
+
+	if (l == NULL)
+		log_fatal("local", ENOMEM);
+	l->service = s;
+	TAILQ_INIT(&l->jobs);
+	TAILQ_INIT(&l->pools);
+	l->tick = timer_new(service_loop(s), on_tick, l);
+	l->drain_end = timer_new(service_loop(s), on_drain_end, l);
+	l->uid_floor = found_floor;
+	if (host[0] != '\0')
+		(void)slice_copy(slice_of(host), l->host, sizeof(l->host));
+	else if (gethostname(l->host, sizeof(l->host) - 1) == -1)
+		l->host[0] = '\0';
+	service_set_state(s, l);
+	loop_on_signal(service_loop(s), SIGCHLD, on_child, l);
+}
+
+static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
+{
+	const struct owners_order order = {!service_is_unprivileged(s), false, found_floor};
+
+	g->state = owners_make(g->conf, &order, why, why_size);
+	return g->state != NULL;
+}
+
+static void generation_free(struct service *s, struct generation *g)
+{
+	struct owners *owners = g->state;
+
+	(void)s;
+	owners_free(&owners);
+	g->state = NULL;
+}
+
+static void link_down(struct service *s, struct link *link)
+{
+	if (link_peer(link) == ROLE_QUEUE)
+		jobs_orphan(service_state(s));
+}
+
+static void drain(struct service *s, uint64_t deadline_ms)
+{
+	struct local *l = service_state(s);
+
+	if (TAILQ_EMPTY(&l->jobs))
+		service_stop(s);
+	else
+		timer_set(l->drain_end, deadline_ms);
+}
+
+static void status(struct service *s, struct buf *out)
+{
+	const struct local *l = service_state(s);
+
+	buf_addf(out, "jobs=%zu workers=%zu delivered=%llu failed=%llu", l->job_count, l->worker_count,
+		 (unsigned long long)l->delivered, (unsigned long long)l->failed);
+}
+
+static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_JOB_START] = on_job_start,
+};
+
+static const struct service_spec spec = {
+	.role = ROLE_LOCAL,
+	.cage = &cage,
+	.prepare = prepare,
+	.start = start,
+	.handlers = handlers,
+	.generation_ready = generation_ready,
+	.generation_free = generation_free,
+	.link_down = link_down,
+	.drain = drain,
+	.status = status,
+};
+
+int main(int argc, char **argv)
+{
+	return service_run(&spec, argc, argv);
+}

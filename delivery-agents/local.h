@@ -1,0 +1,106 @@
+#ifndef POSTERN_LOCAL_H
+#define POSTERN_LOCAL_H
+
+#include "local_owners.h"
+#include "service/service.h"
+
+#include <sys/queue.h>
+
+/*
+ * The parent of local delivery, inside: jobs (what the queue asked) hold deliveries (one recipient each); a pool is one user
+ * with one base folder, its workers and the deliveries that wait for them.
+ *
+ *	delivery:  asked --owner known--> waiting (in its pool) --sent--> in flight (at a worker) --verdict--> told, gone
+ *
+ * Every delivery gets exactly one verdict; a job ends when its last one has it.
+ */
+#define JOBS_MAX 4096
+#define WORKERS_MAX 32
+#define WORKERS_A_USER 4
+#define WORKER_MESSAGES_MAX 64
+#define WORKER_SPREAD 2 /* in flight at each worker before another is made */
+#define WORKER_IDLE_MS 5000u
+#define WORKER_STUCK_MS 300000u
+#define TICK_MS 1000u
+
+struct local;
+struct pool;
+
+struct job {
+	TAILQ_ENTRY(job) jobs;
+	struct local *local;
+	uint64_t number, id, offset, length;
+	int fd; /* owned: the message file */
+	bool orphan; /* the queue that asked is gone: nobody hears the verdicts */
+	struct generation *generation; /* held */
+	const struct conf_transport *transport;
+	const struct owner *owner;
+	char *sender, *nexthop, *maildir; /* owned; maildir: relative to the pool's base */
+	struct buf prepend; /* owned */
+	TAILQ_HEAD(delivery_list, delivery) asked; /* no owner yet */
+	size_t open; /* deliveries without a verdict */
+};
+
+struct delivery {
+	TAILQ_ENTRY(delivery) peers;
+	struct job *job;
+	uint64_t slot;
+	char recipient[];
+};
+
+struct worker {
+	TAILQ_ENTRY(worker) peers;
+	struct pool *pool;
+	struct link *link; /* owned */
+	pid_t pid;
+	bool ready;
+	size_t sent, in_flight;
+	uint64_t used_ms; /* when the oldest in flight was sent, or the last verdict came */
+	struct delivery_list flying;
+};
+
+struct pool {
+	TAILQ_ENTRY(pool) peers;
+	struct local *local;
+	char *base; /* owned */
+	uid_t uid;
+	gid_t gid;
+	bool owns_base;
+	struct delivery_list waiting;
+	TAILQ_HEAD(, worker) workers;
+	size_t worker_count;
+};
+
+struct local {
+	struct service *service;
+	TAILQ_HEAD(, job) jobs;
+	TAILQ_HEAD(, pool) pools;
+	size_t job_count, worker_count;
+	struct timer *tick;
+	struct timer *drain_end;
+	uid_t uid_floor;
+	char host[256];
+	uint64_t delivered, failed;
+};
+
+/* local_job.c */
+void on_job_start(struct service *s, struct link *link, struct ipc_message *m);
+/* The verdict on one delivery, which is gone after it, and its job with the last. */
+void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, struct slice file);
+void jobs_orphan(struct local *l);
+
+/* local_pool.c */
+struct pool *pool_open(struct local *l, const struct owner *owner, const char *base);
+void pool_take(struct pool *pool, struct delivery *d);
+/* Sends what can be sent; the pool may be gone after it. */
+void pool_pump(struct pool *pool);
+void pools_tick(struct local *l);
+/* Every worker is let go (they end with their links). */
+void pools_close(struct local *l);
+
+/* local_spawn.c: forks a worker of that pool; its link, or NULL (logged). */
+struct link *worker_spawn(struct pool *pool, const struct link_config *config, pid_t *pid_out);
+/* For a worker that hangs. */
+void worker_kill(const struct pool *pool, pid_t pid);
+
+#endif

@@ -1,0 +1,276 @@
+#include "local.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir_path.h"
+
+#include <unistd.h>
+
+#define ACCOUNT_ASK_MS 20000u
+
+static void tell_recipient(const struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
+{
+	const struct outcome_info *info = outcome_info(outcome);
+	struct buf words = buf_make(1024);
+	struct msg_JOB_RECIPIENT told = {
+		.job = d->job->number,
+		.slot = d->slot,
+		.outcome = outcome,
+		.code = info->smtp,
+		.dsn = slice_of(info->dsn),
+		.detail = file,
+	};
+
+	buf_addf(&words, "%s%s%.*s", info->kind == KIND_OK ? "delivered to mailbox" : info->text, text.len > 0 ? ": " : "",
+		 SLICE_ARG(text));
+	told.text = buf_slice(&words);
+	(void)service_tell(d->job->local->service, ROLE_QUEUE, IPC_JOB_RECIPIENT, &told);
+	buf_free(&words);
+}
+
+static const char *transport_name(const struct job *job)
+{
+	return job->transport != NULL ? job->transport->name : "";
+}
+
+static void log_verdict(const struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
+{
+	if (outcome == OC_DONE)
+		LOG(LEVEL_DEBUG, "mailbox-delivered", KV_ID(d->job->id), KV_STR("rcpt", d->recipient),
+		    KV_STR("transport", transport_name(d->job)), KV_TEXT("file", file));
+	else
+		LOG(LEVEL_WARN, "mailbox-failed", KV_ID(d->job->id), KV_STR("rcpt", d->recipient),
+		    KV_STR("transport", transport_name(d->job)), KV_STR("outcome", outcome_info(outcome)->name),
+		    KV_TEXT("cause", text));
+}
+
+static void job_free(struct job *job)
+{
+	struct local *l = job->local;
+
+	TAILQ_REMOVE(&l->jobs, job, jobs);
+	l->job_count--;
+	close(job->fd);
+	buf_free(&job->prepend);
+	free(job->sender);
+	free(job->nexthop);
+	free(job->maildir);
+	generation_release(l->service, &job->generation);
+	free(job);
+	if (service_is_draining(l->service) && TAILQ_EMPTY(&l->jobs))
+		service_stop(l->service);
+}
+
+static void job_end(struct job *job)
+{
+	if (!job->orphan)
+		(void)service_tell(job->local->service, ROLE_QUEUE, IPC_JOB_END, &(struct msg_JOB_END){job->number});
+	job_free(job);
+}
+
+void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
+{
+	struct job *job = d->job;
+
+	log_verdict(d, outcome, text, file);
+	if (outcome == OC_DONE)
+		job->local->delivered++;
+	else
+		job->local->failed++;
+	if (!job->orphan)
+		tell_recipient(d, outcome, text, file);
+	free(d);
+	if (--job->open == 0)
+		job_end(job);
+}
+
+/* All that still wait for an owner. */
+static void fail_asked(struct job *job, enum outcome outcome, const char *text)
+{
+	size_t left = job->open;
+
+	while (left-- > 0) {
+		struct delivery *d = TAILQ_FIRST(&job->asked);
+
+		TAILQ_REMOVE(&job->asked, d, peers);
+		delivery_end(d, outcome, slice_of(text), slice_empty());
+	}
+}
+
+static void hand_to_pool(struct job *job, struct pool *pool)
+{
+	while (!TAILQ_EMPTY(&job->asked)) {
+		struct delivery *d = TAILQ_FIRST(&job->asked);
+
+		TAILQ_REMOVE(&job->asked, d, peers);
+		pool_take(pool, d);
+	}
+	pool_pump(pool);
+}
+
+/* ---- where it goes ---- */
+
+static void deliver_into(struct job *job, const struct owner *owner, const char *base, struct slice relative)
+{
+	struct pool *pool;
+
+	job->maildir = slice_dup(relative);
+	pool = job->maildir == NULL ? NULL : pool_open(job->local, owner, base);
+	if (pool == NULL)
+		fail_asked(job, OC_NO_MEMORY, "");
+	else
+		hand_to_pool(job, pool);
+}
+
+static void deliver_virtual(struct job *job)
+{
+	struct slice relative;
+
+	if (!maildir_beneath(slice_of(job->owner->base), slice_of(job->nexthop), &relative))
+		fail_asked(job, OC_MAILBOX_TEMP, "its path is not one of this transport");
+	else
+		deliver_into(job, job->owner, job->owner->base, relative);
+}
+
+static void deliver_home(struct job *job, const struct msg_ACCOUNT *account)
+{
+	struct owner owner = {.is_maildir = true, .is_home = true, .uid = (uid_t)account->uid, .gid = (gid_t)account->gid};
+	struct local *l = job->local;
+	bool as_root = !service_is_unprivileged(l->service);
+	char *home;
+
+	if (as_root && (account->uid < l->uid_floor || account->uid > INT32_MAX || account->gid == 0)) {
+		fail_asked(job, OC_MAILBOX_TEMP, "mail is not delivered as this user: it is root or a system user");
+		return;
+	}
+	home = slice_dup(account->home);
+	if (home == NULL || home[0] != '/')
+		fail_asked(job, OC_MAILBOX_TEMP, "the user has no home folder");
+	else
+		deliver_into(job, &owner, home, slice_of(job->owner->home_part));
+	free(home);
+}
+
+static void on_account(struct ipc_message *m, void *arg)
+{
+	struct job *job = arg;
+	enum outcome outcome = m == NULL ? OC_LOOKUP_UNKNOWN : m->body.ACCOUNT.outcome;
+
+	if (outcome == OC_DONE)
+		deliver_home(job, &m->body.ACCOUNT);
+	else if (outcome == OC_NOT_FOUND)
+		fail_asked(job, OC_NO_MAILBOX, "");
+	else
+		fail_asked(job, OC_LOOKUP_UNKNOWN, "it cannot be asked now who the user is");
+}
+
+static void find_owner(struct job *job)
+{
+	struct msg_ACCOUNT_ASK ask = {slice_of(job->nexthop)};
+
+	if (!job->owner->is_home)
+		deliver_virtual(job);
+	else if (ask.name.len == 0 || ask.name.len > 255 || slice_index(ask.name, '/') != SLICE_NONE)
+		fail_asked(job, OC_NO_MAILBOX, "");
+	else
+		service_ask(job->local->service, ROLE_AUTHD, IPC_ACCOUNT_ASK, &ask, ACCOUNT_ASK_MS, on_account, job);
+}
+
+/* ---- a new job ---- */
+
+static bool add_delivery(struct job *job, const struct rec_job_recipient *r)
+{
+	struct delivery *d = mem_new(1, sizeof(*d) + r->recipient.len + 1);
+
+	if (d == NULL)
+		return false;
+	d->job = job;
+	d->slot = r->slot;
+	memcpy(d->recipient, r->recipient.at, r->recipient.len);
+	TAILQ_INSERT_TAIL(&job->asked, d, peers);
+	job->open++;
+	return true;
+}
+
+/* False: malformed. */
+static bool add_deliveries(struct job *job, struct slice records)
+{
+	struct rec_job_recipient r;
+
+	while (rec_job_recipient_next(&records, &r))
+		if (!add_delivery(job, &r))
+			log_fatal("delivery", 0);
+	return records.len == 0 && job->open > 0;
+}
+
+static struct job *job_new(struct local *l, struct ipc_message *m)
+{
+	const struct msg_JOB_START *b = &m->body.JOB_START;
+	struct generation *g = generation_find(l->service, b->generation);
+	struct job *job = mem_new(1, sizeof(*job));
+
+	if (job == NULL)
+		log_fatal("job", 0);
+	job->local = l;
+	job->number = b->job;
+	job->id = b->id;
+	job->offset = b->offset;
+	job->length = b->length;
+	job->fd = m->fd;
+	m->fd = -1;
+	job->generation = generation_hold(g != NULL ? g : service_generation(l->service));
+	job->transport = conf_transport_find(job->generation->conf, b->transport);
+	job->sender = slice_dup(b->sender);
+	job->nexthop = slice_dup(b->nexthop);
+	job->prepend = buf_make(b->prepend.len + 1);
+	if (job->sender == NULL || job->nexthop == NULL || !buf_add_slice(&job->prepend, b->prepend))
+		log_fatal("job", 0);
+	TAILQ_INIT(&job->asked);
+	TAILQ_INSERT_TAIL(&l->jobs, job, jobs);
+	l->job_count++;
+	return job;
+}
+
+static const struct owner *find_owners(const struct job *job)
+{
+	const struct owners *owners = job->generation->state;
+
+	if (job->transport == NULL || owners == NULL || job->transport->index >= owners->count)
+		return NULL;
+	return owners->list[job->transport->index].is_maildir ? &owners->list[job->transport->index] : NULL;
+}
+
+void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct local *l = service_state(s);
+	struct job *job = job_new(l, m);
+
+	if (!add_deliveries(job, m->body.JOB_START.job_recipient_records)) {
+		link_break(link, "a job without recipients, or malformed ones");
+		while (!TAILQ_EMPTY(&job->asked)) {
+			struct delivery *d = TAILQ_FIRST(&job->asked);
+
+			TAILQ_REMOVE(&job->asked, d, peers);
+			free(d);
+		}
+		job_free(job);
+		return;
+	}
+	job->owner = find_owners(job);
+	if (l->job_count > JOBS_MAX)
+		fail_asked(job, OC_BUSY, "");
+	else if (service_is_draining(s))
+		fail_asked(job, OC_SHUTTING_DOWN, "");
+	else if (job->owner == NULL)
+		fail_asked(job, OC_ROUTE_UNKNOWN, "the configuration has no such Maildir transport any more");
+	else
+		find_owner(job);
+}
+
+void jobs_orphan(struct local *l)
+{
+	struct job *job;
+
+	TAILQ_FOREACH(job, &l->jobs, jobs)
+		job->orphan = true;
+}

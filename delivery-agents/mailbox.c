@@ -1,0 +1,243 @@
+#include "mailbox.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/link.h"
+#include "maildir.h"
+#include "os/cage.h"
+#include "os/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ *	forked --become_user--> the user --open the base--> --cage--> caged --OPENED--> takes batches --link closed--> gone
+ *
+ * Always: nothing of the user's is opened before the process is the user; no message is read before it is in its cage.
+ */
+#define LINK_FD 3
+#define FILES_MAX 64
+#define MEMORY_MAX (256ull << 20)
+
+struct delivery {
+	struct maildir_message message;
+	struct maildir_draft draft;
+	struct buf texts; /* owned; maildir, address and prepend lie in it */
+	bool settled;
+};
+
+struct mailbox {
+	const struct mailbox_order *order;
+	int base_fd;
+	struct link_now link;
+	struct delivery batch[MAILBOX_BATCH];
+	size_t count;
+};
+
+static void tell_opened(enum outcome outcome, const char *text)
+{
+	struct msg_MAILBOX_OPENED opened = {outcome, slice_of(text)};
+
+	(void)link_tell_now(LINK_FD, IPC_MAILBOX_OPENED, 0, false, &opened, -1);
+}
+
+static _Noreturn void give_up(enum outcome outcome, const char *text)
+{
+	tell_opened(outcome, text);
+	_exit(75);
+}
+
+static _Noreturn void give_up_errno(const char *what, int err)
+{
+	char text[MAILDIR_TEXT_BYTES];
+	struct slice why = log_errno_text(err);
+
+	snprintf(text, sizeof(text), "%s: %.*s", what, SLICE_ARG(why));
+	give_up(maildir_errno(err), text);
+}
+
+/* The parent's links, its loop and other users' messages are none of ours. */
+static void keep_only_link(int socket)
+{
+	if (socket != LINK_FD && dup3(socket, LINK_FD, O_CLOEXEC) == -1)
+		_exit(75);
+	close_range(LINK_FD + 1, ~0u, 0);
+	if (fcntl(LINK_FD, F_SETFL, 0) == -1)
+		_exit(75);
+	log_set_sink(NULL);
+	log_set_name("mailbox");
+	umask(077);
+	signal(SIGCHLD, SIG_DFL);
+}
+
+static void become(const struct mailbox_order *o)
+{
+	const struct become who = {.uid = o->uid, .gid = o->gid};
+	char why[256] = "";
+
+	if (o->as_root && !become_user(&who, why, sizeof(why)))
+		give_up(OC_MAILBOX_TEMP, why);
+	if (!die_with_parent(o->parent))
+		_exit(75);
+}
+
+static int open_base(const struct mailbox_order *o)
+{
+	int fd = open(o->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		give_up_errno(o->owns_base ? "opening the home folder" : "opening the folder of the mailboxes", errno);
+	if (fstat(fd, &st) == -1)
+		give_up_errno("looking at the home folder", errno);
+	if (o->owns_base && st.st_uid != o->uid)
+		give_up(OC_MAILBOX_TEMP, "the home folder belongs to another user");
+	return fd;
+}
+
+static void enter_cage(const struct mailbox_order *o, int base_fd)
+{
+	const struct cage_spec spec = {
+		.calls = CALLS_FILES,
+		.takes_fds = true,
+		.files_max = FILES_MAX,
+		.file_bytes_max = o->file_bytes_max,
+		.memory_max = MEMORY_MAX,
+	};
+	const struct cage_order order = {.uid = o->uid, .gid = o->gid, .as_root = false, .root_fd = base_fd};
+	char missing[CAGE_MISSING_BYTES], why[256] = "";
+
+	if (!cage_enter(&spec, &order, missing, why, sizeof(why)))
+		give_up(OC_MAILBOX_TEMP, why);
+}
+
+/* ---- one batch ---- */
+
+static struct slice keep(struct buf *texts, struct slice text)
+{
+	size_t at = texts->len;
+
+	if (!buf_add_slice(texts, text))
+		log_fatal("delivery", ENOMEM);
+	return slice_make(texts->at + at, text.len);
+}
+
+/* Texts of a message stand only until the next is received. */
+static void take_delivery(struct mailbox *b, struct ipc_message *m)
+{
+	const struct msg_MAILBOX_DELIVER *d = &m->body.MAILBOX_DELIVER;
+	struct delivery *one = &b->batch[b->count++];
+	size_t room = d->maildir.len + d->address.len + d->prepend.len;
+
+	*one = (struct delivery){.texts = buf_make(room + 1)};
+	if (buf_room(&one->texts, room + 1) == NULL)
+		log_fatal("delivery", ENOMEM);
+	one->message = (struct maildir_message){
+		.fd = m->fd,
+		.offset = d->offset,
+		.length = d->length,
+		.id = d->id,
+		.maildir = keep(&one->texts, d->maildir),
+		.address = keep(&one->texts, d->address),
+		.prepend = keep(&one->texts, d->prepend),
+		.host = slice_of(b->order->host),
+	};
+	m->fd = -1;
+}
+
+static bool more_waits(const struct mailbox *b)
+{
+	struct pollfd p = {LINK_FD, POLLIN, 0};
+
+	return b->link.rest.len > 0 || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
+}
+
+/* Waits for the first message, takes the others that are there.  False: the parent has closed the link. */
+static bool take_batch(struct mailbox *b)
+{
+	b->count = 0;
+	do {
+		struct ipc_message m = {.fd = -1};
+
+		if (!link_receive_now(&b->link, &m) || m.type != IPC_MAILBOX_DELIVER)
+			break;
+		take_delivery(b, &m);
+	} while (b->count < MAILBOX_BATCH && more_waits(b));
+	return b->count > 0;
+}
+
+static bool same_folder(int a, int b)
+{
+	struct stat one, other;
+
+	return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* A folder that was synced for one message of the batch is synced for the others: all renames came before. */
+static void settle(struct mailbox *b, struct delivery *one)
+{
+	for (struct delivery *d = b->batch; d < one; d++)
+		if (d->settled && same_folder(d->draft.new_fd, one->draft.new_fd)) {
+			one->settled = true;
+			return;
+		}
+	one->settled = maildir_settle(&one->draft) == OC_DONE;
+}
+
+static void answer(struct delivery *one)
+{
+	struct msg_MAILBOX_DELIVERED delivered = {
+		.outcome = one->draft.outcome,
+		.text = slice_of(one->draft.text),
+		.path = slice_of(one->settled ? one->draft.name : ""),
+	};
+
+	if (!link_tell_now(LINK_FD, IPC_MAILBOX_DELIVERED, 0, false, &delivered, -1))
+		_exit(75);
+}
+
+static void deliver_batch(struct mailbox *b)
+{
+	struct delivery *end = b->batch + b->count;
+
+	for (struct delivery *d = b->batch; d < end; d++)
+		maildir_write(b->base_fd, &d->message, &d->draft);
+	for (struct delivery *d = b->batch; d < end; d++)
+		if (d->draft.outcome == OC_DONE)
+			maildir_sync(&d->draft);
+	for (struct delivery *d = b->batch; d < end; d++)
+		if (d->draft.outcome == OC_DONE)
+			maildir_publish(&d->draft, &d->message);
+	for (struct delivery *d = b->batch; d < end; d++)
+		if (d->draft.outcome == OC_DONE)
+			settle(b, d);
+	for (struct delivery *d = b->batch; d < end; d++)
+		answer(d);
+	for (struct delivery *d = b->batch; d < end; d++) {
+		maildir_drop(&d->draft);
+		close(d->message.fd);
+		buf_free(&d->texts);
+	}
+}
+
+void mailbox_run(const struct mailbox_order *order)
+{
+	static char space[LINK_PACKET_MAX];
+	static struct mailbox box;
+
+	keep_only_link(order->socket);
+	become(order);
+	box.order = order;
+	box.base_fd = open_base(order);
+	enter_cage(order, box.base_fd);
+	box.link = LINK_NOW(LINK_FD, ROLE_MAILBOX, ROLE_LOCAL, space);
+	tell_opened(OC_DONE, "");
+	while (take_batch(&box))
+		deliver_batch(&box);
+	_exit(0);
+}

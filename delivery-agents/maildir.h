@@ -1,0 +1,50 @@
+#ifndef POSTERN_MAILDIR_H
+#define POSTERN_MAILDIR_H
+
+#include "base/buf.h"
+#include "base/outcome.h"
+#include "maildir_path.h"
+
+/*
+ * Delivery into a Maildir, by a process that already is its owner.  Blocking.  Nothing is opened but beneath `base_fd`, and no
+ * symbolic link is ever followed (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS).
+ *
+ *	maildir_write    tmp/NAME written                     a crash leaves litter in tmp/ only
+ *	maildir_sync     its content is on the disk
+ *	maildir_publish  renamed into new/, never over anything
+ *	maildir_settle   new/ is on the disk: delivered
+ *
+ * Each step is taken only when the one before gave OC_DONE.  maildir_drop ends it: what is not published is removed again.
+ * Several messages may be at the same step together: one commit of the file system's journal then serves them all.
+ */
+#define MAILDIR_TEXT_BYTES 200
+
+struct maildir_message {
+	int fd; /* borrowed: body at [offset, offset + length), CRLF */
+	uint64_t offset, length;
+	uint64_t id;
+	struct slice maildir; /* relative to the base, maildir_is_safe; "": the base */
+	struct slice address; /* for the loop guard; "": none */
+	struct slice prepend; /* LF lines */
+	struct slice host;
+};
+
+struct maildir_draft {
+	int tmp_fd, new_fd, file_fd; /* owned; -1 */
+	bool written, published;
+	enum outcome outcome;
+	char name[MAILDIR_NAME_BYTES]; /* in tmp/ and new/ */
+	char text[MAILDIR_TEXT_BYTES]; /* what went wrong, without a path */
+};
+
+/* The draft may be dropped whatever the outcome. */
+enum outcome maildir_write(int base_fd, const struct maildir_message *m, struct maildir_draft *d);
+enum outcome maildir_sync(struct maildir_draft *d);
+enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_message *m);
+enum outcome maildir_settle(struct maildir_draft *d);
+void maildir_drop(struct maildir_draft *d);
+
+/* ENOSPC and EDQUOT: MAILBOX_FULL; EIO: IO_ERROR; anything else: MAILBOX_TEMP.  Never a permanent one. */
+enum outcome maildir_errno(int err);
+
+#endif

@@ -1,0 +1,111 @@
+#include "maildir_text.h"
+
+size_t lf_write(struct lf_writer *w, struct slice in, char *out)
+{
+	size_t n = 0, at = 0;
+
+	if (w->cr_waits && in.len > 0) {
+		if (in.at[0] != '\n')
+			out[n++] = '\r';
+		w->cr_waits = false;
+	}
+	while (at < in.len) {
+		const char *cr = memchr(in.at + at, '\r', in.len - at);
+		size_t run = cr == NULL ? in.len - at : (size_t)(cr - in.at) - at;
+
+		memcpy(out + n, in.at + at, run);
+		n += run;
+		at += run;
+		if (cr == NULL)
+			break;
+		if (++at == in.len)
+			w->cr_waits = true;
+		else if (in.at[at] != '\n')
+			out[n++] = '\r';
+	}
+	return n;
+}
+
+size_t lf_end(struct lf_writer *w, char *out)
+{
+	size_t n = w->cr_waits ? 1 : 0;
+
+	if (n > 0)
+		out[0] = '\r';
+	w->cr_waits = false;
+	return n;
+}
+
+static bool add_address(struct slice address, struct buf *out)
+{
+	for (size_t i = 0; i < address.len; i++) {
+		unsigned char c = (unsigned char)address.at[i];
+
+		if (!buf_add_char(out, c < ' ' || c == 0x7f ? '?' : (char)c))
+			return false;
+	}
+	return true;
+}
+
+static bool add_prepend(struct slice prepend, struct buf *out)
+{
+	struct lf_writer w = {false};
+	char *room = buf_room(out, prepend.len + 1);
+
+	if (room == NULL)
+		return false;
+	buf_grew(out, lf_write(&w, prepend, room));
+	return prepend.len == 0 || out->at[out->len - 1] == '\n' || buf_add_char(out, '\n');
+}
+
+bool delivery_lines_add(const struct delivery_lines *d, struct buf *out)
+{
+	bool ok = buf_add_text(out, "Return-Path: <") && add_address(d->sender, out) && buf_add_text(out, ">\n");
+
+	if (ok && d->delivered_to)
+		ok = buf_add_text(out, "Delivered-To: ") && add_address(d->recipient, out) && buf_add_char(out, '\n');
+	return ok && add_prepend(d->prepend, out);
+}
+
+void loop_guard_begin(struct loop_guard *g, struct slice address)
+{
+	g->address = address;
+	g->len = 0;
+	g->line_too_long = false;
+	g->in_header = address.len > 0;
+	g->found = false;
+}
+
+static struct slice without_brackets(struct slice s)
+{
+	if (s.len >= 2 && s.at[0] == '<' && s.at[s.len - 1] == '>')
+		return slice_sub(s, 1, s.len - 2);
+	return s;
+}
+
+static void end_line(struct loop_guard *g)
+{
+	static const char name[] = "Delivered-To:";
+	struct slice line = slice_make(g->line, g->len);
+
+	if (line.len == 0 && !g->line_too_long)
+		g->in_header = false;
+	if (!g->line_too_long && slice_starts_nocase(line, slice_of(name)) &&
+	    slice_eq_nocase(without_brackets(slice_trim(slice_from(line, sizeof(name) - 1))), g->address))
+		g->found = true;
+	g->len = 0;
+	g->line_too_long = false;
+}
+
+bool loop_guard_read(struct loop_guard *g, struct slice piece)
+{
+	for (size_t i = 0; i < piece.len && g->in_header && !g->found; i++) {
+		if (piece.at[i] == '\n')
+			end_line(g);
+		else if (g->len < LOOP_LINE_MAX)
+			g->line[g->len++] = piece.at[i];
+		else
+			g->line_too_long = true;
+	}
+	return g->in_header && !g->found;
+}

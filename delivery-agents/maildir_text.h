@@ -1,0 +1,43 @@
+#ifndef POSTERN_MAILDIR_TEXT_H
+#define POSTERN_MAILDIR_TEXT_H
+
+#include "base/buf.h"
+
+/*
+ * What is written into a mailbox, made piece by piece.  Pure.
+ */
+
+/* CRLF becomes LF; a CR that stands alone stays.  `out` has room for in.len + 1 bytes; the length is returned. */
+struct lf_writer {
+	bool cr_waits;
+};
+size_t lf_write(struct lf_writer *w, struct slice in, char *out);
+/* After the last piece: 0 or 1 bytes. */
+size_t lf_end(struct lf_writer *w, char *out);
+
+/* The lines of the delivery itself: Return-Path (RFC 5321 §4.4), Delivered-To where wanted, then `prepend` (CRLF lines as the
+ * queue gave them) with LF.  No control byte of an address gets into a line.  False: no memory or beyond the ceiling. */
+struct delivery_lines {
+	struct slice sender; /* "" is the null sender */
+	struct slice recipient;
+	struct slice prepend;
+	bool delivered_to;
+};
+bool delivery_lines_add(const struct delivery_lines *d, struct buf *out);
+
+/* Reads the header section (LF lines, in pieces) and finds out whether this message was delivered to `address` before: a
+ * Delivered-To with just that address (RFC 9228 §2; ASCII case does not count). */
+#define LOOP_LINE_MAX 600
+struct loop_guard {
+	struct slice address; /* borrowed */
+	char line[LOOP_LINE_MAX];
+	size_t len;
+	bool line_too_long;
+	bool in_header;
+	bool found;
+};
+void loop_guard_begin(struct loop_guard *g, struct slice address);
+/* False once nothing more needs to be shown. */
+bool loop_guard_read(struct loop_guard *g, struct slice piece);
+
+#endif
