@@ -23,8 +23,8 @@
 #define CIPHERS_VERIFIED "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:!aNULL:!eNULL:@SECLEVEL=2"
 
 /* OpenSSL's macros take these as char *, though nothing writes there. */
-static char groups[] = TLS_GROUPS;
-static char signature_schemes[] = TLS_SIGALGS;
+static char groups[] = TLS_GROUP_LIST;
+static char signature_schemes[] = TLS_SCHEME_LIST;
 
 static bool is_end_of_pem(void)
 {

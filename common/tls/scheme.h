@@ -22,10 +22,10 @@ extern const size_t tls_scheme_count;
 const struct tls_scheme *tls_scheme_find(uint64_t number); /* NULL: not one of ours */
 
 /* The same list as SSL_CTX_set1_sigalgs_list takes it, and the groups whose ServerKeyExchange keyd knows. */
-#define TLS_SIGALGS                                                                                \
+#define TLS_SCHEME_LIST                                                                                \
 	"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:"                                                  \
 	"rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"                             \
 	"RSA+SHA256:RSA+SHA384:RSA+SHA512"
-#define TLS_GROUPS "X25519:P-256:P-384:P-521:X448"
+#define TLS_GROUP_LIST "X25519:P-256:P-384:P-521:X448"
 
 #endif
