@@ -73,7 +73,7 @@ static size_t collect_paths(struct service *s, struct cage_path out[CAGE_PATHS_M
 		out[n++] = (struct cage_path){s->root_fd, true};
 	SLIST_FOREACH(p, &s->paths, next)
 		if (n < CAGE_PATHS_MAX)
-			out[n++] = (struct cage_path){p->fd, false};
+			out[n++] = (struct cage_path){p->fd, (s->spec->cage->calls & CALLS_FILES) != 0};
 	return n;
 }
 
