@@ -1,0 +1,347 @@
+#include "client_internal.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+/*
+ * One mail: two cursors walk the same row of commands, RSET MAIL RCPT... DATA.  `next` is what is to be said, `awaited` whose
+ * answer comes next.  With PIPELINING (RFC 2920) `next` runs ahead; without it, both move together.  Recipients that were
+ * decided before the first command are not in the row.
+ */
+#define PIPELINE_BYTES (32u << 10) /* said without waiting for an answer */
+
+static void decide(struct client_verdict *v, enum outcome outcome, const struct reply *reply, const char *phase)
+{
+	if (v->decided)
+		return;
+	v->decided = true;
+	v->outcome = outcome;
+	v->phase = phase;
+	v->reply = *reply;
+}
+
+/* What the remote's 4xx or 5xx means.  That the configured next hop wants a login is not the message's fault (RFC 4954 §6). */
+static enum outcome outcome_of(const struct client *c, const struct reply *r)
+{
+	bool wants_login = r->code == 530 || r->code == 534 || r->code == 535 || r->code == 538;
+
+	if (reply_class(r) == 2)
+		return OC_DONE;
+	if (wants_login && !c->config.found_by_mx)
+		return OC_REMOTE_LOGIN;
+	return reply_class(r) == 5 ? OC_REMOTE_PERM : OC_REMOTE_TEMP;
+}
+
+/* ---- what cannot be sent to this host at all ---- */
+
+static bool is_plain(struct slice address)
+{
+	for (size_t i = 0; i < address.len; i++)
+		if ((unsigned char)address.at[i] < ' ' || address.at[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool is_ascii(struct slice address)
+{
+	for (size_t i = 0; i < address.len; i++)
+		if ((unsigned char)address.at[i] > 0x7f)
+			return false;
+	return true;
+}
+
+static bool needs_utf8(const struct client_mail *m)
+{
+	return m->has_utf8 || !is_ascii(m->sender);
+}
+
+/* OC_DONE: it can be sent. */
+static enum outcome check_recipient(const struct client *c, const struct client_mail *m, struct slice address)
+{
+	if (!is_plain(address) || !is_plain(m->sender))
+		return OC_UNAVAILABLE; /* no address that was accepted looks like that */
+	if ((needs_utf8(m) || !is_ascii(address)) && (c->capabilities & CAP_SMTPUTF8) == 0)
+		return OC_NEEDS_SMTPUTF8;
+	if (m->has_8bit && (c->capabilities & CAP_8BITMIME) == 0)
+		return OC_NEEDS_8BITMIME;
+	return OC_DONE;
+}
+
+static bool decide_before(struct client *c, struct client_mail *m)
+{
+	bool any_left = false;
+
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct client_recipient *r = &m->recipients[i];
+		enum outcome oc = check_recipient(c, m, r->address);
+		struct reply ours = {.code = 0};
+
+		reply_sanitise(slice_of(outcome_info(oc)->text), ours.text, sizeof(ours.text));
+		if (oc != OC_DONE)
+			decide(&r->verdict, oc, &ours, "EHLO");
+		any_left |= !r->verdict.decided;
+	}
+	return any_left;
+}
+
+/* ---- the row of commands ---- */
+
+static struct client_step rcpt_from(const struct client_mail *m, size_t i)
+{
+	while (i < m->recipient_count && m->recipients[i].verdict.decided)
+		i++;
+	return i < m->recipient_count ? (struct client_step){STEP_RCPT, i} : (struct client_step){STEP_DATA, 0};
+}
+
+static struct client_step step_after(const struct client *c, struct client_step s)
+{
+	switch (s.kind) {
+	case STEP_RSET:
+		return (struct client_step){STEP_MAIL, 0};
+	case STEP_MAIL:
+		return rcpt_from(c->mail, 0);
+	case STEP_RCPT:
+		return rcpt_from(c->mail, s.recipient + 1);
+	case STEP_DATA:
+	case STEP_OVER:
+		break;
+	}
+	return (struct client_step){STEP_OVER, 0};
+}
+
+static bool same_step(struct client_step a, struct client_step b)
+{
+	return a.kind == b.kind && a.recipient == b.recipient;
+}
+
+static bool utf8_is_due(const struct client *c)
+{
+	bool due = needs_utf8(c->mail);
+
+	for (size_t i = 0; i < c->mail->recipient_count && !due; i++)
+		due = !c->mail->recipients[i].verdict.decided && !is_ascii(c->mail->recipients[i].address);
+	return due;
+}
+
+static void say_mail(struct client *c)
+{
+	buf_addf(&c->out, "MAIL FROM:<%.*s>", SLICE_ARG(c->mail->sender));
+	if ((c->capabilities & CAP_SIZE) != 0)
+		buf_addf(&c->out, " SIZE=%" PRIu64, c->mail->size);
+	if (c->mail->has_8bit)
+		buf_add_text(&c->out, " BODY=8BITMIME");
+	if (utf8_is_due(c))
+		buf_add_text(&c->out, " SMTPUTF8");
+	buf_add_text(&c->out, "\r\n");
+}
+
+static void say_step(struct client *c, struct client_step s)
+{
+	switch (s.kind) {
+	case STEP_RSET:
+		buf_add_text(&c->out, "RSET\r\n");
+		break;
+	case STEP_MAIL:
+		say_mail(c);
+		break;
+	case STEP_RCPT:
+		buf_addf(&c->out, "RCPT TO:<%.*s>\r\n", SLICE_ARG(c->mail->recipients[s.recipient].address));
+		break;
+	case STEP_DATA:
+		buf_add_text(&c->out, "DATA\r\n");
+		break;
+	case STEP_OVER:
+		break;
+	}
+}
+
+static enum client_want say_next(struct client *c)
+{
+	size_t before = c->out.len;
+
+	do {
+		say_step(c, c->next);
+		c->next = step_after(c, c->next);
+	} while ((c->capabilities & CAP_PIPELINING) != 0 && c->next.kind != STEP_OVER &&
+		 c->out.len - before < PIPELINE_BYTES);
+	return CLIENT_WANT_READ;
+}
+
+/* Every recipient gets its verdict; the session is ready for the next mail. */
+static enum client_want finish(struct client *c)
+{
+	for (size_t i = 0; c->refusal.decided && i < c->mail->recipient_count; i++)
+		decide(&c->mail->recipients[i].verdict, c->refusal.outcome, &c->refusal.reply, c->refusal.phase);
+	c->mail = NULL;
+	c->next.kind = c->awaited.kind = STEP_OVER;
+	return client_ready(c);
+}
+
+enum client_want client_mail(struct client *c, struct client_mail *mail)
+{
+	if (c->state != ST_READY)
+		return CLIENT_CLOSED;
+	c->heard = c->in_doubt = false;
+	if (!reply_is_between(&c->parser))
+		return client_fail(c, OC_REMOTE_PROTOCOL, "half a reply to nothing");
+	c->refusal = (struct client_verdict){.decided = false};
+	c->accepted = c->told = 0;
+	c->dots = DOTS_LINE_START;
+	if (!decide_before(c, mail))
+		return CLIENT_WANT_MAIL;
+	c->mail = mail;
+	c->next = (struct client_step){c->needs_rset ? STEP_RSET : STEP_MAIL, 0};
+	c->awaited = c->next;
+	c->needs_rset = true;
+	client_enter(c, ST_ENVELOPE);
+	return say_next(c);
+}
+
+/* ---- the answers to it ---- */
+
+static enum client_want misfit(struct client *c)
+{
+	return client_fail(c, OC_REMOTE_PROTOCOL, "a reply that does not fit the command");
+}
+
+static void refuse(struct client *c, const char *phase)
+{
+	decide(&c->refusal, outcome_of(c, &c->parser.reply), &c->parser.reply, phase);
+}
+
+static void on_rcpt(struct client *c)
+{
+	struct client_recipient *r = &c->mail->recipients[c->awaited.recipient];
+	const struct reply *reply = &c->parser.reply;
+	enum outcome oc = outcome_of(c, reply);
+
+	if (c->refusal.decided)
+		return; /* what it says to RCPT after it refused MAIL tells nothing */
+	/* RFC 5321 §4.5.3.1.10: it means "too many recipients". */
+	if (reply->code == 552)
+		oc = OC_REMOTE_TEMP;
+	r->accepted = oc == OC_DONE;
+	if (r->accepted)
+		c->accepted++;
+	else
+		decide(&r->verdict, oc, reply, "RCPT");
+}
+
+static enum client_want on_data(struct client *c)
+{
+	bool to_anybody = c->accepted > 0 && !c->refusal.decided;
+
+	if (c->parser.reply.code == 354 && to_anybody) {
+		client_enter(c, ST_BODY);
+		return CLIENT_WANT_BODY;
+	}
+	if (c->parser.reply.code == 354) {
+		/* RFC 2920 §3.1: DATA was in the same batch; end it with nothing in it. */
+		buf_add_text(&c->out, ".\r\n");
+		client_enter(c, ST_VOID);
+		return CLIENT_WANT_READ;
+	}
+	if (reply_class(&c->parser.reply) < 4)
+		return misfit(c);
+	refuse(c, "DATA");
+	return finish(c);
+}
+
+/* False: it fits no command of this kind. */
+static bool on_step(struct client *c)
+{
+	unsigned class = reply_class(&c->parser.reply);
+
+	if (class == 3)
+		return false;
+	if (c->awaited.kind == STEP_RCPT)
+		on_rcpt(c);
+	else if (c->awaited.kind == STEP_MAIL && class != 2)
+		refuse(c, "MAIL");
+	return true;
+}
+
+enum client_want client_on_envelope(struct client *c)
+{
+	c->heard = true;
+	if (c->awaited.kind == STEP_DATA)
+		return on_data(c);
+	if (c->awaited.kind == STEP_RSET && reply_class(&c->parser.reply) != 2)
+		return client_fail_by_reply(c, OC_REMOTE_TEMP);
+	if (!on_step(c))
+		return misfit(c);
+	c->awaited = step_after(c, c->awaited);
+	if (!same_step(c->awaited, c->next))
+		return CLIENT_WANT_READ;
+	/* All that was said is answered. */
+	if (c->refusal.decided || (c->next.kind == STEP_DATA && c->accepted == 0))
+		return finish(c);
+	return say_next(c);
+}
+
+/* ---- the body and its end ---- */
+
+enum client_want client_body(struct client *c, struct slice piece)
+{
+	if (c->state != ST_BODY)
+		return CLIENT_CLOSED;
+	if (!dots_add(&c->dots, piece, &c->out))
+		return client_fail(c, OC_NO_MEMORY, "no room for the message");
+	return CLIENT_WANT_BODY;
+}
+
+enum client_want client_body_end(struct client *c)
+{
+	if (c->state != ST_BODY)
+		return CLIENT_CLOSED;
+	if (!dots_end(&c->dots, &c->out))
+		return client_fail(c, OC_NO_MEMORY, "no room for the message");
+	client_enter(c, ST_END);
+	return CLIENT_WANT_READ;
+}
+
+/* It refuses before it has heard all: the rest cannot be taken back, so the connection ends. */
+enum client_want client_on_early(struct client *c)
+{
+	if (reply_class(&c->parser.reply) < 4)
+		return misfit(c);
+	return client_fail_by_reply(c, outcome_of(c, &c->parser.reply));
+}
+
+static struct client_recipient *next_accepted(struct client *c)
+{
+	while (c->told < c->mail->recipient_count) {
+		struct client_recipient *r = &c->mail->recipients[c->told++];
+
+		if (r->accepted)
+			return r;
+	}
+	return NULL;
+}
+
+/* SMTP: one verdict for all.  LMTP: one for each that was accepted, in their order (RFC 2033 §4.2). */
+enum client_want client_on_end(struct client *c)
+{
+	const struct reply *reply = &c->parser.reply;
+	struct client_recipient *r;
+
+	if (reply_class(reply) == 3)
+		return misfit(c);
+	do {
+		r = next_accepted(c);
+		if (r == NULL)
+			break;
+		decide(&r->verdict, outcome_of(c, reply), reply, "end of data");
+		c->accepted--;
+	} while (!c->config.lmtp);
+	if (c->accepted > 0)
+		return CLIENT_WANT_READ;
+	c->needs_rset = false;
+	return finish(c);
+}
+
+enum client_want client_on_void(struct client *c)
+{
+	return finish(c);
+}
