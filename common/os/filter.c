@@ -85,6 +85,7 @@ static const struct plain_row plain_rows[] = {
 	{ANY_ROLE, SCMP_SYS(timerfd_settime)},
 	{ANY_ROLE, SCMP_SYS(setitimer)},
 	{ANY_ROLE, SCMP_SYS(alarm)},
+	{ANY_ROLE, SCMP_SYS(pause)},
 	{ANY_ROLE, SCMP_SYS(nanosleep)},
 	{ANY_ROLE, SCMP_SYS(clock_nanosleep)},
 	{ANY_ROLE, SCMP_SYS(futex)},
@@ -203,6 +204,8 @@ struct argument_row {
 
 /* For int arguments, of which the kernel looks at 32 bits. */
 #define IS(n, value) {(n), SCMP_CMP_MASKED_EQ, 0xffffffffu, (scmp_datum_t)(value)}
+#define AT_LEAST(n, value) {(n), SCMP_CMP_GE, (scmp_datum_t)(value), 0}
+#define ABOVE(n, value) {(n), SCMP_CMP_GT, (scmp_datum_t)(value), 0}
 #define MASKED(n, mask, value) {(n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value)}
 #define ALLOW_IF_1(sets, name, a) {(sets), 0, SCMP_SYS(name), 0, 1, {a}}
 #define ALLOW_IF_2(sets, name, a, b) {(sets), 0, SCMP_SYS(name), 0, 2, {a, b}}
@@ -348,8 +351,8 @@ static int load_id_guard(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
 		for (unsigned arg = 0; err == 0 && arg < 3; arg++)
-			err = seccomp_rule_add(guard, SCMP_ACT_KILL_PROCESS, calls[i], 1,
-					       SCMP_CMP64(arg, SCMP_CMP_GT, (scmp_datum_t)UINT32_MAX));
+			err = seccomp_rule_add_array(guard, SCMP_ACT_KILL_PROCESS, calls[i], 1,
+						     &(struct scmp_arg_cmp)ABOVE(arg, UINT32_MAX));
 	if (err == 0)
 		err = seccomp_load(guard);
 	if (guard != NULL)
@@ -359,14 +362,10 @@ static int load_id_guard(void)
 
 static int add_own_rows(scmp_filter_ctx filter, unsigned calls, uid_t become_min)
 {
-	const struct scmp_arg_cmp users[] = {SCMP_CMP32(0, SCMP_CMP_GE, become_min),
-					     SCMP_CMP32(1, SCMP_CMP_GE, become_min),
-					     SCMP_CMP32(2, SCMP_CMP_GE, become_min)};
-	const struct scmp_arg_cmp groups[] = {SCMP_CMP32(0, SCMP_CMP_GE, 1), SCMP_CMP32(1, SCMP_CMP_GE, 1),
-					      SCMP_CMP32(2, SCMP_CMP_GE, 1)};
-	const struct scmp_arg_cmp root[] = {SCMP_CMP32(0, SCMP_CMP_EQ, 0), SCMP_CMP32(1, SCMP_CMP_EQ, 0),
-					    SCMP_CMP32(2, SCMP_CMP_EQ, 0)};
-	const struct scmp_arg_cmp abort_self[] = {SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT)};
+	const struct scmp_arg_cmp users[] = {AT_LEAST(0, become_min), AT_LEAST(1, become_min), AT_LEAST(2, become_min)};
+	const struct scmp_arg_cmp groups[] = {AT_LEAST(0, 1), AT_LEAST(1, 1), AT_LEAST(2, 1)};
+	const struct scmp_arg_cmp root[] = {IS(0, 0), IS(1, 0), IS(2, 0)};
+	const struct scmp_arg_cmp abort_self[] = {IS(0, getpid()), IS(2, SIGABRT)};
 	int err = 0;
 
 	/* abort() of ours must end as an abort, not as a forbidden call. */
