@@ -17,8 +17,11 @@ bool bundle_next(struct slice *rest, struct slice *name_out, struct slice *text_
 /* The file of that name; false: not in it. */
 bool bundle_find(struct slice bundle, struct slice name, struct slice *text_out);
 
+/* The name of the part that says what the system calls itself (`hostname "..."`): the last one, never included. */
+#define BUNDLE_SYSTEM "(system)"
+
 /* Reads the main file and all it includes (relative to the folder of the file that says it; `*` in the last component).
- * False with a sentence for people in `why`. */
+ * False with a sentence for people in `why`.  `bundle` is emptied first and gets its own ceiling; blocks on disk. */
 bool bundle_read(const char *path, struct buf *bundle, struct buf *why);
 
 #endif

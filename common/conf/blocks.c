@@ -1,0 +1,265 @@
+#include "conf/compiler.h"
+
+#include "base/mem.h"
+#include "conf/net.h"
+#include "conf/unit.h"
+
+#include <stdio.h>
+
+/* listen, tls, auth, trusted, policy, route, retry. */
+
+/* ---- listen ---- */
+
+static const char *const roles[] = {"mx", "submission", NULL};
+static const char *const tls_modes[] = {"off", "optional", "required", "implicit", NULL};
+static const char *const auth_modes[] = {"off", "optional", "required", NULL};
+static const char *const isolations[] = {"shared", "connection", NULL};
+
+#define LISTEN(member) offsetof(struct conf_listener, member)
+static const struct statement listen_rows[] = {
+	{"role", read_choice_field, LISTEN(role), 0, 0, roles, false},
+	{"tls", read_choice_field, LISTEN(tls), 0, 0, tls_modes, false},
+	{"auth", read_choice_field, LISTEN(auth), 0, 0, auth_modes, false},
+	{"isolation", read_choice_field, LISTEN(isolation), 0, 0, isolations, false},
+	{"hostname", read_domain_field, LISTEN(hostname), 0, 0, NULL, false},
+};
+
+bool listener_said(const struct compiler *c, size_t listener, const char *keyword)
+{
+	return statement_said(&c->listeners[listener].said, listen_rows, ARRAY_LEN(listen_rows), keyword, NULL);
+}
+
+static bool take_listen_address(struct compiler *c, struct conf_listener *l)
+{
+	struct slice host;
+	struct in6_addr ip;
+	struct token t;
+
+	if (!take_text(c->p, "ADDRESS:PORT, [V6ADDRESS]:PORT or :PORT", &t))
+		return false;
+	l->pos = t.pos;
+	if (split_host_port(t.text, &host, &l->port) && (host.len == 0 || net_address(host, &ip)) &&
+	    slice_copy(host, l->address, sizeof(l->address)) && slice_copy(t.text, l->name, sizeof(l->name)))
+		return true;
+	mistake_add(c->mistakes, t.pos, "expected ADDRESS:PORT, [V6ADDRESS]:PORT or :PORT", "\"%.*s\" is nothing to listen on",
+		    t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+	return false;
+}
+
+bool read_listen(struct compiler *c, const struct statement *st, void *into)
+{
+	void *listeners = c->conf->listeners, *beside = c->listeners;
+	struct conf_listener *l, read = {.role = LISTENER_MX};
+	struct listener_said *said, seen = {.broken = false};
+
+	(void)st;
+	(void)into;
+	if (!take_listen_address(c, &read))
+		return false;
+	seen.broken = !read_block(c, "listen", listen_rows, ARRAY_LEN(listen_rows), &read, &seen.said);
+	l = arena_push(c->arena, &listeners, &c->conf->listener_count, sizeof(*l));
+	c->conf->listeners = listeners;
+	said = arena_push(c->arena, &beside, &c->listener_count, sizeof(*said));
+	c->listeners = beside;
+	if (l == NULL || said == NULL)
+		return false;
+	*l = read;
+	*said = seen;
+	return !seen.broken;
+}
+
+/* ---- tls, auth ---- */
+
+bool read_tls(struct compiler *c, const struct statement *st, void *into)
+{
+	static const struct statement rows[] = {
+		{"certificate", read_host_path_field, offsetof(struct conf, tls_certificate), 0, 0, NULL, false},
+		{"key", read_host_path_field, offsetof(struct conf, tls_key), 0, 0, NULL, false},
+	};
+	struct conf_pos pos = c->p->last.pos;
+
+	(void)st;
+	if (!read_block(c, "tls", rows, ARRAY_LEN(rows), into, &c->tls_said))
+		return false;
+	if (c->conf->tls_certificate == NULL || c->conf->tls_key == NULL)
+		mistake_add(c->mistakes, pos, "expected both: certificate PATH and key PATH", "tls has no %s",
+			    c->conf->tls_certificate == NULL ? "certificate" : "key");
+	return true;
+}
+
+bool read_auth(struct compiler *c, const struct statement *st, void *into)
+{
+	static const struct statement rows[] = {
+		{"sqlite", read_path_field, offsetof(struct conf, auth.sqlite), 0, 0, NULL, false},
+		{"file", read_path_field, offsetof(struct conf, auth.file), 0, 0, NULL, false},
+	};
+	struct conf_pos pos = c->p->last.pos;
+
+	(void)st;
+	if (!read_block(c, "auth", rows, ARRAY_LEN(rows), into, &c->auth_said))
+		return false;
+	if (c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL)
+		mistake_add(c->mistakes, pos, "expected sqlite PATH or file PATH", "auth says nowhere to look for passwords");
+	return true;
+}
+
+/* ---- trusted ---- */
+
+static bool take_net(struct compiler *c, struct conf_cidr *net)
+{
+	struct buf meant = buf_make(128);
+	enum net_parse how;
+	struct token t;
+
+	if (!take_text(c->p, "an address or a network", &t))
+		return false;
+	how = net_cidr(t.text, net);
+	if (how == NET_OK)
+		return true;
+	if (how == NET_HOST_BITS) {
+		buf_add_text(&meant, "did you mean ");
+		net_print(&meant, net);
+		buf_add_text(&meant, "?");
+		mistake_add(c->mistakes, t.pos, buf_text(&meant), "bits are set behind the prefix of \"%.*s\"", SLICE_ARG(t.text));
+	} else {
+		mistake_add(c->mistakes, t.pos, "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
+			    "\"%.*s\" is no network", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+	}
+	buf_free(&meant);
+	return true; /* told; the others are read */
+}
+
+bool read_trusted(struct compiler *c, const struct statement *st, void *into)
+{
+	(void)st;
+	(void)into;
+	do {
+		void *nets = c->conf->trusted;
+		struct conf_cidr net = {.bits = 0}, *slot;
+		struct conf_pos pos = c->p->now.pos;
+
+		if (!take_net(c, &net))
+			return false;
+		if (net.bits == 0)
+			mistake_add(c->mistakes, pos, "name the networks whose hosts may relay", "this trusts the whole internet");
+		slot = arena_push(c->arena, &nets, &c->conf->trusted_count, sizeof(*slot));
+		c->conf->trusted = nets;
+		if (slot == NULL)
+			return false;
+		*slot = net;
+	} while (!parser_at_statement_end(c->p));
+	return true;
+}
+
+/* ---- rules ---- */
+
+static bool read_rules(struct compiler *c, unsigned place, const char *of, struct rule_list *list)
+{
+	struct conf_pos start = c->p->now.pos;
+
+	list->place = place;
+	if (!take_open(c->p, of))
+		return false;
+	rules_parse(c->p, list);
+	if (parser_accept(c->p, TOKEN_CLOSE))
+		return true;
+	mistake_add(c->mistakes, start, "", "the { of %s has no }", of);
+	return true;
+}
+
+bool read_policy(struct compiler *c, const struct statement *st, void *into)
+{
+	static const char *const stages[] = {"connect", "helo", "mail", "rcpt", "data", NULL};
+	struct conf_pos pos = c->p->now.pos;
+	struct rule_list *list = arena_take(c->arena, sizeof(*list));
+	unsigned stage;
+	char of[32];
+
+	(void)st;
+	(void)into;
+	if (list == NULL || !take_choice(c->p, "stage", stages, &stage))
+		return false;
+	if (c->policy_at[stage].line != 0)
+		mistake_add(c->mistakes, pos, "put all rules of a stage into one block", "policy %s is said twice", stages[stage]);
+	c->policy_at[stage] = pos;
+	snprintf(of, sizeof(of), "policy %s", stages[stage]);
+	if (!read_rules(c, stage, of, list))
+		return false;
+	c->conf->policy[stage] = list->count == 0 ? NULL : list;
+	return true;
+}
+
+bool read_route(struct compiler *c, const struct statement *st, void *into)
+{
+	(void)st;
+	(void)into;
+	c->route_at = c->p->last.pos;
+	return read_rules(c, RULES_ROUTE, "route", c->conf->route);
+}
+
+/* ---- retry ---- */
+
+static bool take_interval(struct compiler *c, struct conf_retry_step *step)
+{
+	uint64_t ms, until_ms, factor = 1000;
+	struct token t;
+
+	if (parser_accept_word(c->p, "every")) {
+		if (!take_time(c->p, &ms))
+			return false;
+	} else {
+		if (!take_keyword(c->p, "from") || !take_time(c->p, &ms) || !take_keyword(c->p, "by"))
+			return false;
+		if (!parser_at(c->p, TOKEN_WORD) || !unit_permille(c->p->now.text, &factor) || factor < 1050 || factor > 10000) {
+			parser_expected(c->p, "a factor from 1.05 to 10");
+			return false;
+		}
+		take_word(c->p, "", &t);
+	}
+	if (!take_keyword(c->p, "until") || !take_time(c->p, &until_ms))
+		return false;
+	*step = (struct conf_retry_step){ms / 1000, (uint32_t)factor, until_ms / 1000};
+	return true;
+}
+
+#define UNTIL_MAX_S (365u * 86400u)
+
+static void check_step(struct compiler *c, struct conf_pos pos, const struct conf_retry_step *step, uint64_t before_s)
+{
+	if (step->first_s == 0)
+		mistake_add(c->mistakes, pos, "expected at least 1s", "no time between two attempts");
+	if (step->until_s <= before_s)
+		mistake_add(c->mistakes, pos, "each step ends later than the one before", "this step ends before it begins");
+	if (step->until_s > UNTIL_MAX_S)
+		mistake_add(c->mistakes, pos, "expected at most 365d", "a message would be tried for too long");
+}
+
+bool read_retry(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_retry *r = &c->conf->retry;
+	uint64_t before_s = 0;
+
+	(void)st;
+	(void)into;
+	if (!take_open(c->p, "retry: every 15m until 2h then ..."))
+		return false;
+	do {
+		struct conf_pos pos;
+		void *steps = r->steps;
+		struct conf_retry_step *step;
+
+		parser_skip_lines(c->p);
+		pos = c->p->now.pos;
+		step = arena_push(c->arena, &steps, &r->count, sizeof(*step));
+		r->steps = steps;
+		if (step == NULL || !take_interval(c, step))
+			return false;
+		check_step(c, pos, step, before_s);
+		before_s = step->until_s;
+		parser_skip_lines(c->p);
+	} while (parser_accept_word(c->p, "then"));
+	if (parser_accept(c->p, TOKEN_CLOSE))
+		return true;
+	parser_expected(c->p, "then, or }");
+	return false;
+}

@@ -1,0 +1,372 @@
+#include "conf/compiler.h"
+
+#include "base/mem.h"
+#include "conf/net.h"
+
+/* What can be said only when everything was read.  Each check tells its mistakes; none stops the others. */
+
+/* ---- defaults that depend on other statements ---- */
+
+static bool has_tls(const struct compiler *c)
+{
+	return c->conf->tls_certificate != NULL && c->conf->tls_key != NULL;
+}
+
+static void default_listener(struct compiler *c, size_t i)
+{
+	struct conf_listener *l = &c->conf->listeners[i];
+	bool submission = l->role == LISTENER_SUBMISSION;
+
+	if (!listener_said(c, i, "tls"))
+		l->tls = submission ? TLS_REQUIRED : has_tls(c) ? TLS_OPTIONAL : TLS_OFF;
+	if (!listener_said(c, i, "auth"))
+		l->auth = submission ? AUTH_REQUIRED : AUTH_OFF;
+	if (!listener_said(c, i, "isolation"))
+		l->isolation = l->auth == AUTH_OFF ? ISOLATION_SHARED : ISOLATION_CONNECTION;
+	if (l->hostname == NULL)
+		l->hostname = c->conf->set.hostname;
+}
+
+static void default_transport(struct compiler *c, size_t i)
+{
+	struct conf_transport *t = &c->conf->transports[i];
+
+	if (transport_said(c, i, "tls", NULL))
+		return;
+	if (t->kind == TRANSPORT_SMTP)
+		t->tls = t->by_mx ? TLS_OPTIONAL : t->port == 465 ? TLS_IMPLICIT : TLS_VERIFIED;
+	else
+		t->tls = t->kind == TRANSPORT_LMTP && t->host != NULL ? TLS_OPTIONAL : TLS_OFF;
+}
+
+/* ---- listeners ---- */
+
+static void check_listener_tls(struct compiler *c, const struct conf_listener *l)
+{
+	if (l->tls != TLS_OFF && !has_tls(c) && c->tls_said.at[0].line == 0)
+		mistake_add(c->mistakes, l->pos, "write tls { certificate PATH  key PATH }, or tls off here",
+			    "listener %s needs a certificate, and there is none", l->name);
+	if (l->tls == TLS_OFF && l->auth != AUTH_OFF)
+		mistake_add(c->mistakes, l->pos, "expected tls required or tls implicit, or auth off",
+			    "passwords would cross the network in clear at listener %s", l->name);
+}
+
+static void check_listener(struct compiler *c, size_t i)
+{
+	const struct conf_listener *l = &c->conf->listeners[i];
+
+	if (c->listeners[i].broken)
+		return;
+	check_listener_tls(c, l);
+	if (l->auth != AUTH_OFF && c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL && c->auth_said.at[0].line == 0)
+		mistake_add(c->mistakes, l->pos, "write auth { sqlite PATH }, or auth off here",
+			    "listener %s takes logins, and nothing says where passwords are", l->name);
+	for (size_t j = 0; j < i; j++) {
+		const struct conf_listener *other = &c->conf->listeners[j];
+
+		if (other->port != l->port)
+			continue;
+		if (strcmp(other->address, l->address) == 0)
+			mistake_add(c->mistakes, l->pos, "", "two listeners at %s", l->name);
+		else if (other->address[0] == '\0' || l->address[0] == '\0')
+			mistake_add(c->mistakes, l->pos, "an address left out means every address", "%s and %s are the same port",
+				    other->name, l->name);
+	}
+}
+
+/* ---- transports ---- */
+
+/* Which statement has a meaning for which kind. */
+#define KIND(k) (1u << (k))
+#define REMOTE (KIND(TRANSPORT_SMTP) | KIND(TRANSPORT_LMTP))
+static const struct {
+	const char *keyword;
+	unsigned kinds;
+} fits[] = {
+	{"user", KIND(TRANSPORT_MAILDIR)},
+	{"delivered-to", KIND(TRANSPORT_MAILDIR)},
+	{"tls", REMOTE},
+	{"tls-ca", REMOTE},
+	{"tls-name", REMOTE},
+	{"tls-verify", REMOTE},
+	{"login", KIND(TRANSPORT_SMTP)},
+	{"allow-local", REMOTE},
+	{"messages", REMOTE},
+	{"recipients", REMOTE},
+};
+
+static const char *kind_name(enum conf_transport_kind kind)
+{
+	static const char *const names[] = {
+		[TRANSPORT_MAILDIR] = "a maildir", [TRANSPORT_SMTP] = "an smtp", [TRANSPORT_LMTP] = "an lmtp"};
+
+	return names[kind];
+}
+
+static void check_fits(struct compiler *c, size_t i)
+{
+	const struct conf_transport *t = &c->conf->transports[i];
+	struct conf_pos pos;
+
+	for (size_t f = 0; f < ARRAY_LEN(fits); f++)
+		if (!(fits[f].kinds & KIND(t->kind)) && transport_said(c, i, fits[f].keyword, &pos))
+			mistake_add(c->mistakes, pos, "", "%s has no meaning for %s transport", fits[f].keyword, kind_name(t->kind));
+}
+
+/* True: exactly one of the three was said. */
+static bool check_kind(struct compiler *c, size_t i)
+{
+	static const char *const kinds[] = {"maildir", "smtp", "lmtp"};
+	struct conf_pos pos;
+	size_t count = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+		if (transport_said(c, i, kinds[k], &pos) && count++ > 0)
+			mistake_add(c->mistakes, pos, "a transport is one of maildir, smtp and lmtp", "transport %s is two things",
+				    c->conf->transports[i].name);
+	if (count == 0)
+		mistake_add(c->mistakes, c->conf->transports[i].pos, "expected one of maildir PATH, smtp mx, smtp \"HOST:PORT\", lmtp PATH",
+			    "transport %s leads nowhere", c->conf->transports[i].name);
+	return count == 1;
+}
+
+static void check_maildir(struct compiler *c, const struct conf_transport *t)
+{
+	struct slice path = slice_of(t->maildir);
+	bool home = slice_starts(path, slice_of("~/"));
+
+	if (home && t->user != NULL)
+		mistake_add(c->mistakes, t->pos, "leave user out: mail in a home is written as its owner", "~/ has no user");
+	if (!home && t->user == NULL && slice_find(path, slice_of("{domain}")) != SLICE_NONE)
+		mistake_add(c->mistakes, t->pos, "expected user NAME, who owns these Maildirs", "virtual mailboxes have no owner");
+	if (!home && slice_index(path, '{') == SLICE_NONE)
+		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it", "everybody's mail would lie in one Maildir");
+}
+
+static bool is_encrypted(const struct conf_transport *t)
+{
+	return t->tls == TLS_REQUIRED || t->tls == TLS_VERIFIED || t->tls == TLS_IMPLICIT;
+}
+
+static void check_login(struct compiler *c, size_t i)
+{
+	const struct conf_transport *t = &c->conf->transports[i];
+	struct conf_pos pos;
+
+	if (!transport_said(c, i, "login", &pos))
+		return;
+	if (t->by_mx)
+		mistake_add(c->mistakes, pos, "expected smtp \"HOST:PORT\"", "a login for whatever host the MX names");
+	if (!is_encrypted(t) && !t->allow_local)
+		mistake_add(c->mistakes, pos, "expected tls verified, implicit or required", "the password would cross the network in clear");
+	if (c->conf->credentials == NULL)
+		mistake_add(c->mistakes, pos, "write credentials PATH; its lines are \"NAME: user password\"",
+			    "nothing says where the password of login %s is", t->login);
+}
+
+static void check_remote_tls(struct compiler *c, size_t i)
+{
+	const struct conf_transport *t = &c->conf->transports[i];
+	static const char *const tls_only[] = {"tls-ca", "tls-name", "tls-verify"};
+	struct conf_pos pos;
+
+	for (size_t k = 0; k < ARRAY_LEN(tls_only); k++)
+		if (t->tls == TLS_OFF && transport_said(c, i, tls_only[k], &pos))
+			mistake_add(c->mistakes, pos, "", "%s has no meaning with tls off", tls_only[k]);
+	if (t->path != NULL && t->tls != TLS_OFF)
+		mistake_add(c->mistakes, t->pos, "leave tls out", "no TLS is spoken over a Unix socket");
+	if (t->by_mx && (t->tls == TLS_IMPLICIT || t->tls == TLS_VERIFIED))
+		mistake_add(c->mistakes, t->pos, "expected tls off, optional or required", "hosts found by MX cannot be verified by name");
+	if (t->by_mx && transport_said(c, i, "tls-name", &pos))
+		mistake_add(c->mistakes, pos, "", "tls-name has no meaning with smtp mx");
+	if (t->tls == TLS_VERIFIED && !t->tls_verify)
+		mistake_add(c->mistakes, t->pos, "write tls required to encrypt without verifying", "tls verified and tls-verify no contradict");
+}
+
+static void check_transport(struct compiler *c, size_t i)
+{
+	const struct conf_transport *t = &c->conf->transports[i];
+
+	if (c->transports[i].broken || !check_kind(c, i))
+		return;
+	check_fits(c, i);
+	if (t->kind == TRANSPORT_MAILDIR) {
+		check_maildir(c, t);
+		return;
+	}
+	check_remote_tls(c, i);
+	check_login(c, i);
+}
+
+/* ---- settings that are words ---- */
+
+static bool is_address(struct slice s)
+{
+	size_t at = slice_rindex(s, '@');
+
+	return at != SLICE_NONE && at > 0 && at <= 64 && is_host_name(slice_from(s, at + 1)) && slice_index(s, ' ') == SLICE_NONE &&
+	       slice_index(s, '<') == SLICE_NONE;
+}
+
+static bool is_postmaster(struct slice s)
+{
+	return s.len == 0 ||
+	       (is_address(s) && !slice_eq_nocase(slice_sub(s, 0, slice_rindex(s, '@')), slice_of("postmaster")));
+}
+
+static bool is_folder(struct slice s)
+{
+	return s.len > 0 && s.at[0] == '/';
+}
+
+static bool is_one_of(struct slice s, const char *words)
+{
+	struct slice rest = slice_of(words), word;
+
+	while (slice_word(&rest, &word))
+		if (slice_eq(word, s))
+			return true;
+	return false;
+}
+
+static bool is_log(struct slice s)
+{
+	return is_folder(s) || is_one_of(s, "stderr syslog journald");
+}
+
+static bool is_log_level(struct slice s)
+{
+	return is_one_of(s, "debug info warn error");
+}
+
+static bool is_dnssec(struct slice s)
+{
+	return is_one_of(s, "auto require off");
+}
+
+static bool is_fsync_dir(struct slice s)
+{
+	return is_one_of(s, "auto always");
+}
+
+static bool is_user_prefix(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!ascii_is_alnum(s.at[i]) && s.at[i] != '-' && s.at[i] != '_')
+			return false;
+	return s.len > 0 && s.len <= 20 && (ascii_is_alpha(s.at[0]) || s.at[0] == '_');
+}
+
+/* "192.0.2.1", with "@port" where it is not 53. */
+static bool is_forwarder(struct slice s)
+{
+	size_t at = slice_index(s, '@');
+	struct in6_addr ip;
+	uint64_t port = 53;
+
+	if (at != SLICE_NONE && (!slice_u64(slice_from(s, at + 1), 65535, &port) || port == 0))
+		return false;
+	return net_address(at == SLICE_NONE ? s : slice_sub(s, 0, at), &ip);
+}
+
+static bool is_resolver(struct slice s)
+{
+	struct slice rest = s, word;
+	size_t count = 0;
+
+	if (!slice_word(&rest, &word) || slice_eq(s, slice_of("auto")) || slice_eq(s, slice_of("recurse")))
+		return s.len > 0;
+	if (!slice_eq(word, slice_of("forward")))
+		return false;
+	for (; slice_word(&rest, &word); count++)
+		if (!is_forwarder(word))
+			return false;
+	return count > 0;
+}
+
+static bool is_sandbox(struct slice s)
+{
+	struct slice rest = s, word;
+
+	while (slice_word(&rest, &word))
+		if (!is_one_of(word, "landlock mdwe scopes passrights"))
+			return false;
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*is_good)(struct slice value);
+	const char *expected;
+} words[] = {
+	{"hostname", is_host_name, "expected a host name such as mx1.example.org"},
+	{"postmaster", is_postmaster, "expected the address of a person, such as alice@example.org"},
+	{"spool", is_folder, "expected an absolute path"},
+	{"runtime", is_folder, "expected an absolute path"},
+	{"log", is_log, "expected stderr, syslog, journald or an absolute path"},
+	{"log_level", is_log_level, "expected debug, info, warn or error"},
+	{"user_prefix", is_user_prefix, "expected the beginning of a user's name: at most 20 letters, digits, - and _"},
+	{"resolver", is_resolver, "expected auto, recurse, or forward ADDRESS..."},
+	{"dnssec", is_dnssec, "expected auto, require or off"},
+	{"sandbox_require", is_sandbox, "expected some of landlock mdwe scopes passrights"},
+	{"fsync_dir", is_fsync_dir, "expected auto or always"},
+};
+
+static void check_words(struct compiler *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t index = setting_find(slice_of(words[i].name));
+		const char *value = *(const char **)((char *)&c->conf->set + setting_at(index)->offset);
+
+		if (c->set_at[index].line != 0 && value != NULL && !words[i].is_good(slice_of(value)))
+			mistake_add(c->mistakes, c->set_at[index], words[i].expected, "\"%.80s\" does not fit %s", value, words[i].name);
+	}
+}
+
+/* ---- routes and the whole ---- */
+
+static bool has_local_domains(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->route->count; i++)
+		if (conf->route->rules[i].verb == VERB_DELIVER || conf->route->rules[i].verb == VERB_ALIAS)
+			return true;
+	return false;
+}
+
+static void check_route(struct compiler *c)
+{
+	struct conf_pos at = c->route_at;
+	bool said = at.line != 0;
+
+	if (!said && c->conf->listener_count > 0)
+		mistake_add(c->mistakes, c->conf->listeners[0].pos, "write route { deliver ... }", "mail is taken and leads nowhere: there is no route");
+	else if (said && c->conf->set.postmaster[0] == '\0' && has_local_domains(c->conf))
+		mistake_add(c->mistakes, at, "write postmaster alice@example.org (RFC 5321 section 4.5.1)",
+			    "mail is delivered here, and postmaster leads nowhere");
+}
+
+static void resolve_rules(struct compiler *c)
+{
+	struct rules_names names = {c->conf, c->arena, c->mistakes, {NULL, 0}};
+
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		rules_collect_tags(&names, c->conf->policy[i]);
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		rules_resolve(&names, c->conf->policy[i]);
+	rules_resolve(&names, c->conf->route);
+}
+
+void check_all(struct compiler *c)
+{
+	for (size_t i = 0; i < c->conf->listener_count; i++)
+		default_listener(c, i);
+	for (size_t i = 0; i < c->conf->transport_count; i++)
+		default_transport(c, i);
+	for (size_t i = 0; i < c->conf->listener_count; i++)
+		check_listener(c, i);
+	for (size_t i = 0; i < c->conf->transport_count; i++)
+		check_transport(c, i);
+	check_words(c);
+	resolve_rules(c);
+	check_route(c);
+}

@@ -1,0 +1,244 @@
+#include "conf/print.h"
+
+#include "base/mem.h"
+#include "conf/net.h"
+#include "conf/settings.h"
+#include "conf/unit.h"
+#include "rules/build.h"
+
+#include <inttypes.h>
+
+/* ---- settings ---- */
+
+static void print_value(const struct setting *s, const void *at, struct buf *out)
+{
+	switch (s->kind) {
+	case SETTING_TEXT:
+		rules_print_text(out, *(const char *const *)at);
+		break;
+	case SETTING_NUMBER:
+		buf_addf(out, "%" PRIu64, *(const uint64_t *)at);
+		break;
+	case SETTING_SIZE:
+		unit_print_size(out, *(const uint64_t *)at);
+		break;
+	case SETTING_TIME:
+		unit_print_time(out, *(const uint64_t *)at);
+		break;
+	case SETTING_BOOL:
+		buf_add_text(out, *(const bool *)at ? "yes" : "no");
+		break;
+	}
+}
+
+static void print_settings(const struct conf *c, struct buf *out)
+{
+	for (size_t i = 0; i < settings_count(); i++) {
+		const struct setting *s = setting_at(i);
+		const char *at = (const char *)&c->set + s->offset;
+
+		for (const char *p = s->name; *p != '\0'; p++)
+			buf_add_char(out, *p == '_' ? '-' : *p);
+		buf_add_char(out, ' ');
+		print_value(s, at, out);
+		buf_add_char(out, '\n');
+	}
+}
+
+/* ---- blocks ---- */
+
+static void print_word(struct buf *out, const char *keyword, const char *value)
+{
+	if (value != NULL)
+		buf_addf(out, "\t%s %s\n", keyword, value);
+}
+
+static void print_quoted(struct buf *out, const char *keyword, const char *value)
+{
+	if (value == NULL)
+		return;
+	buf_addf(out, "\t%s ", keyword);
+	rules_print_text(out, value);
+	buf_add_char(out, '\n');
+}
+
+static void print_yes_no(struct buf *out, const char *keyword, bool value)
+{
+	print_word(out, keyword, value ? "yes" : "no");
+}
+
+static const char *tls_name(enum conf_tls_mode mode)
+{
+	static const char *const names[] = {
+		[TLS_OFF] = "off", [TLS_OPTIONAL] = "optional", [TLS_REQUIRED] = "required", [TLS_IMPLICIT] = "implicit", [TLS_VERIFIED] = "verified"};
+
+	return names[mode];
+}
+
+static void print_trusted(const struct conf *c, struct buf *out)
+{
+	for (size_t i = 0; i < c->trusted_count; i++) {
+		buf_add_text(out, i == 0 ? "trusted " : " ");
+		net_print(out, &c->trusted[i]);
+	}
+	if (c->trusted_count > 0)
+		buf_add_char(out, '\n');
+}
+
+static void print_listener(const struct conf_listener *l, struct buf *out)
+{
+	static const char *const auths[] = {[AUTH_OFF] = "off", [AUTH_OPTIONAL] = "optional", [AUTH_REQUIRED] = "required"};
+
+	buf_addf(out, "listen %s {\n", l->name);
+	print_word(out, "role", l->role == LISTENER_MX ? "mx" : "submission");
+	print_word(out, "tls", tls_name(l->tls));
+	print_word(out, "auth", auths[l->auth]);
+	print_word(out, "isolation", l->isolation == ISOLATION_SHARED ? "shared" : "connection");
+	print_quoted(out, "hostname", l->hostname);
+	buf_add_text(out, "}\n");
+}
+
+static void print_tls_and_auth(const struct conf *c, struct buf *out)
+{
+	if (c->tls_certificate != NULL) {
+		buf_add_text(out, "tls {\n");
+		print_quoted(out, "certificate", c->tls_certificate);
+		print_quoted(out, "key", c->tls_key);
+		buf_add_text(out, "}\n");
+	}
+	if (c->auth.sqlite != NULL || c->auth.file != NULL) {
+		buf_add_text(out, "auth {\n");
+		print_quoted(out, "sqlite", c->auth.sqlite);
+		print_quoted(out, "file", c->auth.file);
+		buf_add_text(out, "}\n");
+	}
+	if (c->credentials != NULL) {
+		buf_add_text(out, "credentials ");
+		rules_print_text(out, c->credentials);
+		buf_add_char(out, '\n');
+	}
+}
+
+static void print_entries(const struct conf_table *t, struct buf *out)
+{
+	buf_addf(out, "table %s {\n", t->name);
+	for (size_t i = 0; i < t->entry_count; i++) {
+		buf_add_char(out, '\t');
+		rules_print_text(out, t->entries[i].key);
+		if (t->entries[i].value[0] != '\0') {
+			buf_add_text(out, ": ");
+			rules_print_text(out, t->entries[i].value);
+		}
+		buf_add_char(out, '\n');
+	}
+	buf_add_text(out, "}\n");
+}
+
+static void print_table(const struct conf_table *t, struct buf *out)
+{
+	static const char *const kinds[] = {[TABLE_FILE] = "file", [TABLE_CIDR] = "cidr", [TABLE_SQLITE] = "sqlite", [TABLE_DIRECTORY] = "directory"};
+
+	if (t->kind == TABLE_INLINE) {
+		print_entries(t, out);
+		return;
+	}
+	buf_addf(out, "table %s %s ", t->name, kinds[t->kind]);
+	rules_print_text(out, t->path);
+	if (t->query != NULL) {
+		buf_add_char(out, ' ');
+		rules_print_text(out, t->query);
+	}
+	buf_add_char(out, '\n');
+}
+
+static void print_host_port(const char *keyword, const struct conf_transport *t, struct buf *out)
+{
+	bool v6 = strchr(t->host, ':') != NULL;
+
+	buf_addf(out, "\t%s \"%s%s%s:%u\"\n", keyword, v6 ? "[" : "", t->host, v6 ? "]" : "", t->port);
+}
+
+static void print_remote(const struct conf_transport *t, struct buf *out)
+{
+	const char *keyword = t->kind == TRANSPORT_SMTP ? "smtp" : "lmtp";
+
+	if (t->by_mx)
+		print_word(out, keyword, "mx");
+	else if (t->path != NULL)
+		print_quoted(out, keyword, t->path);
+	else
+		print_host_port(keyword, t, out);
+	print_word(out, "tls", tls_name(t->tls));
+	print_quoted(out, "tls-ca", t->tls_ca);
+	print_quoted(out, "tls-name", t->tls_name);
+	if (t->tls != TLS_OFF)
+		print_yes_no(out, "tls-verify", t->tls_verify);
+	print_word(out, "login", t->login);
+	print_yes_no(out, "allow-local", t->allow_local);
+	buf_addf(out, "\tmessages %u\n\trecipients %u\n", t->messages, t->recipients);
+}
+
+static void print_transport(const struct conf_transport *t, struct buf *out)
+{
+	buf_addf(out, "transport %s {\n", t->name);
+	if (t->kind == TRANSPORT_MAILDIR) {
+		print_quoted(out, "maildir", t->maildir);
+		print_word(out, "user", t->user);
+		print_yes_no(out, "delivered-to", t->delivered_to);
+	} else {
+		print_remote(t, out);
+	}
+	buf_addf(out, "\tconnections %u\n}\n", t->connections);
+}
+
+/* ---- rules, retry ---- */
+
+static void print_rules(const struct conf *c, struct buf *out)
+{
+	for (unsigned i = 0; i < STAGE_COUNT; i++) {
+		if (c->policy[i] == NULL)
+			continue;
+		buf_addf(out, "policy %s {\n", rules_place_name(i));
+		rules_print(c->policy[i], out);
+		buf_add_text(out, "}\n");
+	}
+	if (c->route->count == 0)
+		return;
+	buf_add_text(out, "route {\n");
+	rules_print(c->route, out);
+	buf_add_text(out, "}\n");
+}
+
+static void print_retry(const struct conf *c, struct buf *out)
+{
+	buf_add_text(out, "retry {");
+	for (size_t i = 0; i < c->retry.count; i++) {
+		const struct conf_retry_step *step = &c->retry.steps[i];
+
+		buf_addf(out, "%s %s ", i == 0 ? "" : " then", step->factor_permille == 1000 ? "every" : "from");
+		unit_print_time(out, step->first_s * 1000);
+		if (step->factor_permille != 1000) {
+			buf_add_text(out, " by ");
+			unit_print_permille(out, step->factor_permille);
+		}
+		buf_add_text(out, " until ");
+		unit_print_time(out, step->until_s * 1000);
+	}
+	buf_add_text(out, " }\n");
+}
+
+bool conf_print(const struct conf *c, struct buf *out)
+{
+	print_settings(c, out);
+	print_trusted(c, out);
+	for (size_t i = 0; i < c->listener_count; i++)
+		print_listener(&c->listeners[i], out);
+	print_tls_and_auth(c, out);
+	for (size_t i = 0; i < c->table_count; i++)
+		print_table(&c->tables[i], out);
+	for (size_t i = 0; i < c->transport_count; i++)
+		print_transport(&c->transports[i], out);
+	print_rules(c, out);
+	print_retry(c, out);
+	return buf_ok(out);
+}

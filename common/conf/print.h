@@ -1,0 +1,10 @@
+#ifndef POSTERN_CONF_PRINT_H
+#define POSTERN_CONF_PRINT_H
+
+#include "conf/conf.h"
+
+/* The canonical form, everything that was left to a default said: read again, it gives the same configuration and prints the same.
+ * Files that were included are one text.  False: no memory, or more than the buffer takes. */
+bool conf_print(const struct conf *c, struct buf *out);
+
+#endif

@@ -1,0 +1,102 @@
+#include "conf/conf.h"
+
+#include "conf/net.h"
+#include "ipc/message.h"
+
+/* What processes ask a compiled configuration. */
+
+const struct conf_transport *conf_transport_find(const struct conf *c, struct slice name)
+{
+	for (size_t i = 0; i < c->transport_count; i++)
+		if (slice_eq(slice_of(c->transports[i].name), name))
+			return &c->transports[i];
+	return NULL;
+}
+
+const struct conf_table *conf_table_find(const struct conf *c, struct slice name)
+{
+	for (size_t i = 0; i < c->table_count; i++)
+		if (slice_eq(slice_of(c->tables[i].name), name))
+			return &c->tables[i];
+	return NULL;
+}
+
+bool conf_is_trusted(const struct conf *c, struct slice address)
+{
+	return net_list_contains(c->trusted, c->trusted_count, address);
+}
+
+bool conf_is_local_name(const struct conf *c, struct slice domain)
+{
+	if (slice_eq_nocase(domain, slice_of(c->set.hostname)))
+		return true;
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (slice_eq_nocase(domain, slice_of(c->listeners[i].hostname)))
+			return true;
+	return false;
+}
+
+/* ---- paths ---- */
+
+struct visit {
+	conf_path_fn *fn;
+	void *arg;
+};
+
+static void visit(const struct visit *v, uint32_t roles, enum conf_path_kind kind, const char *path)
+{
+	if (path != NULL)
+		v->fn(roles, kind, path, v->arg);
+}
+
+void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
+{
+	const struct visit v = {fn, arg};
+	const uint32_t authd = 1u << ROLE_AUTHD, keyd = 1u << ROLE_KEYD;
+
+	for (size_t i = 0; i < c->table_count; i++)
+		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].path);
+	visit(&v, authd, PATH_FOLDER_OF, c->auth.sqlite);
+	visit(&v, authd, PATH_FILE, c->auth.file);
+	visit(&v, authd, PATH_FILE, c->credentials);
+	/* keyd checks that the key is the certificate's, and when that ends */
+	visit(&v, 1u << ROLE_SMTPD | keyd, PATH_FILE, c->tls_certificate);
+	visit(&v, keyd, PATH_FILE, c->tls_key);
+	for (size_t i = 0; i < c->transport_count; i++)
+		visit(&v, 1u << ROLE_RELAY, PATH_FILE, c->transports[i].tls_ca);
+}
+
+/* ---- retry ---- */
+
+/* The interval in force at that age, of a step that began at `start_s`.  Growing ones start with first_s and grow with each
+ * interval that has passed. */
+static uint64_t interval_s(const struct conf_retry_step *step, uint64_t start_s, uint64_t age_s)
+{
+	uint64_t interval_ms = step->first_s * 1000, at_ms = start_s * 1000;
+
+	if (step->factor_permille <= 1000)
+		return step->first_s;
+	while (at_ms + interval_ms <= age_s * 1000) {
+		at_ms += interval_ms;
+		interval_ms = interval_ms * step->factor_permille / 1000;
+	}
+	return (interval_ms + 500) / 1000;
+}
+
+uint64_t conf_retry_next(const struct conf_retry *r, uint64_t age_s, unsigned tries)
+{
+	uint64_t start_s = 0, end_s = r->count == 0 ? 0 : r->steps[r->count - 1].until_s, wait_s;
+
+	if (tries == 0)
+		return 1; /* nothing expires untried */
+	for (size_t i = 0; i < r->count; i++) {
+		if (age_s >= r->steps[i].until_s) {
+			start_s = r->steps[i].until_s;
+			continue;
+		}
+		wait_s = interval_s(&r->steps[i], start_s, age_s);
+		/* The last attempt falls on the end, not behind it. */
+		return age_s + wait_s > end_s ? end_s - age_s : wait_s;
+	}
+	return 0;
+}
