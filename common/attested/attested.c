@@ -1,0 +1,182 @@
+#include "attested/attested.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+/* After the gate's link came up it tells all its sessions again; what a worker says meanwhile is no lie. */
+#define GRACE_MS 2000
+
+struct attested {
+	struct service *service;
+	struct map *sessions; /* number -> struct attested_session, owned */
+	size_t own_size;
+	uint64_t gate_up_ms;
+	struct timer *sweep;
+	uint64_t now_ms; /* of the sweep under way */
+};
+
+static void on_sweep(void *arg);
+
+struct attested *attested_new(struct service *s, size_t own_size)
+{
+	struct attested *a = mem_new(1, sizeof(*a));
+
+	if (a == NULL)
+		log_fatal("sessions", ENOMEM);
+	a->service = s;
+	a->own_size = own_size;
+	a->gate_up_ms = clock_mono_ms();
+	a->sessions = map_new(ATTESTED_SESSIONS_MAX);
+	if (a->sessions == NULL)
+		log_fatal("sessions", ENOMEM);
+	a->sweep = timer_new(service_loop(s), on_sweep, a);
+	return a;
+}
+
+size_t attested_count(const struct attested *a)
+{
+	return map_count(a->sessions);
+}
+
+static void session_free(struct attested *a, struct attested_session *s)
+{
+	generation_release(a->service, &s->generation);
+	if (s->own != NULL)
+		mem_wipe(s->own, a->own_size);
+	free(s->own);
+	free(s);
+}
+
+static void session_drop(struct attested *a, uint64_t number)
+{
+	struct attested_session *s = map_take_u64(a->sessions, number);
+
+	if (s != NULL)
+		session_free(a, s);
+}
+
+static struct attested_session *session_new(struct attested *a, const struct msg_SESSION_OPEN *open)
+{
+	struct attested_session *s = mem_new(1, sizeof(*s));
+	struct generation *g = generation_find(a->service, open->generation);
+
+	if (s == NULL)
+		return NULL;
+	s->own = mem_new(1, a->own_size);
+	if (s->own == NULL || !slice_copy(open->client, s->client, sizeof(s->client))) {
+		free(s->own);
+		free(s);
+		return NULL;
+	}
+	s->number = open->session;
+	s->worker = open->worker;
+	s->listener = open->listener;
+	s->role = open->role;
+	s->uid = open->uid;
+	/* One that began before this process did is served by the generation in force. */
+	s->generation = generation_hold(g != NULL && g->conf != NULL ? g : service_generation(a->service));
+	return s;
+}
+
+void attested_open(struct attested *a, struct link *gate, struct ipc_message *m)
+{
+	const struct msg_SESSION_OPEN *open = &m->body.SESSION_OPEN;
+	struct attested_session *s = map_find_u64(a->sessions, open->session);
+
+	if (s != NULL && s->worker == open->worker) {
+		s->orphan_until_ms = 0;
+		return;
+	}
+	if (s != NULL) {
+		link_break(gate, "a session was given to two workers");
+		return;
+	}
+	s = session_new(a, open);
+	if (s == NULL || !map_put_u64(a->sessions, open->session, s)) {
+		LOG(LEVEL_ERROR, "session-not-noted", KV_SESSION(open->session));
+		if (s != NULL)
+			session_free(a, s);
+	}
+}
+
+void attested_close(struct attested *a, struct ipc_message *m)
+{
+	session_drop(a, m->body.SESSION_CLOSE.session);
+}
+
+void attested_gate_up(struct attested *a)
+{
+	a->gate_up_ms = clock_mono_ms();
+}
+
+static uint64_t session_timeout_ms(const struct attested *a)
+{
+	return service_conf(a->service)->set.session_timeout_ms;
+}
+
+static bool make_orphan(struct slice key, void *value, void *arg)
+{
+	struct attested_session *s = value;
+	struct attested *a = arg;
+
+	(void)key;
+	if (s->orphan_until_ms == 0)
+		s->orphan_until_ms = a->now_ms + session_timeout_ms(a);
+	return true;
+}
+
+void attested_gate_down(struct attested *a)
+{
+	a->now_ms = clock_mono_ms();
+	map_each(a->sessions, make_orphan, a);
+	timer_set(a->sweep, session_timeout_ms(a) + 1);
+}
+
+static bool drop_orphan(struct slice key, void *value, void *arg)
+{
+	struct attested_session *s = value;
+	struct attested *a = arg;
+
+	(void)key;
+	if (s->orphan_until_ms != 0 && a->now_ms >= s->orphan_until_ms)
+		session_drop(a, s->number);
+	return true;
+}
+
+static void on_sweep(void *arg)
+{
+	struct attested *a = arg;
+
+	a->now_ms = clock_mono_ms();
+	map_each(a->sessions, drop_orphan, a);
+}
+
+struct attested_session *attested_find(struct attested *a, uint64_t number)
+{
+	return map_find_u64(a->sessions, number);
+}
+
+enum attested_answer attested_check(struct attested *a, struct link *worker, uint64_t number, struct attested_session **out)
+{
+	struct link *gate = service_link(a->service, ROLE_GATE, SERVICE_ANY);
+	struct attested_session *s = attested_find(a, number);
+
+	if (s == NULL && gate != NULL) {
+		link_drain(gate);
+		s = attested_find(a, number);
+	}
+	*out = s;
+	if (s != NULL && s->worker == link_instance(worker))
+		return ATTESTED_YES;
+	*out = NULL;
+	gate = service_link(a->service, ROLE_GATE, SERVICE_ANY);
+	if (s == NULL && (gate == NULL || clock_mono_ms() < a->gate_up_ms + GRACE_MS))
+		return ATTESTED_NOT_YET;
+	LOG(LEVEL_WARN, "session-not-given", KV_SESSION(number), KV_NUM("worker", link_instance(worker)));
+	link_break(worker, "it spoke of a session that was not given to it");
+	return ATTESTED_NO;
+}

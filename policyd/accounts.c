@@ -1,0 +1,172 @@
+#include "accounts.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <sys/queue.h>
+
+#define KEEP_YES_MS 60000
+#define KEEP_NO_MS 10000
+#define KEEP_UNKNOWN_MS 1000
+#define ASK_MS 15000
+
+struct accounts_waiter {
+	LIST_ENTRY(accounts_waiter) peers;
+	accounts_done_fn *done;
+	void *arg;
+};
+
+struct account {
+	struct accounts *all;
+	LIST_HEAD(, accounts_waiter) waiters;
+	enum answer answer; /* PENDING while it is asked for */
+	uint64_t until_ms;
+	char name[256];
+};
+
+struct accounts {
+	struct service *service;
+	struct map *names; /* struct account, owned */
+	uint64_t now_ms;
+};
+
+struct accounts *accounts_new(struct service *s)
+{
+	struct accounts *a = mem_new(1, sizeof(*a));
+
+	if (a == NULL)
+		log_fatal("accounts", ENOMEM);
+	a->service = s;
+	a->names = map_new(ACCOUNTS_MAX);
+	if (a->names == NULL)
+		log_fatal("accounts", ENOMEM);
+	return a;
+}
+
+size_t accounts_count(const struct accounts *a)
+{
+	return map_count(a->names);
+}
+
+static uint64_t keep_ms(enum answer answer)
+{
+	switch (answer) {
+	case ANSWER_YES:
+		return KEEP_YES_MS;
+	case ANSWER_NO:
+		return KEEP_NO_MS;
+	case ANSWER_UNKNOWN:
+	case ANSWER_PENDING:
+		break;
+	}
+	return KEEP_UNKNOWN_MS;
+}
+
+static enum answer answer_of(const struct ipc_message *m)
+{
+	if (m == NULL)
+		return ANSWER_UNKNOWN;
+	if (m->body.ACCOUNT.outcome == OC_DONE)
+		return ANSWER_YES;
+	return m->body.ACCOUNT.outcome == OC_NOT_FOUND ? ANSWER_NO : ANSWER_UNKNOWN;
+}
+
+/* The answer stands by now, so none of them waits for this name again. */
+static void wake(struct account *one)
+{
+	struct accounts_waiter *w;
+
+	while ((w = LIST_FIRST(&one->waiters)) != NULL) {
+		accounts_done_fn *done = w->done;
+		void *arg = w->arg;
+
+		LIST_REMOVE(w, peers);
+		free(w);
+		done(arg);
+	}
+}
+
+static void on_account(struct ipc_message *m, void *arg)
+{
+	struct account *one = arg;
+
+	one->answer = answer_of(m);
+	one->until_ms = clock_mono_ms() + keep_ms(one->answer);
+	wake(one);
+}
+
+static bool drop_known(struct slice key, void *value, void *arg)
+{
+	struct account *one = value;
+	struct accounts *a = arg;
+
+	if (one->answer == ANSWER_PENDING)
+		return true;
+	map_take(a->names, key);
+	free(one);
+	return true;
+}
+
+static struct account *account_new(struct accounts *a, struct slice name)
+{
+	struct account *one = mem_new(1, sizeof(*one));
+
+	if (one == NULL)
+		return NULL;
+	if (map_count(a->names) >= ACCOUNTS_MAX)
+		map_each(a->names, drop_known, a);
+	LIST_INIT(&one->waiters);
+	one->all = a;
+	if (!slice_copy(name, one->name, sizeof(one->name)) || !map_put(a->names, name, one)) {
+		free(one);
+		return NULL;
+	}
+	return one;
+}
+
+static enum answer ask(struct accounts *a, struct account *one)
+{
+	struct msg_ACCOUNT_ASK question = {slice_of(one->name)};
+
+	one->answer = ANSWER_PENDING;
+	service_ask(a->service, ROLE_AUTHD, IPC_ACCOUNT_ASK, &question, ASK_MS, on_account, one);
+	return ANSWER_PENDING;
+}
+
+enum answer accounts_find(struct accounts *a, struct slice name)
+{
+	struct account *one = map_find(a->names, name);
+
+	if (one == NULL)
+		one = account_new(a, name);
+	else if (one->answer == ANSWER_PENDING || clock_mono_ms() < one->until_ms)
+		return one->answer;
+	return one == NULL ? ANSWER_UNKNOWN : ask(a, one);
+}
+
+struct accounts_waiter *accounts_wait(struct accounts *a, struct slice name, accounts_done_fn *done, void *arg)
+{
+	struct account *one = map_find(a->names, name);
+	struct accounts_waiter *w = one == NULL || one->answer != ANSWER_PENDING ? NULL : mem_new(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->done = done;
+	w->arg = arg;
+	LIST_INSERT_HEAD(&one->waiters, w, peers);
+	return w;
+}
+
+void accounts_forget(struct accounts_waiter **wp)
+{
+	struct accounts_waiter *w = *wp;
+
+	if (w == NULL)
+		return;
+	*wp = NULL;
+	LIST_REMOVE(w, peers);
+	free(w);
+}

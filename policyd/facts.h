@@ -1,0 +1,35 @@
+#ifndef POSTERN_POLICYD_FACTS_H
+#define POSTERN_POLICYD_FACTS_H
+
+#include "rules/rules.h"
+
+/* What is known of one question, for the rules; all of it is known before the evaluation begins.  Texts are borrowed. */
+struct facts {
+	struct fact_value value[FACT_COUNT];
+};
+
+/* All texts empty, all numbers 0. */
+static inline struct facts facts_make(void)
+{
+	struct facts f = {.value = {{{"", 0}, 0}}};
+
+	for (unsigned i = 0; i < FACT_COUNT; i++)
+		f.value[i].text = slice_empty();
+	return f;
+}
+
+static inline struct slice facts_text(const struct facts *f, enum fact_id id)
+{
+	return f->value[id].text;
+}
+
+/* Where tables and accounts are. */
+struct lookups {
+	/* The value is added to `value_out` (NULL: not wanted). */
+	enum answer (*table)(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out);
+	/* Whether there is such a system user that mail is delivered to. */
+	enum answer (*account)(void *arg, struct slice name);
+	void *arg;
+};
+
+#endif

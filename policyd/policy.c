@@ -1,0 +1,170 @@
+#include "policy.h"
+
+#include "base/mem.h"
+#include "ipc/message.h"
+#include "route.h"
+
+#include <stdio.h>
+
+struct evaluation {
+	const struct policy_request *request;
+	const struct lookups *lookups;
+};
+
+static enum fact_state find_fact(void *arg, enum fact_id id, struct fact_value *out)
+{
+	const struct evaluation *e = arg;
+
+	*out = e->request->facts.value[id];
+	return FACT_KNOWN;
+}
+
+static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key)
+{
+	const struct evaluation *e = arg;
+
+	return e->lookups->table(e->lookups->arg, table, key, NULL);
+}
+
+static bool has_tag(void *arg, const char *tag)
+{
+	const struct evaluation *e = arg;
+
+	return tags_has(e->request->tags, slice_of(tag));
+}
+
+/* ---- the answer ---- */
+
+static void answer_outcome(struct policy_answer *a, enum outcome oc)
+{
+	const struct outcome_info *info = outcome_info(oc);
+
+	a->oc = oc;
+	a->code = info->smtp;
+	snprintf(a->dsn, sizeof(a->dsn), "%s", info->dsn);
+	snprintf(a->text, sizeof(a->text), "%s", info->text);
+}
+
+static void write_rule(const struct rule *rule, char *out, size_t size)
+{
+	struct buf where = buf_make(size);
+
+	out[0] = '\0';
+	if (rule == NULL)
+		return;
+	rule_where(rule, &where);
+	(void)slice_copy(buf_slice(&where), out, size);
+	buf_free(&where);
+}
+
+static bool add_effects(struct policy_answer *a, const struct policy_verdict *v)
+{
+	for (size_t i = 0; i < v->effect_count; i++) {
+		struct rec_effect effect = {slice_of(rule_verb_name(v->effects[i].rule->verb)), v->effects[i].text};
+
+		if (!rec_effect_add(&a->effects, &effect))
+			return false;
+	}
+	return true;
+}
+
+static void answer_refusal(struct policy_answer *a, const struct policy_verdict *v)
+{
+	answer_outcome(a, v->code / 100 == 5 ? OC_POLICY_REJECT : OC_UNAVAILABLE);
+	a->code = v->code;
+	snprintf(a->dsn, sizeof(a->dsn), "%s", v->dsn);
+	if (v->text.len > 0)
+		snprintf(a->text, sizeof(a->text), "%.*s", SLICE_ARG(v->text));
+}
+
+static void answer_unknown(struct policy_answer *a, const char *cause)
+{
+	answer_outcome(a, OC_LOOKUP_UNKNOWN);
+	snprintf(a->cause, sizeof(a->cause), "%.512s", cause == NULL ? "" : cause);
+}
+
+static void take_verdict(struct policy_answer *a, const struct policy_verdict *v)
+{
+	answer_outcome(a, OC_DONE);
+	a->pending = v->end == POLICY_NEED;
+	a->delay_ms = v->delay_ms;
+	write_rule(v->rule, a->rule, sizeof(a->rule));
+	if (v->end != POLICY_VERDICT) {
+		answer_unknown(a, v->cause);
+		return;
+	}
+	a->close = v->close;
+	if (v->rule != NULL && v->verb != VERB_ACCEPT)
+		answer_refusal(a, v);
+	if (!add_effects(a, v))
+		answer_unknown(a, "more headers and tags than one answer holds");
+}
+
+/* ---- the recipient ---- */
+
+static void take_route(struct policy_answer *a, const struct policy_request *request, const struct route_result *r)
+{
+	switch (r->outcome) {
+	case ROUTE_TARGETS:
+		if (r->leaves && !request->may_relay) {
+			answer_outcome(a, OC_NO_RELAY);
+			a->rule[0] = '\0';
+		}
+		return;
+	case ROUTE_REFUSED:
+		answer_outcome(a, r->oc);
+		a->code = r->code;
+		memcpy(a->dsn, r->dsn, sizeof(r->dsn));
+		snprintf(a->text, sizeof(a->text), "%s", r->text);
+		break;
+	case ROUTE_DEFERRED:
+		answer_outcome(a, r->oc);
+		snprintf(a->cause, sizeof(a->cause), "%s", r->cause);
+		break;
+	case ROUTE_PENDING:
+		a->pending = true;
+		break;
+	}
+	snprintf(a->rule, sizeof(a->rule), "%s", r->rule);
+}
+
+static void verify(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
+		   struct policy_answer *a)
+{
+	struct route_result r;
+
+	route_run(conf, &request->facts, false, lookups, &r);
+	take_route(a, request, &r);
+	route_result_free(&r);
+}
+
+void policy_run(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
+		struct policy_answer *out)
+{
+	struct evaluation e = {request, lookups};
+	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, &e};
+	struct policy_verdict v;
+
+	memset(out, 0, sizeof(*out));
+	out->effects = buf_make(POLICY_EFFECTS_BYTES);
+	policy_eval(conf->policy[request->stage], &source, &v);
+	take_verdict(out, &v);
+	policy_verdict_free(&v);
+	if (request->stage == STAGE_RCPT && !out->pending && out->oc == OC_DONE)
+		verify(conf, request, lookups, out);
+}
+
+void policy_answer_free(struct policy_answer *a)
+{
+	buf_free(&a->effects);
+}
+
+void policy_set_tags(const struct policy_answer *a, struct tags *tags)
+{
+	struct slice rest = buf_slice(&a->effects);
+	struct rec_effect effect;
+
+	while (rec_effect_next(&rest, &effect))
+		if (slice_eq(effect.kind, slice_of("tag")))
+			(void)tags_add(tags, effect.text);
+}

@@ -1,0 +1,324 @@
+#include "policyd.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+
+/*
+ *   question --served--> answered
+ *      '-- a name is not known yet --> parked --ACCOUNT--> served again
+ *                                        '-- its link ends --> gone
+ */
+struct parked {
+	LIST_ENTRY(parked) peers;
+	struct policyd *policyd;
+	struct link *link; /* borrowed: parked questions end with it */
+	uint64_t request;
+	enum ipc_type type;
+	struct buf payload; /* owned */
+	struct accounts_waiter *waiter; /* owned; NULL once called */
+};
+
+static policyd_serve_fn *server_of(enum ipc_type type)
+{
+	return type == IPC_POLICY_ASK ? serve_policy : serve_route;
+}
+
+/* ---- look-ups ---- */
+
+static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out)
+{
+	struct policyd *p = arg;
+
+	return p->tables == NULL ? ANSWER_UNKNOWN : tables_find(p->tables, table, key, value_out);
+}
+
+static enum answer find_account(void *arg, struct slice name)
+{
+	struct policyd *p = arg;
+	enum answer answer = accounts_find(p->accounts, name);
+
+	if (answer == ANSWER_PENDING && p->missing.len == 0 && slice_copy(name, p->missing_name, sizeof(p->missing_name)))
+		p->missing = slice_of(p->missing_name);
+	return answer;
+}
+
+struct lookups policyd_lookups(struct policyd *p, struct generation *g)
+{
+	p->tables = g->state;
+	p->missing = slice_empty();
+	return (struct lookups){find_in_table, find_account, p};
+}
+
+struct slice policyd_hostname(const struct conf *conf, uint64_t listener)
+{
+	static struct utsname own;
+	const char *name = listener < conf->listener_count ? conf->listeners[listener].hostname : NULL;
+
+	if (name == NULL || name[0] == '\0')
+		name = conf->set.hostname;
+	if (name[0] != '\0')
+		return slice_of(name);
+	return uname(&own) == 0 ? slice_of(own.nodename) : slice_of("localhost");
+}
+
+const char *policyd_role_name(uint64_t role)
+{
+	static const char *const names[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};
+
+	return role < ARRAY_LEN(names) ? names[role] : "mx";
+}
+
+/* ---- questions that wait ---- */
+
+static void parked_free(struct parked *q)
+{
+	LIST_REMOVE(q, peers);
+	q->policyd->parked_count--;
+	accounts_forget(&q->waiter);
+	buf_free(&q->payload);
+	free(q);
+}
+
+static void answer_failure(struct link *link, uint64_t request, enum ipc_type type)
+{
+	const struct outcome_info *info = outcome_info(OC_LOOKUP_UNKNOWN);
+
+	if (type == IPC_POLICY_ASK)
+		link_answer(link, request, IPC_POLICY_ANSWER,
+			    &(struct msg_POLICY_ANSWER){OC_LOOKUP_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
+							slice_empty(), 0, 0, slice_empty()}, -1);
+	else
+		link_answer(link, request, IPC_ROUTE_ANSWER,
+			    &(struct msg_ROUTE_ANSWER){OC_ROUTE_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
+						       slice_empty(), slice_empty()}, -1);
+}
+
+static void on_name_known(void *arg);
+
+static bool wait_for_missing(struct parked *q)
+{
+	struct policyd *p = q->policyd;
+
+	q->waiter = accounts_wait(p->accounts, p->missing, on_name_known, q);
+	return q->waiter != NULL;
+}
+
+static void on_name_known(void *arg)
+{
+	struct parked *q = arg;
+	struct ipc_message m = {.type = q->type, .request = q->request, .fd = -1};
+	bool decoded = ipc_decode(q->type, buf_slice(&q->payload), &m);
+
+	q->waiter = NULL;
+	if (decoded && !server_of(q->type)(q->policyd, q->link, q->request, &m)) {
+		if (wait_for_missing(q))
+			return;
+		decoded = false;
+	}
+	if (!decoded)
+		answer_failure(q->link, q->request, q->type);
+	parked_free(q);
+}
+
+static bool park(struct policyd *p, struct link *link, const struct ipc_message *m)
+{
+	struct parked *q = p->parked_count < POLICYD_PARKED_MAX ? mem_new(1, sizeof(*q)) : NULL;
+
+	if (q == NULL)
+		return false;
+	q->policyd = p;
+	q->link = link;
+	q->request = m->request;
+	q->type = m->type;
+	q->payload = buf_make(LINK_PACKET_MAX);
+	LIST_INSERT_HEAD(&p->parked, q, peers);
+	p->parked_count++;
+	if (ipc_encode(m->type, &m->body, &q->payload) && wait_for_missing(q))
+		return true;
+	parked_free(q);
+	return false;
+}
+
+static void on_question(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct policyd *p = service_state(s);
+
+	p->asked++;
+	if (server_of(m->type)(p, link, m->request, m))
+		return;
+	if (!park(p, link, m))
+		answer_failure(link, m->request, m->type);
+}
+
+static void drop_parked(struct policyd *p, const struct link *link)
+{
+	struct parked *q = LIST_FIRST(&p->parked), *next;
+
+	for (; q != NULL; q = next) {
+		next = LIST_NEXT(q, peers);
+		if (q->link == link)
+			parked_free(q);
+	}
+}
+
+/* ---- sessions ---- */
+
+static void on_session_open(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct policyd *p = service_state(s);
+
+	attested_open(p->sessions, link, m);
+}
+
+static void on_session_close(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct policyd *p = service_state(s);
+
+	(void)link;
+	attested_close(p->sessions, m);
+}
+
+static void on_session_login(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct policyd *p = service_state(s);
+	struct link *gate = service_link(s, ROLE_GATE, SERVICE_ANY);
+	struct attested_session *session = attested_find(p->sessions, m->body.SESSION_LOGIN.session);
+
+	(void)link;
+	if (session == NULL && gate != NULL) {
+		link_drain(gate);
+		session = attested_find(p->sessions, m->body.SESSION_LOGIN.session);
+	}
+	if (session != NULL)
+		(void)slice_copy(m->body.SESSION_LOGIN.login, session->login, sizeof(session->login));
+}
+
+/* ---- the operator ---- */
+
+static void on_control_ask(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct msg_CONTROL_ANSWER answer = {OC_NOT_FOUND, slice_of("postern-policyd has no such verb"), slice_empty(), slice_empty()};
+
+	(void)s;
+	link_answer(link, m->request, IPC_CONTROL_ANSWER, &answer, -1);
+}
+
+/* ---- generations ---- */
+
+struct paths {
+	struct service *service;
+	uint64_t generation;
+};
+
+static int path_fd(void *arg, const char *path)
+{
+	const struct paths *paths = arg;
+
+	return service_path_fd(paths->service, paths->generation, slice_of(path));
+}
+
+/* A reload with a malformed table is refused, for the old one still serves.  At start there is nothing better: what that table would
+ * say is unknown, and everything else goes on. */
+static bool on_generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
+{
+	struct paths paths = {s, g->number};
+	struct buf mistake = buf_make(why_size);
+	struct tables *tables = tables_new(g->conf, path_fd, &paths);
+	bool is_reload = service_state(s) != NULL, good;
+
+	if (tables == NULL) {
+		snprintf(why, why_size, "policyd: out of memory");
+		return false;
+	}
+	good = tables_check(tables, &mistake) || !is_reload;
+	if (!good) {
+		snprintf(why, why_size, "%s", buf_text(&mistake));
+		tables_free(&tables);
+	}
+	g->state = tables;
+	buf_free(&mistake);
+	return good;
+}
+
+static void on_generation_free(struct service *s, struct generation *g)
+{
+	struct tables *tables = g->state;
+
+	(void)s;
+	tables_free(&tables);
+	g->state = NULL;
+}
+
+/* ---- the service ---- */
+
+static void on_start(struct service *s)
+{
+	struct policyd *p = mem_new(1, sizeof(*p));
+
+	if (p == NULL)
+		log_fatal("policyd", ENOMEM);
+	p->service = s;
+	LIST_INIT(&p->parked);
+	p->sessions = attested_new(s, sizeof(struct policy_session));
+	p->accounts = accounts_new(s);
+	service_set_state(s, p);
+}
+
+static void on_link_up(struct service *s, struct link *link)
+{
+	struct policyd *p = service_state(s);
+
+	if (link_peer(link) == ROLE_GATE)
+		attested_gate_up(p->sessions);
+}
+
+static void on_link_down(struct service *s, struct link *link)
+{
+	struct policyd *p = service_state(s);
+
+	drop_parked(p, link);
+	if (link_peer(link) == ROLE_GATE)
+		attested_gate_down(p->sessions);
+}
+
+static void on_status(struct service *s, struct buf *out)
+{
+	struct policyd *p = service_state(s);
+
+	buf_addf(out, "sessions=%zu asked=%llu unknown=%llu waiting=%zu accounts=%zu", attested_count(p->sessions),
+		 (unsigned long long)p->asked, (unsigned long long)p->unknown, p->parked_count, accounts_count(p->accounts));
+}
+
+static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_SESSION_OPEN] = on_session_open,	[IPC_SESSION_CLOSE] = on_session_close,
+	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
+	[IPC_ROUTE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_control_ask,
+};
+
+static const struct cage_spec cage = {
+	.calls = CALLS_FILES_READ | CALLS_LOCKS,
+	.chroot = true,
+	.takes_fds = true, /* from the master: tables of a new generation */
+	.files_max = 8192,
+};
+
+static const struct service_spec spec = {
+	.role = ROLE_POLICYD,
+	.cage = &cage,
+	.start = on_start,
+	.handlers = handlers,
+	.generation_ready = on_generation_ready,
+	.generation_free = on_generation_free,
+	.link_up = on_link_up,
+	.link_down = on_link_down,
+	.status = on_status,
+};
+
+int main(int argc, char **argv)
+{
+	return service_run(&spec, argc, argv);
+}

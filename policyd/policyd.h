@@ -1,0 +1,53 @@
+#ifndef POSTERN_POLICYD_POLICYD_H
+#define POSTERN_POLICYD_POLICYD_H
+
+#include "accounts.h"
+#include "attested/attested.h"
+#include "facts.h"
+#include "tables.h"
+#include "tags.h"
+
+#include <sys/queue.h>
+
+/*
+ * What the files of the process share.
+ *
+ * A question is served from its message alone: what is not known yet (a system user) leaves it parked, as its own bytes, and it is
+ * served again from the top when that is known.
+ */
+#define POLICYD_PARKED_MAX 4096u
+#define POLICYD_NAMES_MAX 32u
+
+struct policyd {
+	struct service *service;
+	struct attested *sessions; /* own: struct policy_session */
+	struct accounts *accounts;
+	LIST_HEAD(, parked) parked;
+	size_t parked_count;
+	uint64_t asked, unknown; /* questions, and those that could not be decided */
+	/* of the question in hand */
+	struct tables *tables;
+	struct slice missing; /* the first name that was not known yet; "" */
+	char missing_name[256];
+};
+
+/* What policyd itself remembers of a session. */
+struct policy_session {
+	struct tags tags;
+	bool message_begun; /* stage mail was asked, and no recipient yet */
+};
+
+/* False: not known yet, nothing was answered, and `missing` says what for. */
+typedef bool policyd_serve_fn(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+/* serve_policy.c, serve_route.c */
+bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+
+/* Sets up the look-ups of that generation for one question. */
+struct lookups policyd_lookups(struct policyd *p, struct generation *g);
+
+/* The name we have on that listener (its number; out of range: the local socket), and what kind it is. */
+struct slice policyd_hostname(const struct conf *conf, uint64_t listener);
+const char *policyd_role_name(uint64_t role);
+
+#endif

@@ -1,0 +1,136 @@
+#include "policyd.h"
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "policy.h"
+
+#define NO_UID UINT64_MAX
+
+/* The queue hears of a login from authd before the worker does, and so do we: it may just not have been read yet. */
+static void hear_of_login(struct policyd *p, const struct attested_session *session)
+{
+	struct link *authd = service_link(p->service, ROLE_AUTHD, SERVICE_ANY);
+
+	if (session->login[0] == '\0' && authd != NULL)
+		link_drain(authd);
+}
+
+static bool may_relay(const struct attested_session *s)
+{
+	if (s->role == LISTENER_LOCAL)
+		return s->uid != NO_UID;
+	return s->login[0] != '\0' || conf_is_trusted(s->generation->conf, slice_of(s->client));
+}
+
+static void set_text(struct facts *f, enum fact_id id, struct slice text)
+{
+	f->value[id].text = text;
+}
+
+/* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */
+static struct facts gather(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
+{
+	struct facts f = facts_make();
+
+	set_text(&f, FACT_CLIENT, slice_of(s->client));
+	set_text(&f, FACT_LISTENER_ROLE, slice_of(policyd_role_name(s->role)));
+	set_text(&f, FACT_HOSTNAME, policyd_hostname(s->generation->conf, s->listener));
+	set_text(&f, FACT_LOGIN, slice_of(s->login));
+	set_text(&f, FACT_TLS_VERSION, ask->tls_version);
+	set_text(&f, FACT_TLS_CIPHER, ask->tls_cipher);
+	set_text(&f, FACT_TLS_SNI, ask->tls_sni);
+	set_text(&f, FACT_HELO_NAME, ask->helo);
+	set_text(&f, FACT_SENDER, ask->sender);
+	set_text(&f, FACT_RECIPIENT, ask->recipient);
+	f.value[FACT_SIZE].number = ask->size;
+	f.value[FACT_RECIPIENT_COUNT].number = ask->recipient_count;
+	return f;
+}
+
+/* What one message was tagged with ends with it: at MAIL, or where that stage has no rules, at the first recipient. */
+static void begin_message(struct policy_session *own, const struct msg_POLICY_ASK *ask)
+{
+	bool first_recipient = ask->stage == STAGE_RCPT && ask->recipient_count <= 1;
+
+	if (ask->stage == STAGE_MAIL || (first_recipient && !own->message_begun))
+		tags_end_message(&own->tags);
+	if (ask->stage == STAGE_MAIL)
+		own->message_begun = true;
+	else if (first_recipient)
+		own->message_begun = false;
+}
+
+static void tell(struct policyd *p, struct link *link, uint64_t request, const struct policy_answer *a)
+{
+	struct msg_POLICY_ANSWER answer = {
+		.outcome = a->oc,
+		.code = a->code,
+		.dsn = slice_of(a->dsn),
+		.text = slice_of(a->text),
+		.rule = slice_of(a->rule),
+		.delay_ms = a->delay_ms,
+		.close = a->close,
+		.effects_records = buf_slice(&a->effects),
+	};
+
+	(void)p;
+	link_answer(link, request, IPC_POLICY_ANSWER, &answer, -1);
+}
+
+static void log_unknown(struct policyd *p, const struct msg_POLICY_ASK *ask, const struct policy_answer *a)
+{
+	if (a->cause[0] == '\0')
+		return;
+	p->unknown++;
+	LOG(LEVEL_WARN, "policy-unknown", KV_SESSION(ask->session), KV_STR("stage", rules_place_name((unsigned)ask->stage)),
+	    KV_STR("rule", a->rule), KV_STR("cause", a->cause));
+}
+
+static bool serve_session(struct policyd *p, struct link *link, uint64_t request, const struct msg_POLICY_ASK *ask,
+			  struct attested_session *session)
+{
+	struct policy_session *own = session->own;
+	struct lookups lookups = policyd_lookups(p, session->generation);
+	struct policy_request r;
+	struct policy_answer a;
+
+	hear_of_login(p, session);
+	begin_message(own, ask);
+	r = (struct policy_request){(enum conf_stage)ask->stage, gather(session, ask), &own->tags, may_relay(session)};
+	policy_run(session->generation->conf, &r, &lookups, &a);
+	if (!a.pending) {
+		policy_set_tags(&a, &own->tags);
+		log_unknown(p, ask, &a);
+		tell(p, link, request, &a);
+	}
+	policy_answer_free(&a);
+	return !a.pending;
+}
+
+static void answer_not_yet(struct policyd *p, struct link *link, uint64_t request)
+{
+	struct policy_answer a = {.oc = OC_UNAVAILABLE, .effects = buf_make(0)};
+
+	tell(p, link, request, &a);
+}
+
+bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m)
+{
+	const struct msg_POLICY_ASK *ask = &m->body.POLICY_ASK;
+	struct attested_session *session;
+
+	if (ask->stage >= STAGE_COUNT) {
+		link_break(link, "there is no such stage");
+		return true;
+	}
+	switch (attested_check(p->sessions, link, ask->session, &session)) {
+	case ATTESTED_YES:
+		return serve_session(p, link, request, ask, session);
+	case ATTESTED_NOT_YET:
+		answer_not_yet(p, link, request);
+		break;
+	case ATTESTED_NO:
+		break;
+	}
+	return true;
+}

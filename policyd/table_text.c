@@ -1,0 +1,171 @@
+#include "table_text.h"
+
+#include "base/mem.h"
+#include "lines.h"
+
+/* Always, once made: `entries` is sorted by key, and no key stands twice. */
+struct entry {
+	struct slice key, value; /* into `text`, or the configuration's */
+	size_t line;
+};
+
+struct table_text {
+	struct buf text; /* owned */
+	struct entry *entries; /* owned */
+	size_t count, cap;
+};
+
+static int compare_nocase(struct slice a, struct slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+
+	for (size_t i = 0; i < len; i++) {
+		int diff = (unsigned char)ascii_lower(a.at[i]) - (unsigned char)ascii_lower(b.at[i]);
+
+		if (diff != 0)
+			return diff;
+	}
+	return a.len == b.len ? 0 : a.len < b.len ? -1 : 1;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int diff = compare_nocase(x->key, y->key);
+
+	return diff != 0 ? diff : x->line < y->line ? -1 : 1;
+}
+
+static bool refuse(struct buf *why, size_t line, const char *what)
+{
+	buf_addf(why, "%zu: %s", line, what);
+	return false;
+}
+
+static bool add(struct table_text *t, struct slice key, struct slice value, size_t line, struct buf *why)
+{
+	void *items = t->entries;
+
+	if (key.len == 0)
+		return refuse(why, line, "no key before the colon");
+	if (key.len > TABLE_KEY_MAX || value.len > TABLE_VALUE_MAX)
+		return refuse(why, line, "a key has at most 1024 bytes, a value 65535");
+	if (!mem_grow(&items, &t->cap, t->count, sizeof(struct entry), TABLE_ENTRIES_MAX))
+		return refuse(why, line, "more entries than a table in a file can have; use sqlite");
+	t->entries = items;
+	t->entries[t->count++] = (struct entry){key, value, line};
+	return true;
+}
+
+static bool sort(struct table_text *t, struct buf *why)
+{
+	if (t->count > 1)
+		qsort(t->entries, t->count, sizeof(struct entry), compare_entries);
+	for (size_t i = 1; i < t->count; i++) {
+		const struct entry *e = &t->entries[i];
+
+		if (compare_nocase(e[-1].key, e->key) != 0)
+			continue;
+		buf_addf(why, "%zu: the key \"%.*s\" stood in line %zu already", e->line, SLICE_ARG(slice_sub(e->key, 0, 100)),
+			 e[-1].line);
+		return false;
+	}
+	return true;
+}
+
+/* The colon ends a key only before a blank or the end of the line: "2001:db8::1: value" has three that do not. */
+static bool add_line(struct table_text *t, struct slice line, size_t number, struct buf *why)
+{
+	for (size_t i = 0; i < line.len; i++) {
+		bool ends = i + 1 == line.len || line.at[i + 1] == ' ' || line.at[i + 1] == '\t';
+
+		if (line.at[i] == ':' && ends)
+			return add(t, slice_trim(slice_sub(line, 0, i)), slice_trim(slice_from(line, i + 1)), number, why);
+	}
+	if (slice_index(line, ' ') != SLICE_NONE || slice_index(line, '\t') != SLICE_NONE)
+		return refuse(why, number, "expected `key` or `key: value`, with a blank behind the colon");
+	return add(t, line, slice_empty(), number, why);
+}
+
+static bool parse(struct table_text *t, struct buf *why)
+{
+	struct lines lines = lines_of(buf_slice(&t->text));
+
+	while (lines_next(&lines))
+		if (!add_line(t, lines.line, lines.number, why))
+			return false;
+	if (lines.mistake != NULL)
+		return refuse(why, lines.number, lines.mistake);
+	return sort(t, why);
+}
+
+struct table_text *table_text_parse(struct buf *text, struct buf *why)
+{
+	struct table_text *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL) {
+		buf_free(text);
+		refuse(why, 0, "out of memory");
+		return NULL;
+	}
+	t->text = *text;
+	*text = buf_make(text->max);
+	if (!parse(t, why))
+		table_text_free(&t);
+	return t;
+}
+
+struct table_text *table_text_of(const struct conf_table_entry *entries, size_t count, struct buf *why)
+{
+	struct table_text *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL) {
+		refuse(why, 0, "out of memory");
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (!add(t, slice_of(entries[i].key), slice_of(entries[i].value), i + 1, why)) {
+			table_text_free(&t);
+			return NULL;
+		}
+	if (!sort(t, why))
+		table_text_free(&t);
+	return t;
+}
+
+void table_text_free(struct table_text **tp)
+{
+	struct table_text *t = *tp;
+
+	if (t == NULL)
+		return;
+	*tp = NULL;
+	buf_free(&t->text);
+	free(t->entries);
+	free(t);
+}
+
+size_t table_text_count(const struct table_text *t)
+{
+	return t->count;
+}
+
+bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out)
+{
+	size_t low = 0, high = t->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int diff = compare_nocase(t->entries[middle].key, key);
+
+		if (diff == 0) {
+			*value_out = t->entries[middle].value;
+			return true;
+		}
+		if (diff < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}

@@ -1,0 +1,27 @@
+#ifndef POSTERN_POLICYD_TABLE_TEXT_H
+#define POSTERN_POLICYD_TABLE_TEXT_H
+
+#include "base/buf.h"
+#include "conf/conf.h"
+
+/*
+ * A table of texts, whole in memory: of a file with lines `key: value` or `key`, or inline in the configuration.  Keys are found
+ * without regard to ASCII case; each stands in it once.  Pure.
+ */
+struct table_text;
+
+#define TABLE_ENTRIES_MAX 1000000u
+#define TABLE_KEY_MAX 1024u
+#define TABLE_VALUE_MAX 65535u
+
+/* Takes the content of `text` (it is empty afterwards) in every case.  NULL with "LINE: what is wrong" in `why`. */
+struct table_text *table_text_parse(struct buf *text, struct buf *why);
+/* The entries of an inline table (borrowed). */
+struct table_text *table_text_of(const struct conf_table_entry *entries, size_t count, struct buf *why);
+void table_text_free(struct table_text **tp);
+
+size_t table_text_count(const struct table_text *t);
+/* `value_out` is borrowed from the table; "" where there is only a key. */
+bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out);
+
+#endif
