@@ -1,0 +1,10 @@
+# postern-gate: listeners, counts, attestation, and the control socket.  Included by this folder's CMakeLists.txt.
+set(GATE_SOURCES gate_control.c gate_count.c gate_door.c gate_session.c gate_verb.c)
+
+postern_program(postern-gate
+	DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
+	SOURCES gate_main.c ${GATE_SOURCES}
+	LINKS common_service)
+postern_unit_test(test_gate
+	SOURCES test_gate.c ${GATE_SOURCES}
+	LINKS common_base common_event common_ipc common_os)

@@ -1,0 +1,290 @@
+/*
+ * gate_main.c: postern-gate.  It accepts, counts, attests and hands over; it reads no byte of SMTP and no byte of TLS.
+ */
+#include "gate_control.h"
+#include "gate_door.h"
+#include "gate_session.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "service/service.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct gate {
+	struct service *service;
+	struct doors *doors;
+	struct controls *controls;
+	struct gate_sessions *sessions;
+	struct timer *deadline; /* of the drain */
+	uint64_t refused;
+};
+
+static struct gate gate;
+
+/* ---- refusing ---- */
+
+static const struct {
+	const char *reply; /* after 421 */
+	const char *why;
+} refusals[] = {
+	[GATE_ADMIT] = {"", ""},
+	[GATE_TOO_MANY] = {"4.7.0 too many connections here now, try again later", "connections_max"},
+	[GATE_TOO_MANY_OF_HOST] = {"4.7.0 too many connections from your address, try again later", "connections_per_host"},
+	[GATE_TOO_MANY_OF_NET] = {"4.7.0 too many connections from your network, try again later", "connections_per_net"},
+	[GATE_BUSY] = {"4.3.2 service is starting or too busy, try again later", "not ready"},
+};
+
+/* Where TLS comes first, clear text would only puzzle. */
+static bool speaks_clear(const struct door_caller *caller)
+{
+	const struct conf *conf = service_conf(gate.service);
+
+	return caller->kind != DOOR_TCP || conf->listeners[caller->listener].tls != TLS_IMPLICIT;
+}
+
+/* Best effort: the socket is fresh and its buffer empty, so one short line goes or the client is gone. */
+static void say_no(const struct door_caller *caller, int fd, const char *client, enum gate_verdict verdict)
+{
+	char line[128];
+	int len = snprintf(line, sizeof(line), "421 %s\r\n", refusals[verdict].reply);
+
+	gate.refused++;
+	LOG(LEVEL_WARN, "connection-refused", KV_STR("client", client), KV_STR("listener", caller->name),
+	    KV_NUM("code", 421), KV_STR("why", refusals[verdict].why));
+	if (speaks_clear(caller))
+		(void)!send(fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- who came ---- */
+
+static bool set_address(const struct sockaddr_storage *from, struct in6_addr *address, char text[64], uint64_t *port)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
+
+	if (from->ss_family == AF_INET) {
+		*address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+		memcpy(address->s6_addr + 12, &v4->sin_addr, 4);
+		*port = ntohs(v4->sin_port);
+	} else if (from->ss_family == AF_INET6) {
+		*address = v6->sin6_addr;
+		*port = ntohs(v6->sin6_port);
+	} else {
+		return false;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		return inet_ntop(AF_INET, address->s6_addr + 12, text, 64) != NULL;
+	return inet_ntop(AF_INET6, address, text, 64) != NULL;
+}
+
+/* A client that speaks before the banner: most are no mail servers.  Where TLS comes first, speaking first is right. */
+static bool is_early(const struct door_caller *caller, int fd)
+{
+	char byte;
+
+	return speaks_clear(caller) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+static bool set_visit(const struct door_caller *caller, int fd, struct gate_visit *v)
+{
+	struct sockaddr_storage local = {.ss_family = AF_UNSPEC};
+	struct in6_addr address;
+	socklen_t len = sizeof(local);
+
+	*v = (struct gate_visit){.generation = service_generation(gate.service)->number, .uid = GATE_NO_UID};
+	if (caller->kind == DOOR_SUBMISSION) {
+		v->origin = gate_origin_of_uid((uint32_t)caller->uid);
+		v->listener = GATE_LISTENER_LOCAL;
+		v->role = LISTENER_LOCAL;
+		v->uid = caller->uid;
+		return true;
+	}
+	if (getsockname(fd, (struct sockaddr *)&local, &len) == -1 ||
+	    !set_address(&local, &address, v->local, &v->local_port) ||
+	    !set_address(&caller->from, &address, v->client, &v->client_port))
+		return false;
+	v->origin = gate_origin_of_address(&address);
+	v->listener = caller->listener;
+	v->role = service_conf(gate.service)->listeners[caller->listener].role;
+	v->early = is_early(caller, fd);
+	return true;
+}
+
+static struct gate_limits limits_of(const struct conf *conf)
+{
+	return (struct gate_limits){
+		.all = conf->set.connections_max,
+		.host = conf->set.connections_per_host,
+		.net = conf->set.connections_per_net,
+	};
+}
+
+static void on_mail_caller(const struct door_caller *caller, int fd)
+{
+	const struct gate_limits limits = limits_of(service_conf(gate.service));
+	struct gate_visit visit;
+	enum gate_verdict verdict;
+
+	if (!set_visit(caller, fd, &visit)) {
+		close(fd); /* gone already */
+		return;
+	}
+	verdict = gate_sessions_admit(gate.sessions, &visit, &limits, fd);
+	if (verdict == GATE_ADMIT)
+		return;
+	say_no(caller, fd, visit.client, verdict);
+	close(fd);
+}
+
+static void on_accept(const struct door_caller *caller, int fd, void *arg)
+{
+	(void)arg;
+	if (caller->kind == DOOR_CONTROL)
+		controls_accept(gate.controls, fd, caller->uid);
+	else
+		on_mail_caller(caller, fd);
+}
+
+static void on_refuse(const struct door_caller *caller, int fd, void *arg)
+{
+	(void)arg;
+	if (caller->kind != DOOR_CONTROL)
+		say_no(caller, fd, "", GATE_BUSY);
+}
+
+static void on_turn(void *arg)
+{
+	(void)arg;
+	gate_sessions_hand_over(gate.sessions);
+}
+
+/* ---- draining ---- */
+
+static void stop_if_empty(void)
+{
+	if (service_is_draining(gate.service) && gate_sessions_count(gate.sessions) == 0)
+		service_stop(gate.service);
+}
+
+static void on_deadline(void *arg)
+{
+	service_stop(arg);
+}
+
+static void drain(struct service *s, uint64_t deadline_ms)
+{
+	doors_close_for_mail(gate.doors);
+	timer_set(gate.deadline, deadline_ms);
+	(void)s;
+	stop_if_empty();
+}
+
+/* ---- messages ---- */
+
+static void on_listener(struct service *s, struct link *link, struct ipc_message *m)
+{
+	const struct msg_LISTENER *b = &m->body.LISTENER;
+	int fd = m->fd;
+
+	m->fd = -1;
+	if (!doors_add(gate.doors, b->kind, b->name, b->generation, fd)) {
+		LOG(LEVEL_ERROR, "listener-not-taken", KV_TEXT("listener", b->name));
+		(void)link;
+		return;
+	}
+	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
+}
+
+static void on_session_end(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	if (!gate_sessions_end(gate.sessions, m->body.SESSION_END.session, link))
+		link_break(link, "ended a session that is not its own");
+	stop_if_empty();
+}
+
+static void ask_control(enum role role, const struct msg_CONTROL_ASK *ask, link_answer_fn *on_answer, void *on_answer_arg,
+			void *arg)
+{
+	service_ask(arg, role, IPC_CONTROL_ASK, ask, CONTROL_ASK_MS, on_answer, on_answer_arg);
+}
+
+static void link_up(struct service *s, struct link *link)
+{
+	(void)s;
+	gate_sessions_link_up(gate.sessions, link);
+}
+
+static void link_down(struct service *s, struct link *link)
+{
+	(void)s;
+	gate_sessions_link_down(gate.sessions, link);
+	stop_if_empty();
+}
+
+static void generation_switched(struct service *s)
+{
+	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
+}
+
+static void generation_free(struct service *s, struct generation *g)
+{
+	(void)s;
+	doors_drop(gate.doors, g->number);
+}
+
+/* ---- wiring ---- */
+
+static void start(struct service *s)
+{
+	static const struct door_config doors = {on_accept, on_refuse, on_turn, NULL};
+
+	gate.service = s;
+	gate.doors = doors_new(service_loop(s), &doors);
+	gate.controls = controls_new(service_loop(s), ask_control, s);
+	gate.sessions = gate_sessions_new();
+	gate.deadline = timer_new(service_loop(s), on_deadline, s);
+}
+
+static void status(struct service *s, struct buf *out)
+{
+	(void)s;
+	buf_addf(out, "sessions=%llu started=%llu refused=%llu listeners=%zu control=%zu",
+		 (unsigned long long)gate_sessions_count(gate.sessions),
+		 (unsigned long long)gate_sessions_started(gate.sessions), (unsigned long long)gate.refused,
+		 doors_open_count(gate.doors), controls_count(gate.controls));
+}
+
+static const struct cage_spec cage = {
+	.calls = CALLS_ACCEPT,
+	.chroot = true,
+	.takes_fds = true,
+	.files_max = 8192,
+};
+
+static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_LISTENER] = on_listener,
+	[IPC_SESSION_END] = on_session_end,
+};
+
+static const struct service_spec spec = {
+	.role = ROLE_GATE,
+	.cage = &cage,
+	.start = start,
+	.handlers = handlers,
+	.generation_free = generation_free,
+	.generation_switched = generation_switched,
+	.link_up = link_up,
+	.link_down = link_down,
+	.drain = drain,
+	.status = status,
+};
+
+int main(int argc, char **argv)
+{
+	return service_run(&spec, argc, argv);
+}

@@ -1,0 +1,62 @@
+#ifndef POSTERN_SMTPD_GATE_SESSION_H
+#define POSTERN_SMTPD_GATE_SESSION_H
+
+#include "gate_count.h"
+
+#include "ipc/link.h"
+
+/*
+ * The sessions there are, who serves each, and who has been told.
+ *
+ *   admitted --attested to queue, authd, keyd, policyd--> started (descriptor at a worker) --SESSION_END or worker gone-->
+ *   closed (SESSION_CLOSE to the four, counts back)
+ *
+ * Always: SESSION_OPEN leaves before SESSION_START.  A process of the four that comes up anew is told of every session there
+ * is; one that is away meanwhile stops nobody: smtpd answers 451 or 454 for it.  A session number is never used twice, also
+ * not after a restart.
+ */
+struct gate_sessions;
+
+/* Who came, and how. */
+struct gate_visit {
+	struct gate_origin origin;
+	uint64_t generation;
+	uint64_t listener; /* number in the configuration; GATE_LISTENER_LOCAL for the submission socket */
+	uint64_t role; /* enum conf_listener_role */
+	uint64_t uid; /* of a local submitter, else GATE_NO_UID */
+	char client[64], local[64]; /* addresses, or "" */
+	uint64_t client_port, local_port;
+	bool early; /* spoke before the banner */
+};
+#define GATE_LISTENER_LOCAL UINT64_MAX
+#define GATE_NO_UID UINT64_MAX
+
+#define GATE_BATCH 16u /* sessions attested together */
+#define GATE_WORKERS_MAX 64u
+#define GATE_LAG_BYTES (256u << 10) /* queue or policyd further behind than this: no new sessions */
+#define GATE_LAG_DEAD_BYTES (8u << 20) /* any of the four further behind: it does not read, and is replaced */
+
+struct gate_sessions *gate_sessions_new(void); /* exits 75 without memory */
+void gate_sessions_free(struct gate_sessions **gp);
+
+/* Links of the four and of the workers; borrowed until link_down, which must come before the link's memory goes. */
+void gate_sessions_link_up(struct gate_sessions *g, struct link *link);
+void gate_sessions_link_down(struct gate_sessions *g, struct link *link);
+/* The four have all been there once, and there is a worker now. */
+bool gate_sessions_can_serve(const struct gate_sessions *g);
+
+/* Counts the visit and says SESSION_OPEN.  Takes `fd` when it returns GATE_ADMIT, and only then. */
+enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate_visit *visit,
+				      const struct gate_limits *limits, int fd);
+/* Hands over what was admitted since the last call; at the latest after GATE_BATCH of them. */
+void gate_sessions_hand_over(struct gate_sessions *g);
+/* SESSION_END: false when the session is another worker's.  One that is over already is no lie. */
+bool gate_sessions_end(struct gate_sessions *g, uint64_t session, const struct link *worker);
+
+uint64_t gate_sessions_count(const struct gate_sessions *g);
+uint64_t gate_sessions_started(const struct gate_sessions *g); /* since the process began */
+
+/* The next number after `last`: seconds of the wall clock above, a counter below. */
+uint64_t gate_session_mint(uint64_t last, int64_t wall_s, uint32_t chance);
+
+#endif
