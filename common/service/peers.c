@@ -9,6 +9,8 @@ struct link *service_link(struct service *s, enum role role, uint64_t instance)
 {
 	struct peer *p;
 
+	if (role == ROLE_MASTER)
+		return s->master;
 	LIST_FOREACH(p, &s->links, peers)
 		if (p->role == role && !link_is_broken(p->link) &&
 		    (instance == SERVICE_ANY || p->instance == instance))
