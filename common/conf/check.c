@@ -137,8 +137,6 @@ static void check_maildir(struct compiler *c, const struct conf_transport *t)
 
 	if (home && t->user != NULL)
 		mistake_add(c->mistakes, t->pos, "leave user out: mail in a home is written as its owner", "~/ has no user");
-	if (!home && t->user == NULL && slice_find(path, slice_of("{domain}")) != SLICE_NONE)
-		mistake_add(c->mistakes, t->pos, "expected user NAME, who owns these Maildirs", "virtual mailboxes have no owner");
 	if (!home && slice_index(path, '{') == SLICE_NONE)
 		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it", "everybody's mail would lie in one Maildir");
 }

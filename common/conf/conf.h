@@ -147,7 +147,8 @@ struct conf_mistakes {
 	size_t count;
 };
 
-/* NULL when there is any mistake (told in `mistakes`), or no memory (count 0). */
+/* NULL when there is any mistake (told in `mistakes`), or no memory (count 0).  `*mistakes` is written over in every case; its
+ * text is then the caller's (buf_free).  The bundle is not needed any more afterwards. */
 struct conf *conf_compile(struct slice bundle, struct conf_mistakes *mistakes);
 void conf_free(struct conf **cp);
 
