@@ -77,25 +77,31 @@ static size_t collect_paths(struct service *s, struct cage_path out[CAGE_PATHS_M
 	return n;
 }
 
-static void enter_cage(struct service *s, char missing[CAGE_MISSING_BYTES])
+void service_cage_order(struct service *s, struct cage_order *out)
 {
-	struct cage_path paths[CAGE_PATHS_MAX];
-	struct cage_order order = {
+	*out = (struct cage_order){
 		.uid = (uid_t)s->cage.uid,
 		.gid = (gid_t)s->cage.gid,
 		.groups = {(gid_t)s->cage.group},
 		.group_count = s->cage.group != 0 ? 1 : 0,
 		.as_root = s->cage.as_root != 0,
 		.root_fd = s->root_fd,
-		.paths = paths,
-		.path_count = collect_paths(s, paths),
 		.require = service_conf(s)->set.sandbox_require,
 		.parent = s->parent,
 		.kernel = (unsigned)s->cage.kernel,
-		.become_min = s->spec->cage->become_min,
 	};
+}
+
+static void enter_cage(struct service *s, char missing[CAGE_MISSING_BYTES])
+{
+	struct cage_path paths[CAGE_PATHS_MAX];
+	struct cage_order order;
 	char why[256] = "";
 
+	service_cage_order(s, &order);
+	order.paths = paths;
+	order.path_count = collect_paths(s, paths);
+	order.become_min = s->spec->cage->become_min;
 	if (!cage_enter(s->spec->cage, &order, missing, why, sizeof(why))) {
 		LOG(LEVEL_ERROR, "cage-failed", KV_STR("why", why));
 		exit(75);

@@ -66,6 +66,9 @@ uint64_t service_instance(const struct service *s);
 bool service_is_draining(const struct service *s);
 /* Set by the test preset `--as-user`: processes share the caller's uid and are not chrooted. */
 bool service_is_unprivileged(const struct service *s);
+/* Who we become, for a child forked in `prepare` that enters a cage of its own: without paths, and with us yet to be named as its
+ * parent. */
+void service_cage_order(struct service *s, struct cage_order *out);
 
 /* The generation in force; hold it for a session, release it at its end.  Conf is never NULL. */
 struct generation *service_generation(struct service *s);
