@@ -105,14 +105,12 @@ bool read_auth(struct compiler *c, const struct statement *st, void *into)
 
 /* ---- trusted ---- */
 
-static bool take_net(struct compiler *c, struct conf_cidr *net)
+/* False: told. */
+static bool check_net(struct compiler *c, struct token t, struct conf_cidr *net)
 {
 	struct buf meant = buf_make(128);
 	enum net_parse how;
-	struct token t;
 
-	if (!take_text(c->p, "an address or a network", &t))
-		return false;
 	how = net_cidr(t.text, net);
 	if (how == NET_OK)
 		return true;
@@ -126,7 +124,7 @@ static bool take_net(struct compiler *c, struct conf_cidr *net)
 			    "\"%.*s\" is no network", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
 	}
 	buf_free(&meant);
-	return true; /* told; the others are read */
+	return false;
 }
 
 bool read_trusted(struct compiler *c, const struct statement *st, void *into)
@@ -135,13 +133,15 @@ bool read_trusted(struct compiler *c, const struct statement *st, void *into)
 	(void)into;
 	do {
 		void *nets = c->conf->trusted;
-		struct conf_cidr net = {.bits = 0}, *slot;
-		struct conf_pos pos = c->p->now.pos;
+		struct conf_cidr net, *slot;
+		struct token t;
 
-		if (!take_net(c, &net))
+		if (!take_text(c->p, "an address or a network", &t))
 			return false;
+		if (!check_net(c, t, &net))
+			continue;
 		if (net.bits == 0)
-			mistake_add(c->mistakes, pos, "name the networks whose hosts may relay", "this trusts the whole internet");
+			mistake_add(c->mistakes, t.pos, "name the networks whose hosts may relay", "this trusts the whole internet");
 		slot = arena_push(c->arena, &nets, &c->conf->trusted_count, sizeof(*slot));
 		c->conf->trusted = nets;
 		if (slot == NULL)
@@ -234,15 +234,10 @@ static void check_step(struct compiler *c, struct conf_pos pos, const struct con
 		mistake_add(c->mistakes, pos, "expected at most 365d", "a message would be tried for too long");
 }
 
-bool read_retry(struct compiler *c, const struct statement *st, void *into)
+static bool read_steps(struct compiler *c, struct conf_retry *r)
 {
-	struct conf_retry *r = &c->conf->retry;
 	uint64_t before_s = 0;
 
-	(void)st;
-	(void)into;
-	if (!take_open(c->p, "retry: every 15m until 2h then ..."))
-		return false;
 	do {
 		struct conf_pos pos;
 		void *steps = r->steps;
@@ -258,8 +253,21 @@ bool read_retry(struct compiler *c, const struct statement *st, void *into)
 		before_s = step->until_s;
 		parser_skip_lines(c->p);
 	} while (parser_accept_word(c->p, "then"));
-	if (parser_accept(c->p, TOKEN_CLOSE))
+	if (parser_at(c->p, TOKEN_CLOSE))
 		return true;
 	parser_expected(c->p, "then, or }");
 	return false;
+}
+
+bool read_retry(struct compiler *c, const struct statement *st, void *into)
+{
+	(void)st;
+	(void)into;
+	if (!take_open(c->p, "retry: every 15m until 2h then ..."))
+		return false;
+	if (!read_steps(c, &c->conf->retry))
+		while (!parser_at(c->p, TOKEN_CLOSE) && !parser_at(c->p, TOKEN_END))
+			parser_next(c->p);
+	parser_accept(c->p, TOKEN_CLOSE);
+	return true;
 }

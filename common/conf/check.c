@@ -193,7 +193,8 @@ static void check_transport(struct compiler *c, size_t i)
 		return;
 	}
 	check_remote_tls(c, i);
-	check_login(c, i);
+	if (t->kind == TRANSPORT_SMTP)
+		check_login(c, i);
 }
 
 /* ---- settings that are words ---- */
@@ -317,7 +318,8 @@ static void check_words(struct compiler *c)
 		const char *value = *(const char **)((char *)&c->conf->set + setting_at(index)->offset);
 
 		if (c->set_at[index].line != 0 && value != NULL && !words[i].is_good(slice_of(value)))
-			mistake_add(c->mistakes, c->set_at[index], words[i].expected, "\"%.80s\" does not fit %s", value, words[i].name);
+			mistake_add(c->mistakes, c->set_at[index], words[i].expected, "\"%.80s\" does not fit %s", value,
+				    dashed(c, words[i].name));
 	}
 }
 

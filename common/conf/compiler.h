@@ -36,7 +36,7 @@ struct compiler {
 	const char **included;
 	size_t included_count;
 	struct said said; /* at the top level */
-	struct conf_pos set_at[SETTINGS_MAX];
+	struct conf_pos set_at[SETTINGS_MAX]; /* of their values */
 	struct said tls_said, auth_said;
 	struct listener_said *listeners; /* beside conf->listeners */
 	size_t listener_count;
@@ -81,6 +81,8 @@ bool read_trusted(struct compiler *c, const struct statement *st, void *into);
 bool read_policy(struct compiler *c, const struct statement *st, void *into);
 bool read_route(struct compiler *c, const struct statement *st, void *into);
 bool read_include(struct compiler *c, const struct statement *st, void *into);
+/* The name of a setting as the documents write it: with `-`. */
+const char *dashed(struct compiler *c, const char *name);
 bool read_setting(struct compiler *c, const struct setting *s, size_t index);
 
 /* All files from `name` on. */

@@ -146,7 +146,7 @@ static bool too_small_or_large(struct compiler *c, const struct setting *s, stru
 	struct buf hint = buf_make(256);
 
 	buf_addf(&hint, "expected %s to %s", s->min, s->max);
-	mistake_add(c->mistakes, pos, buf_text(&hint), "%s is out of bounds", s->name);
+	mistake_add(c->mistakes, pos, buf_text(&hint), "%s is out of bounds", dashed(c, s->name));
 	buf_free(&hint);
 	return false;
 }

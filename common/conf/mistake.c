@@ -145,9 +145,10 @@ void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, 
 	const char *nearest = wordlist_nearest(allowed, word);
 	struct buf hint = buf_make(2048);
 
-	hint_list(&hint, kind, allowed);
+	if (nearest == NULL || allowed->count > 1)
+		hint_list(&hint, kind, allowed);
 	if (nearest != NULL)
-		buf_addf(&hint, "; did you mean \"%s\"?", nearest);
+		buf_addf(&hint, "%sdid you mean \"%s\"?", hint.len > 0 ? "; " : "", nearest);
 	mistake_add(m, pos, buf_text(&hint), "unknown %s \"%.*s\"", kind, (int)least(word.len, WORD_MAX), word.at);
 	buf_free(&hint);
 }

@@ -83,7 +83,7 @@ void parser_expected(struct parser *p, const char *expected)
 	buf_addf(&hint, "expected %s", expected);
 	if (t->kind == TOKEN_BAD)
 		return;
-	if (t->kind == TOKEN_LINE || t->kind == TOKEN_END)
+	if (parser_at_statement_end(p))
 		mistake_add(p->mistakes, t->pos, buf_text(&hint), "%s too early",
 			    t->kind == TOKEN_END ? "the file ends" : "the statement ends");
 	else

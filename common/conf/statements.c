@@ -57,11 +57,11 @@ static bool is_second(struct compiler *c, const struct conf_pos *first, struct s
 
 static bool read_row(struct compiler *c, const struct statement *st, void *into, struct conf_pos *said)
 {
-	if (!st->repeats && is_second(c, said, c->p->now.text))
-		return false;
+	bool second = !st->repeats && is_second(c, said, c->p->now.text);
+
 	*said = c->p->now.pos;
 	parser_next(c->p);
-	return st->read(c, st, into);
+	return !second && st->read(c, st, into);
 }
 
 static void unknown_row(struct compiler *c, const char *of, const struct statement *rows, size_t count)
@@ -75,6 +75,18 @@ static void unknown_row(struct compiler *c, const char *of, const struct stateme
 	for (size_t i = 0; i < count; i++)
 		wordlist_add(c->arena, &allowed, rows[i].keyword);
 	mistake_unknown(c->mistakes, c->p->now.pos, of, c->p->now.text, &allowed);
+}
+
+/* Behind a mistake: to the next keyword of this block, for statements share lines; else to the end of the line. */
+static void skip_to_keyword(struct parser *p, const struct statement *rows, size_t count)
+{
+	while (!parser_at_statement_end(p) && (!parser_at(p, TOKEN_WORD) || find_row(rows, count, p->now.text) == count)) {
+		if (parser_at(p, TOKEN_OPEN)) {
+			parser_skip_statement(p);
+			return;
+		}
+		parser_next(p);
+	}
 }
 
 /* Statements may share a line: each knows where its arguments end. */
@@ -99,7 +111,7 @@ bool read_block(struct compiler *c, const char *of, const struct statement *rows
 		else
 			ok = read_row(c, &rows[row], into, &said->at[row]);
 		if (!ok)
-			parser_skip_statement(p);
+			skip_to_keyword(p, rows, count);
 		good = good && ok;
 	}
 	parser_next(p);
@@ -108,8 +120,7 @@ bool read_block(struct compiler *c, const char *of, const struct statement *rows
 
 /* ---- the top level ---- */
 
-/* As the documents write it. */
-static const char *dashed(struct compiler *c, const char *name)
+const char *dashed(struct compiler *c, const char *name)
 {
 	char *copy = arena_text(c->arena, slice_of(name));
 
@@ -137,16 +148,10 @@ static bool unknown_statement(struct compiler *c)
 
 static bool read_setting_statement(struct compiler *c, size_t index)
 {
-	struct slice keyword = c->p->now.text;
-	struct conf_pos pos = c->p->now.pos;
-	bool ok;
-
-	if (is_second(c, &c->set_at[index], keyword))
+	if (is_second(c, &c->set_at[index], c->p->now.text))
 		return false;
 	parser_next(c->p);
-	ok = read_setting(c, setting_at(index), index);
-	c->set_at[index] = pos;
-	return ok;
+	return read_setting(c, setting_at(index), index);
 }
 
 static bool read_statement(struct compiler *c)

@@ -47,7 +47,7 @@ static void skip_lines(struct reader *r)
 		parser_skip_lines(r->p);
 }
 
-/* After and, or, not a condition goes on in the next line. */
+/* After `and` and `or` a condition goes on in the next line. */
 static bool accept_joint(struct reader *r, const char *word)
 {
 	skip_lines(r);
@@ -84,6 +84,10 @@ static bool right_text(struct reader *r, struct cond *c)
 		return (c->text = arena_text(r->p->arena, t.text)) != NULL;
 	if (!take_word(r->p, "a text in quotes, or a fact", &t))
 		return false;
+	if (fact_find(t.text) == FACT_COUNT) {
+		mistake_add(r->p->mistakes, t.pos, "a text stands in quotes", "\"%.*s\" is no fact", SLICE_ARG(t.text));
+		return false;
+	}
 	c->other = place_fact(r->p, t.pos, t.text, r->place);
 	if (c->other == FACT_COUNT)
 		return false;
@@ -400,12 +404,12 @@ static struct cond *read_not(struct reader *r)
 	if (r->depth >= COND_DEPTH_MAX)
 		return fail(r, pos, "name parts of it in tags", "the condition is nested too deeply");
 	r->depth++;
-	if (accept_joint(r, "not")) {
+	skip_lines(r);
+	if (parser_accept_word(r->p, "not")) {
 		c = node(r, COND_NOT, pos);
 		if (c != NULL && !push_child(r, c, read_not(r)))
 			c = NULL;
 	} else {
-		skip_lines(r);
 		c = parser_accept(r->p, TOKEN_PAREN_OPEN) ? read_parens(r) : read_test(r);
 	}
 	r->depth--;

@@ -242,7 +242,6 @@ static bool read_condition(struct parser *p, unsigned place, struct rule *r)
 
 	if (!parser_accept_word(p, "if"))
 		return true;
-	parser_skip_lines(p);
 	r->when = cond_parse(p, place);
 	cond_each(r->when, false, check_assume, &check);
 	return r->when != NULL;

@@ -13,10 +13,12 @@ bool rules_collect_tags(struct rules_names *names, const struct rule_list *list)
 	return true;
 }
 
-static const struct conf_table *find_table(struct rules_names *n, const char *name, struct conf_pos pos)
+static const struct conf_table *find_table(struct rules_names *n, const char *name, struct conf_pos pos, bool of_client)
 {
 	struct wordlist known = {NULL, 0};
 
+	if (of_client)
+		wordlist_add(n->arena, &known, "trusted");
 	for (size_t i = 0; i < n->conf->table_count; i++) {
 		if (strcmp(n->conf->tables[i].name, name) == 0)
 			return &n->conf->tables[i];
@@ -58,7 +60,7 @@ static void resolve_table(struct rules_names *n, struct cond *test)
 {
 	bool is_client = fact_info(test->fact)->type == FACT_TYPE_IP;
 
-	test->table = find_table(n, test->table_name, test->pos);
+	test->table = find_table(n, test->table_name, test->pos, is_client);
 	if (test->table == NULL)
 		return;
 	if (test->table->kind == TABLE_CIDR && !is_client)
@@ -100,7 +102,7 @@ static void check_fits(struct rules_names *n, const struct rule *r)
 static void resolve_rule(struct rules_names *n, struct rule *r)
 {
 	if (r->verb == VERB_ALIAS) {
-		r->table = find_table(n, r->name, r->pos);
+		r->table = find_table(n, r->name, r->pos, false);
 		if (r->table != NULL && r->table->kind == TABLE_CIDR)
 			mistake_add(n->mistakes, r->pos, "expected a table of addresses", "table %s is of kind cidr", r->name);
 	}
