@@ -1,0 +1,452 @@
+#include "index.h"
+
+#include "base/mem.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+
+#define SCHEMA_VERSION 1
+
+static const char schema[] =
+	"CREATE TABLE message(id INTEGER PRIMARY KEY, next INTEGER NOT NULL, tries INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" recipients INTEGER NOT NULL, held INTEGER NOT NULL, warned INTEGER NOT NULL, destination TEXT NOT NULL,"
+	" sender TEXT NOT NULL, recipient TEXT NOT NULL, last TEXT NOT NULL);"
+	"CREATE INDEX by_next ON message(next, id);"
+	"CREATE INDEX by_destination ON message(destination, next, id);"
+	"CREATE INDEX by_bucket ON message(id & 1023);"
+	"PRAGMA user_version = 1;";
+
+static const char settings[] =
+	"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF;"
+	"PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;";
+
+#define COLUMNS "id, next, tries, size, recipients, held, warned, destination, sender, recipient, last"
+
+enum statement {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_PUT,
+	ST_REMOVE,
+	ST_FIND,
+	ST_PUT_OFF,
+	ST_ALL_DUE,
+	ST_DUE,
+	ST_DUE_FOR,
+	ST_NEXT,
+	ST_LIST,
+	ST_COUNT_ROWS,
+	ST_BUCKET,
+	ST_NUMBER
+};
+
+static const char *const texts[ST_NUMBER] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_PUT] = "INSERT OR REPLACE INTO message(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+	[ST_REMOVE] = "DELETE FROM message WHERE id = ?",
+	[ST_FIND] = "SELECT " COLUMNS " FROM message WHERE id = ?",
+	[ST_PUT_OFF] = "UPDATE message SET next = ?, tries = ? WHERE id = ?",
+	[ST_ALL_DUE] = "UPDATE message SET next = ?1 WHERE held = 0 AND next > ?1",
+	[ST_DUE] = "SELECT " COLUMNS " FROM message WHERE (next, id) > (?, ?) AND next <= ? ORDER BY next, id LIMIT ?",
+	[ST_DUE_FOR] = "SELECT " COLUMNS " FROM message WHERE destination = ? AND next <= ? ORDER BY next, id LIMIT ?",
+	[ST_NEXT] = "SELECT next FROM message WHERE (next, id) > (?, ?) ORDER BY next, id LIMIT 1",
+	[ST_LIST] = "SELECT " COLUMNS " FROM message WHERE id > ? ORDER BY id LIMIT ?",
+	[ST_COUNT_ROWS] = "SELECT count(*) FROM message",
+	[ST_BUCKET] = "SELECT id FROM message WHERE id & 1023 = ? LIMIT ?",
+};
+
+struct index {
+	const char *path;
+	sqlite3 *db;
+	sqlite3_stmt *statements[ST_NUMBER];
+	bool reset;
+	char trouble[200];
+};
+
+/* ---- opening, and beginning anew ---- */
+
+static void note(struct index *ix, const char *what)
+{
+	(void)snprintf(ix->trouble, sizeof(ix->trouble), "%s: %s", what,
+		       ix->db == NULL ? "no memory" : sqlite3_errmsg(ix->db));
+}
+
+static void shut(struct index *ix)
+{
+	for (size_t i = 0; i < ST_NUMBER; i++) {
+		sqlite3_finalize(ix->statements[i]);
+		ix->statements[i] = NULL;
+	}
+	sqlite3_close(ix->db);
+	ix->db = NULL;
+}
+
+static bool run_text(struct index *ix, const char *text)
+{
+	return sqlite3_exec(ix->db, text, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static int read_version(struct index *ix)
+{
+	sqlite3_stmt *st = NULL;
+	int version = -1;
+
+	if (sqlite3_prepare_v2(ix->db, "PRAGMA user_version", -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW)
+		version = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return version;
+}
+
+static bool prepare_all(struct index *ix)
+{
+	for (size_t i = 0; i < ST_NUMBER; i++)
+		if (sqlite3_prepare_v3(ix->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &ix->statements[i], NULL) !=
+		    SQLITE_OK)
+			return false;
+	return true;
+}
+
+static bool open_database(struct index *ix)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	int version;
+
+	if (sqlite3_open_v2(ix->path, &ix->db, flags, NULL) != SQLITE_OK)
+		return false;
+	(void)sqlite3_extended_result_codes(ix->db, 1);
+	(void)sqlite3_db_config(ix->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	(void)sqlite3_busy_timeout(ix->db, 50);
+	if (!run_text(ix, settings))
+		return false;
+	version = read_version(ix);
+	if (version == 0)
+		ix->reset = run_text(ix, schema);
+	return (version == SCHEMA_VERSION || ix->reset) && prepare_all(ix);
+}
+
+/* One broken database is kept for people to look at; an older one makes room. */
+static void set_aside(struct index *ix)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	char from[300], to[300];
+
+	shut(ix);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		(void)snprintf(from, sizeof(from), "%s%s", ix->path, suffixes[i]);
+		(void)snprintf(to, sizeof(to), "%s.bad%s", ix->path, suffixes[i]);
+		(void)rename(from, to);
+	}
+}
+
+static void open_or_begin_anew(struct index *ix)
+{
+	if (open_database(ix))
+		return;
+	note(ix, "open");
+	set_aside(ix);
+	if (open_database(ix))
+		return;
+	note(ix, "open");
+	shut(ix); /* as on a full disk: without it, every message is simply due */
+}
+
+struct index *index_open(const char *path)
+{
+	struct index *ix = mem_new(1, sizeof(*ix));
+
+	if (ix == NULL)
+		return NULL;
+	ix->path = path;
+	open_or_begin_anew(ix);
+	return ix;
+}
+
+void index_close(struct index **ip)
+{
+	struct index *ix = *ip;
+
+	if (ix == NULL)
+		return;
+	*ip = NULL;
+	shut(ix);
+	free(ix);
+}
+
+bool index_was_reset(struct index *ix)
+{
+	bool reset = ix->reset;
+
+	ix->reset = false;
+	return reset;
+}
+
+const char *index_trouble(const struct index *ix)
+{
+	return ix->trouble;
+}
+
+/* ---- statements ---- */
+
+static bool is_broken(int code)
+{
+	code &= 0xff;
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_IOERR || code == SQLITE_SCHEMA ||
+	       code == SQLITE_ERROR || code == SQLITE_CANTOPEN;
+}
+
+/* Ends a statement.  What cannot be mended by waiting begins anew. */
+static bool finish(struct index *ix, sqlite3_stmt *st, int code)
+{
+	if (st != NULL)
+		(void)sqlite3_reset(st);
+	if (code == SQLITE_DONE || code == SQLITE_ROW)
+		return true;
+	note(ix, "index");
+	if (is_broken(code)) {
+		set_aside(ix);
+		(void)open_database(ix);
+	}
+	return false;
+}
+
+static sqlite3_stmt *statement(struct index *ix, enum statement which)
+{
+	if (ix->db == NULL)
+		open_or_begin_anew(ix);
+	return ix->db == NULL ? NULL : ix->statements[which];
+}
+
+static void bind_number(sqlite3_stmt *st, int at, uint64_t value)
+{
+	(void)sqlite3_bind_int64(st, at, (sqlite3_int64)value);
+}
+
+static void bind_text(sqlite3_stmt *st, int at, const char *text)
+{
+	(void)sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
+}
+
+static bool run(struct index *ix, sqlite3_stmt *st)
+{
+	return st != NULL && finish(ix, st, sqlite3_step(st));
+}
+
+void index_begin(struct index *ix)
+{
+	sqlite3_stmt *st = statement(ix, ST_BEGIN);
+
+	ix->trouble[0] = '\0';
+	(void)run(ix, st);
+}
+
+void index_end(struct index *ix)
+{
+	if (ix->db != NULL && sqlite3_get_autocommit(ix->db) == 0 && !run(ix, statement(ix, ST_COMMIT)) && ix->db != NULL)
+		(void)run_text(ix, "ROLLBACK");
+}
+
+bool index_put(struct index *ix, const struct index_row *row)
+{
+	sqlite3_stmt *st = statement(ix, ST_PUT);
+
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, row->id);
+	bind_number(st, 2, (uint64_t)row->next_s);
+	bind_number(st, 3, row->tries);
+	bind_number(st, 4, row->size_bytes);
+	bind_number(st, 5, row->recipients);
+	bind_number(st, 6, row->held);
+	bind_number(st, 7, row->warned);
+	bind_text(st, 8, row->destination);
+	bind_text(st, 9, row->sender);
+	bind_text(st, 10, row->recipient);
+	bind_text(st, 11, row->last);
+	return run(ix, st);
+}
+
+bool index_remove(struct index *ix, uint64_t id)
+{
+	sqlite3_stmt *st = statement(ix, ST_REMOVE);
+
+	if (st != NULL)
+		bind_number(st, 1, id);
+	return run(ix, st);
+}
+
+bool index_put_off(struct index *ix, uint64_t id, int64_t next_s, uint64_t tries)
+{
+	sqlite3_stmt *st = statement(ix, ST_PUT_OFF);
+
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, (uint64_t)next_s);
+	bind_number(st, 2, tries);
+	bind_number(st, 3, id);
+	return run(ix, st);
+}
+
+bool index_all_due(struct index *ix, int64_t now_s)
+{
+	sqlite3_stmt *st = statement(ix, ST_ALL_DUE);
+
+	if (st != NULL)
+		bind_number(st, 1, (uint64_t)now_s);
+	return run(ix, st);
+}
+
+/* ---- reading: nothing in a row is believed to fit ---- */
+
+static void column_text(sqlite3_stmt *st, int at, char *out, size_t size)
+{
+	const unsigned char *text = sqlite3_column_text(st, at);
+
+	(void)snprintf(out, size, "%s", text == NULL ? "" : (const char *)text);
+}
+
+static uint64_t column_number(sqlite3_stmt *st, int at)
+{
+	return (uint64_t)sqlite3_column_int64(st, at);
+}
+
+static void read_row(sqlite3_stmt *st, struct index_row *row)
+{
+	row->id = column_number(st, 0);
+	row->next_s = sqlite3_column_int64(st, 1);
+	row->tries = column_number(st, 2);
+	row->size_bytes = column_number(st, 3);
+	row->recipients = column_number(st, 4);
+	row->held = column_number(st, 5) != 0;
+	row->warned = column_number(st, 6) != 0;
+	column_text(st, 7, row->destination, sizeof(row->destination));
+	column_text(st, 8, row->sender, sizeof(row->sender));
+	column_text(st, 9, row->recipient, sizeof(row->recipient));
+	column_text(st, 10, row->last, sizeof(row->last));
+}
+
+static bool read_rows(struct index *ix, sqlite3_stmt *st, struct index_row *rows, size_t max, size_t *count_out)
+{
+	int code = SQLITE_ROW;
+
+	*count_out = 0;
+	while (*count_out < max && (code = sqlite3_step(st)) == SQLITE_ROW)
+		read_row(st, &rows[(*count_out)++]);
+	return finish(ix, st, code);
+}
+
+bool index_find(struct index *ix, uint64_t id, struct index_row *out, bool *found_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_FIND);
+	size_t count;
+
+	*found_out = false;
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, id);
+	if (!read_rows(ix, st, out, 1, &count))
+		return false;
+	*found_out = count == 1;
+	return true;
+}
+
+bool index_due(struct index *ix, int64_t now_s, struct index_key after, struct index_row *rows, size_t max,
+	       size_t *count_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_DUE);
+
+	*count_out = 0;
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, (uint64_t)after.next_s);
+	bind_number(st, 2, after.id);
+	bind_number(st, 3, (uint64_t)now_s);
+	bind_number(st, 4, max);
+	return read_rows(ix, st, rows, max, count_out);
+}
+
+bool index_due_for(struct index *ix, const char *destination, int64_t now_s, struct index_row *rows, size_t max,
+		   size_t *count_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_DUE_FOR);
+
+	*count_out = 0;
+	if (st == NULL)
+		return false;
+	bind_text(st, 1, destination);
+	bind_number(st, 2, (uint64_t)now_s);
+	bind_number(st, 3, max);
+	return read_rows(ix, st, rows, max, count_out);
+}
+
+bool index_list(struct index *ix, uint64_t after_id, struct index_row *rows, size_t max, size_t *count_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_LIST);
+
+	*count_out = 0;
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, after_id);
+	bind_number(st, 2, max);
+	return read_rows(ix, st, rows, max, count_out);
+}
+
+static bool read_number(struct index *ix, sqlite3_stmt *st, int64_t absent, int64_t *out)
+{
+	int code = sqlite3_step(st);
+
+	*out = code == SQLITE_ROW ? sqlite3_column_int64(st, 0) : absent;
+	return finish(ix, st, code);
+}
+
+bool index_next(struct index *ix, struct index_key after, int64_t *next_s_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_NEXT);
+
+	*next_s_out = INDEX_NEVER;
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, (uint64_t)after.next_s);
+	bind_number(st, 2, after.id);
+	return read_number(ix, st, INDEX_NEVER, next_s_out);
+}
+
+bool index_count(struct index *ix, uint64_t *out)
+{
+	sqlite3_stmt *st = statement(ix, ST_COUNT_ROWS);
+	int64_t number = 0;
+	bool ok = st != NULL && read_number(ix, st, 0, &number);
+
+	*out = (uint64_t)number;
+	return ok;
+}
+
+bool index_missing(struct index *ix, uint64_t *ids, size_t count, size_t *missing_out)
+{
+	struct index_row row;
+	bool found;
+
+	*missing_out = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!index_find(ix, ids[i], &row, &found))
+			return false;
+		if (!found)
+			ids[(*missing_out)++] = ids[i];
+	}
+	return true;
+}
+
+bool index_bucket(struct index *ix, unsigned bucket, uint64_t *ids, size_t max, size_t *count_out)
+{
+	sqlite3_stmt *st = statement(ix, ST_BUCKET);
+	int code = SQLITE_ROW;
+
+	*count_out = 0;
+	if (st == NULL)
+		return false;
+	bind_number(st, 1, bucket);
+	bind_number(st, 2, max);
+	while (*count_out < max && (code = sqlite3_step(st)) == SQLITE_ROW)
+		ids[(*count_out)++] = column_number(st, 0);
+	return finish(ix, st, code);
+}

@@ -1,0 +1,679 @@
+#include "message.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "control.h"
+#include "deliver.h"
+#include "routing.h"
+#include "waiting.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define SLOTS_MS 200u
+#define LOAD_AGAIN_S 60
+
+/* ---- life ---- */
+
+struct message *message_begin(struct queue *q, uint64_t id)
+{
+	struct message *m;
+
+	if (map_find_u64(q->messages, id) != NULL)
+		return NULL;
+	m = mem_new(1, sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	m->id = id;
+	m->read_fd = -1;
+	m->state = MESSAGE_LOADING;
+	if (!map_put_u64(q->messages, id, m)) {
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static void leave_dirty(struct queue *q, struct message *m)
+{
+	struct message **at = &q->dirty;
+
+	while (m->dirty && *at != NULL && *at != m)
+		at = &(*at)->next_dirty;
+	if (m->dirty && *at == m)
+		*at = m->next_dirty;
+	m->dirty = false;
+}
+
+static void batch_free(struct queue *q, struct batch *b)
+{
+	sched_remove(q->sched, &b->item);
+	free(b->destination);
+	free(b->slots);
+	free(b);
+}
+
+void message_free(struct queue *q, struct message **mp)
+{
+	struct message *m = *mp;
+
+	*mp = NULL;
+	leave_dirty(q, m);
+	while (m->batches != NULL) {
+		struct batch *next = m->batches->next;
+
+		batch_free(q, m->batches);
+		m->batches = next;
+	}
+	for (size_t i = 0; m->rcpts != NULL && i < m->file.mail.rcpt_count; i++)
+		free(m->rcpts[i].reply);
+	free(m->rcpts);
+	free(m->destination);
+	if (m->read_fd != -1)
+		(void)close(m->read_fd);
+	map_take_u64(q->messages, m->id);
+	spool_loaded_free(&m->file);
+	free(m);
+}
+
+int64_t message_age_s(const struct message *m)
+{
+	int64_t age = clock_wall_s() - (int64_t)(m->file.mail.arrived_ms / 1000);
+
+	return age > 0 ? age : 0;
+}
+
+void message_note(struct message *m, const struct reply *reply)
+{
+	(void)snprintf(m->last, sizeof(m->last), "%s%s%llu %s %.200s", reply->remote, reply->remote[0] != '\0' ? ": " : "",
+		       (unsigned long long)reply->code, reply->dsn, reply->text);
+}
+
+void message_postpone(struct message *m, int64_t again_s)
+{
+	if (m->again_s == 0 || again_s < m->again_s)
+		m->again_s = again_s;
+}
+
+/* What routing refused after it was accepted is owed a report from the start. */
+static bool adopt(struct message *m, struct spool_loaded *file)
+{
+	m->file = *file;
+	*file = (struct spool_loaded){.head = buf_make(0), .tail = buf_make(0)};
+	m->folder = m->file.folder;
+	m->rcpts = mem_new(m->file.mail.rcpt_count, sizeof(*m->rcpts));
+	if (m->rcpts == NULL)
+		return false;
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		const struct spool_rcpt *rcpt = &m->file.mail.rcpts[i];
+		struct reply reply = {.outcome = OC_POLICY_REJECT, .code = rcpt->fail_code};
+
+		m->warned |= *message_slot(m, i) == SLOT_WARNED;
+		if (rcpt->fail_code == 0 || !slot_is_open(*message_slot(m, i)))
+			continue;
+		(void)slice_copy(slice_sub(rcpt->fail_dsn, 0, sizeof(reply.dsn) - 1), reply.dsn, sizeof(reply.dsn));
+		(void)slice_copy(slice_sub(rcpt->fail_text, 0, sizeof(reply.text) - 1), reply.text, sizeof(reply.text));
+		message_set_reply(m, i, &reply);
+		m->rcpts[i].step = STEP_FAILED;
+	}
+	return true;
+}
+
+void message_set_reply(struct message *m, size_t i, const struct reply *reply)
+{
+	struct recipient *r = &m->rcpts[i];
+
+	if (r->reply == NULL)
+		r->reply = mem_new(1, sizeof(*reply));
+	if (r->reply != NULL)
+		*r->reply = *reply;
+}
+
+/* ---- batches ---- */
+
+struct place {
+	const char *destination; /* NUL-terminated */
+	size_t slot;
+};
+
+static int place_cmp(const void *a, const void *b)
+{
+	const struct place *left = a, *right = b;
+	int by_name = strcmp(left->destination, right->destination);
+
+	if (by_name != 0)
+		return by_name;
+	return left->slot < right->slot ? -1 : 1;
+}
+
+static struct batch *batch_new(struct message *m, const struct place *places, size_t count)
+{
+	struct batch *b = mem_new(1, sizeof(*b));
+
+	if (b == NULL)
+		return NULL;
+	b->message = m;
+	b->destination = slice_dup(slice_of(places[0].destination));
+	b->slots = mem_new(count, sizeof(*b->slots));
+	if (b->destination == NULL || b->slots == NULL) {
+		free(b->destination);
+		free(b->slots);
+		free(b);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++)
+		b->slots[i] = places[i].slot;
+	b->count = b->open = count;
+	b->next = m->batches;
+	m->batches = b;
+	m->busy += count;
+	for (size_t i = 0; i < count; i++)
+		m->rcpts[b->slots[i]].step = STEP_BUSY;
+	return b;
+}
+
+static void batch_withdraw(struct queue *q, struct batch *b)
+{
+	struct message *m = b->message;
+	struct batch **at = &m->batches;
+
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	for (size_t i = 0; i < b->count; i++)
+		if (m->rcpts[b->slots[i]].step == STEP_BUSY)
+			m->rcpts[b->slots[i]].step = STEP_IDLE;
+	m->busy -= b->count;
+	batch_free(q, b);
+}
+
+static void batch_offer(struct queue *q, struct batch *b)
+{
+	struct message *m = b->message;
+
+	switch (sched_add(q->sched, slice_of(b->destination), &b->item, clock_mono_ms())) {
+	case SCHED_WAITING:
+		return;
+	case SCHED_DEAD:
+		if (m->last[0] == '\0')
+			(void)snprintf(m->last, sizeof(m->last), "451 4.4.1 the destination has just failed for other mail");
+		break;
+	case SCHED_FULL: /* to the index, due now: the sweep finds it there, and comes back to it when there is room */
+		message_postpone(m, clock_wall_s());
+		break;
+	case SCHED_NO_MEMORY:
+		message_postpone(m, clock_wall_s() + 30);
+		break;
+	}
+	batch_withdraw(q, b);
+}
+
+/* A job's records must fit one message. */
+#define BATCH_BYTES_MAX 60000u
+
+static size_t batch_length(struct queue *q, struct message *m, const struct place *places, size_t count)
+{
+	size_t most = deliver_batch_max(q, places[0].destination), bytes = 0, n = 0;
+
+	while (n < count && n < most && strcmp(places[n].destination, places[0].destination) == 0) {
+		const struct spool_rcpt *r = &m->file.mail.rcpts[places[n].slot];
+
+		bytes += r->address.len + r->original.len + r->orcpt.len + 64;
+		if (n > 0 && bytes > BATCH_BYTES_MAX)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static void set_only_destination(struct message *m, const struct place *places, size_t count)
+{
+	free(m->destination);
+	m->destination = NULL;
+	if (strcmp(places[0].destination, places[count - 1].destination) == 0)
+		m->destination = slice_dup(slice_of(places[0].destination));
+}
+
+static void make_batches(struct queue *q, struct message *m, struct place *places, size_t count)
+{
+	if (count > 1)
+		qsort(places, count, sizeof(*places), place_cmp);
+	if (count > 0)
+		set_only_destination(m, places, count);
+	for (size_t at = 0, n; at < count; at += n) {
+		struct batch *b;
+
+		n = batch_length(q, m, places + at, count - at);
+		b = batch_new(m, places + at, n);
+		if (b == NULL)
+			message_postpone(m, clock_wall_s() + 30);
+		else
+			batch_offer(q, b);
+	}
+	deliver_pump(q);
+}
+
+static void try_places(struct queue *q, struct message *m, struct place *places, size_t count)
+{
+	m->state = MESSAGE_TRYING;
+	m->counted = false;
+	make_batches(q, m, places, count);
+	free(places);
+	if (m->busy == 0)
+		message_settle(q, m);
+}
+
+/* ---- fresh ---- */
+
+void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, int read_fd)
+{
+	size_t count = file->mail.rcpt_count, n = 0;
+	struct place *places = mem_new(count, sizeof(*places));
+	struct buf names = buf_make(SPOOL_TRAILER_MAX);
+
+	m->read_fd = read_fd;
+	if (places == NULL || !adopt(m, file)) /* durable, but there is no memory to try it: read again later */
+		log_fatal("message", ENOMEM);
+	for (size_t i = 0; i < count; i++)
+		if (buf_add_slice(&names, destinations[i]))
+			buf_add_char(&names, '\0');
+	if (!buf_ok(&names))
+		log_fatal("message", ENOMEM);
+	for (size_t i = 0, at = 0; i < count; i++) {
+		if (m->rcpts[i].step == STEP_IDLE && destinations[i].len > 0)
+			places[n++] = (struct place){names.at + at, i};
+		at += destinations[i].len + 1;
+	}
+	if (m->folder == SPOOL_HOLD) {
+		free(places);
+		message_settle(q, m);
+	} else {
+		try_places(q, m, places, n);
+	}
+	buf_free(&names);
+}
+
+/* ---- routes of a message that was read ---- */
+
+struct rounds {
+	struct queue *q;
+	struct message *m;
+	size_t *slots; /* owned */
+	size_t count;
+	char **destinations; /* owned, each owned; NULL: not known */
+};
+
+static void rounds_free(struct rounds *r)
+{
+	for (size_t i = 0; r->destinations != NULL && i < r->count; i++)
+		free(r->destinations[i]);
+	free(r->destinations);
+	free(r->slots);
+	free(r);
+}
+
+static struct slice round_recipient(void *arg, size_t i)
+{
+	struct rounds *r = arg;
+
+	return r->m->file.mail.rcpts[r->slots[i]].address;
+}
+
+static void note_route(struct message *m, size_t slot, const struct msg_ROUTE_ANSWER *answer)
+{
+	struct reply reply = {.outcome = OC_ROUTE_UNKNOWN, .code = outcome_info(OC_ROUTE_UNKNOWN)->smtp};
+
+	(void)slice_copy(slice_of(outcome_info(OC_ROUTE_UNKNOWN)->dsn), reply.dsn, sizeof(reply.dsn));
+	(void)snprintf(reply.text, sizeof(reply.text), "no route now%s%.*s", answer == NULL ? "" : ": ",
+		       answer == NULL ? 0 : (int)(answer->text.len < 300 ? answer->text.len : 300),
+		       answer == NULL ? "" : answer->text.at);
+	message_set_reply(m, slot, &reply);
+	message_note(m, &reply);
+}
+
+/* What was accepted is never refused because a rule says otherwise now: it waits, and the operator can see why. */
+static void round_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
+{
+	struct rounds *r = arg;
+	struct rec_route_target target;
+	struct slice records = answer == NULL ? slice_empty() : answer->route_target_records;
+	char name[64 + 1 + 512 + 1];
+
+	if (answer == NULL || outcome_kind(answer->outcome) != KIND_OK || !rec_route_target_next(&records, &target)) {
+		note_route(r->m, r->slots[i], answer);
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%.*s %.*s", SLICE_ARG(target.transport), SLICE_ARG(target.nexthop));
+	if (target.hold != 0)
+		r->m->wish = WISH_HOLD;
+	r->destinations[i] = slice_dup(slice_of(name));
+}
+
+static void round_done(void *arg)
+{
+	struct rounds *r = arg;
+	struct place *places = mem_new(r->count, sizeof(*places));
+	size_t n = 0;
+
+	if (places == NULL)
+		message_postpone(r->m, clock_wall_s() + 30);
+	for (size_t i = 0; places != NULL && i < r->count && r->m->wish == WISH_NONE; i++)
+		if (r->destinations[i] != NULL)
+			places[n++] = (struct place){r->destinations[i], r->slots[i]};
+	try_places(r->q, r->m, places, n);
+	rounds_free(r);
+}
+
+static struct rounds *rounds_new(struct queue *q, struct message *m)
+{
+	struct rounds *r = mem_new(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->q = q;
+	r->m = m;
+	r->slots = mem_new(m->file.mail.rcpt_count, sizeof(*r->slots));
+	r->destinations = mem_new(m->file.mail.rcpt_count, sizeof(*r->destinations));
+	for (size_t i = 0; r->slots != NULL && i < m->file.mail.rcpt_count; i++)
+		if (m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i)))
+			r->slots[r->count++] = i;
+	if (r->slots == NULL || r->destinations == NULL) {
+		rounds_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void message_try(struct queue *q, struct message *m)
+{
+	static const struct routing_calls calls = {round_recipient, round_answer, round_done};
+	struct rounds *r = rounds_new(q, m);
+	const struct routing_facts facts = {
+		.generation = service_generation(q->service)->number,
+		.listener = m->file.mail.listener,
+		.size = m->file.mail.body_length,
+		.final = true,
+		.sender = m->file.mail.sender,
+		.login = m->file.mail.login,
+		.client = m->file.mail.client,
+	};
+
+	m->state = MESSAGE_ROUTING;
+	m->counted = false;
+	m->again_s = 0;
+	if (r != NULL && r->count > 0 && routing_start(q, &facts, r->count, &calls, r))
+		return;
+	if (r == NULL || r->count > 0)
+		message_postpone(m, clock_wall_s() + 30);
+	if (r != NULL)
+		rounds_free(r);
+	message_settle(q, m);
+}
+
+/* ---- reading ---- */
+
+struct load_task {
+	struct crew_task task;
+	struct queue *q;
+	struct message *m;
+	struct spool_loaded file;
+	struct index_row row; /* where has_row */
+	bool has_row;
+	enum spool_load load;
+	int err;
+};
+
+static void run_load(struct crew_task *task)
+{
+	struct load_task *t = (struct load_task *)(void *)task;
+
+	t->load = spool_load(t->q->spool, t->m->id, &t->file, &t->err);
+	if (t->load == LOAD_CORRUPT)
+		t->err = spool_set_aside(t->q->spool, t->m->id, t->file.folder);
+	/* Only what an earlier run left: what this one is writing has no END yet either. */
+	if (t->load == LOAD_UNFINISHED && t->m->id <= spool_mark(t->q->spool))
+		t->err = spool_remove(t->q->spool, t->m->id, t->file.folder);
+}
+
+static void loaded_ok(struct load_task *t)
+{
+	struct queue *q = t->q;
+	struct message *m = t->m;
+
+	if (!adopt(m, &t->file))
+		log_fatal("message", ENOMEM);
+	m->has_row = t->has_row;
+	if (t->has_row) {
+		m->tries = t->row.tries;
+		(void)slice_copy(slice_of(t->row.last), m->last, sizeof(m->last));
+	}
+	control_tell(q, m->id, OC_DONE);
+	if (m->wish == WISH_NONE && m->folder != SPOOL_HOLD)
+		message_try(q, m);
+	else
+		message_settle(q, m);
+}
+
+struct load_word {
+	enum log_level level;
+	const char *event;
+	bool forget; /* the row goes */
+	enum outcome told;
+};
+
+static const struct load_word load_words[] = {
+	[LOAD_OK] = {LEVEL_DEBUG, "loaded", false, OC_DONE},
+	[LOAD_NOT_THERE] = {LEVEL_DEBUG, "not-in-the-spool", true, OC_NOT_FOUND},
+	[LOAD_UNFINISHED] = {LEVEL_INFO, "unfinished-message-removed", true, OC_NOT_FOUND},
+	[LOAD_CORRUPT] = {LEVEL_ERROR, "corrupt-message-set-aside", true, OC_NOT_FOUND},
+	[LOAD_NEWER] = {LEVEL_ERROR, "message-of-a-newer-version", false, OC_UNAVAILABLE},
+	[LOAD_ERROR] = {LEVEL_ERROR, "message-not-readable-now", false, OC_UNAVAILABLE},
+};
+
+/* Not to be read now: it stays where it is, and is looked at again. */
+static void look_again(struct load_task *t)
+{
+	struct index_row row = {.id = t->m->id};
+
+	if (t->has_row)
+		row = t->row;
+	row.next_s = clock_wall_s() + LOAD_AGAIN_S;
+	if (t->load == LOAD_NEWER) {
+		row.next_s = INDEX_NEVER;
+		row.held = 1;
+		(void)snprintf(row.last, sizeof(row.last), "of a newer version of this program: left alone");
+	}
+	waiting_put(t->q, &row);
+}
+
+static void on_loaded(struct crew_task *task)
+{
+	struct load_task *t = (struct load_task *)(void *)task;
+	const struct load_word *word = &load_words[t->load];
+
+	if (t->load == LOAD_OK) {
+		loaded_ok(t);
+	} else {
+		LOG(word->level, word->event, KV_ID(t->m->id), KV_ERRNO(t->err));
+		control_tell(t->q, t->m->id, word->told);
+		if (!word->forget)
+			look_again(t);
+		else if (t->has_row)
+			waiting_forget(t->q, t->m->id);
+		message_free(t->q, &t->m);
+	}
+	spool_loaded_free(&t->file);
+	free(t);
+}
+
+void message_load(struct queue *q, uint64_t id, const struct index_row *row, enum message_wish wish)
+{
+	struct load_task *t = mem_new(1, sizeof(*t));
+	struct message *m = t == NULL ? NULL : message_begin(q, id);
+
+	if (m == NULL) { /* in memory already, or no memory: the scan finds it again */
+		control_tell(q, id, OC_NO_MEMORY);
+		free(t);
+		return;
+	}
+	m->wish = wish;
+	t->task = (struct crew_task){NULL, run_load, on_loaded};
+	t->q = q;
+	t->m = m;
+	t->has_row = row != NULL;
+	if (row != NULL)
+		t->row = *row;
+	crew_give(q->writers, id, &t->task);
+}
+
+void message_want(struct queue *q, struct message *m, enum message_wish wish)
+{
+	struct batch *b = m->batches, *next;
+
+	m->wish = wish;
+	if (m->state != MESSAGE_TRYING || (wish != WISH_HOLD && wish != WISH_REMOVE))
+		return;
+	for (; b != NULL; b = next) { /* what runs ends first */
+		next = b->next;
+		if (b->job == 0)
+			batch_withdraw(q, b);
+	}
+	if (m->busy == 0)
+		message_settle(q, m);
+}
+
+/* ---- what agents say ---- */
+
+void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply)
+{
+	struct recipient *r = &m->rcpts[slot];
+
+	r->step = STEP_IDLE;
+	message_note(m, reply);
+	switch (outcome_kind(reply->outcome)) {
+	case KIND_OK:
+		message_set_slot(q, m, slot, SLOT_DELIVERED);
+		q->delivered++;
+		break;
+	case KIND_PERM:
+		r->step = STEP_FAILED;
+		message_set_reply(m, slot, reply);
+		break;
+	case KIND_TEMP:
+		message_set_reply(m, slot, reply);
+		break;
+	}
+}
+
+void message_batch_ended(struct queue *q, struct batch *batch)
+{
+	struct message *m = batch->message;
+
+	batch_withdraw(q, batch);
+	if (m->busy == 0)
+		message_settle(q, m);
+}
+
+/* ---- slots ---- */
+
+/* With one recipient the end of the file is the record; only what outlives the attempt is written. */
+static bool must_be_written(const struct message *m, enum spool_slot slot)
+{
+	return m->file.mail.rcpt_count > 1 || slot == SLOT_WARNED || slot == SLOT_FAILED;
+}
+
+void message_set_slot(struct queue *q, struct message *m, size_t i, enum spool_slot slot)
+{
+	*message_slot(m, i) = (char)slot;
+	if (!must_be_written(m, slot) || m->dirty)
+		return;
+	m->dirty = true;
+	m->next_dirty = q->dirty;
+	q->dirty = m;
+	if (!timer_is_set(q->slots_timer))
+		timer_set(q->slots_timer, SLOTS_MS);
+}
+
+struct slots_task {
+	struct crew_task task;
+	struct queue *q;
+	uint64_t id, offset;
+	enum spool_folder folder;
+	void (*then)(struct queue *q, struct message *m);
+	int err;
+	size_t count;
+	char slots[];
+};
+
+static void run_slots(struct crew_task *task)
+{
+	struct slots_task *t = (struct slots_task *)(void *)task;
+
+	t->err = spool_write_slots(t->q->spool, t->id, t->folder, t->offset, slice_make(t->slots, t->count));
+}
+
+static void on_slots(struct crew_task *task)
+{
+	struct slots_task *t = (struct slots_task *)(void *)task;
+	struct message *m = map_find_u64(t->q->messages, t->id);
+
+	if (t->err != 0 && t->err != ENOENT)
+		queue_trouble("spool-slots-not-written", t->id, t->err);
+	if (m != NULL && t->then != NULL)
+		t->then(t->q, m);
+	free(t);
+}
+
+void message_write_slots(struct queue *q, struct message *m, void (*then)(struct queue *q, struct message *m))
+{
+	size_t count = m->file.mail.rcpt_count;
+	struct slots_task *t = m->dirty ? mem_new(1, sizeof(*t) + count) : NULL;
+
+	if (t == NULL) {
+		if (then != NULL)
+			then(q, m);
+		return;
+	}
+	leave_dirty(q, m);
+	t->task = (struct crew_task){NULL, run_slots, on_slots};
+	t->q = q;
+	t->id = m->id;
+	t->offset = m->file.mail.slots_offset;
+	t->folder = m->folder;
+	t->then = then;
+	t->count = count;
+	memcpy(t->slots, message_slot(m, 0), count);
+	crew_give(q->writers, m->id, &t->task);
+}
+
+/* One that is being put away writes its own. */
+void message_flush_slots(struct queue *q)
+{
+	struct message *m = q->dirty, *next;
+
+	for (; m != NULL; m = next) {
+		next = m->next_dirty;
+		if (m->state != MESSAGE_SETTLING)
+			message_write_slots(q, m, NULL);
+	}
+}
+
+static bool forget_message(struct slice key, void *value, void *arg)
+{
+	struct message *m = value;
+
+	(void)key;
+	message_free(arg, &m);
+	return true;
+}
+
+void message_finish_all(struct queue *q)
+{
+	message_flush_slots(q);
+	crew_wait(q->writers);
+	crew_wait(q->indexer);
+	map_each(q->messages, forget_message, q);
+}

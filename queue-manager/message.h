@@ -1,0 +1,116 @@
+#ifndef POSTERN_QUEUE_MESSAGE_H
+#define POSTERN_QUEUE_MESSAGE_H
+
+#include "queue.h"
+
+/*
+ * A message that is in memory: being loaded, tried, or about to be put away.
+ *
+ *   LOADING --read--> ROUTING --all known--> TRYING --nobody busy--> SETTLING --+--> gone: all closed, file removed
+ *      '--not there--> gone      (a fresh one begins here)                       +--> gone: waiting, in the index
+ *                                                                                '--> REPORTING --> SETTLING
+ *
+ * Always: it is in queue.messages exactly while it is in memory; `busy` counts its recipients that are routed, waiting in
+ * the scheduler or running; its file is changed by one writer task at a time (same key, same thread).
+ */
+enum message_state { MESSAGE_LOADING, MESSAGE_ROUTING, MESSAGE_TRYING, MESSAGE_SETTLING, MESSAGE_REPORTING };
+
+enum rcpt_step {
+	STEP_IDLE, /* to be tried, or tried and waiting */
+	STEP_BUSY,
+	STEP_FAILED, /* decided, but the sender has not been told durably */
+};
+
+enum message_wish { WISH_NONE, WISH_HOLD, WISH_REMOVE, WISH_RELEASE, WISH_RETRY };
+
+/* What was said about a recipient. */
+struct reply {
+	enum outcome outcome;
+	uint64_t code;
+	char dsn[16];
+	char text[400];
+	char remote[128];
+};
+
+struct recipient {
+	enum rcpt_step step;
+	struct reply *reply; /* owned; NULL: nothing said */
+};
+
+struct message {
+	uint64_t id;
+	enum message_state state;
+	enum message_wish wish;
+	enum spool_folder folder;
+	struct spool_loaded file; /* owned */
+	struct recipient *rcpts; /* owned; file.mail.rcpt_count of them */
+	struct batch *batches; /* owned */
+	size_t busy;
+	uint64_t tries; /* rounds of attempts that have ended */
+	char last[400]; /* last reply, for people */
+	char *destination; /* owned; of all that wait, where it is one; else NULL */
+	int64_t again_s; /* 0, or: come back then, and do not count this round */
+	bool counted; /* this round is in `tries` */
+	bool dirty; /* slots in memory are ahead of the file: it is in queue.dirty */
+	bool has_row, warned;
+	struct message *next_dirty;
+	int read_fd; /* owned; -1 */
+};
+
+/* One group of recipients for one destination: the scheduler's item, and a job while it runs. */
+struct batch {
+	struct sched_item item; /* first: a batch is found from its item */
+	struct batch *next; /* of the message */
+	struct message *message;
+	char *destination; /* owned: "transport nexthop" */
+	uint64_t job; /* 0: does not run */
+	struct link *link; /* borrowed; of the agent that has it */
+	unsigned agent; /* its place in queue.relay_jobs */
+	size_t *slots; /* owned */
+	size_t count;
+	size_t open; /* slots without a verdict yet */
+	bool worked, site_failed; /* what the verdicts say about the destination */
+	bool granted; /* authd was told */
+};
+
+static inline char *message_slot(struct message *m, size_t i)
+{
+	return m->file.tail.at + (m->file.mail.slots_offset - m->file.mail.body_offset - m->file.mail.body_length) + i;
+}
+
+/* A place in queue.messages, in MESSAGE_LOADING; NULL: no memory, or there is one of that id. */
+struct message *message_begin(struct queue *q, uint64_t id);
+void message_free(struct queue *q, struct message **mp);
+
+/* A message just committed: `destinations` has one per recipient (borrowed).  Takes the buffers and the descriptor. */
+void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, int read_fd);
+/* Reads it from the spool and tries it; with a wish, does that instead.  `row` (may be NULL) is what the index knew. */
+void message_load(struct queue *q, uint64_t id, const struct index_row *row, enum message_wish wish);
+/* An operator's word about a message in memory. */
+void message_want(struct queue *q, struct message *m, enum message_wish wish);
+
+/* deliver.c tells: this recipient's attempt has ended. */
+void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply);
+/* Its batch has ended; the batch is freed. */
+void message_batch_ended(struct queue *q, struct batch *batch);
+/* Come back soon, and do not count this round. */
+void message_postpone(struct message *m, int64_t again_s);
+
+int64_t message_age_s(const struct message *m);
+/* Writes the slots that have changed (every 200 ms at most). */
+void message_flush_slots(struct queue *q);
+/* At the end: flushes all, waits. */
+void message_finish_all(struct queue *q);
+
+/* settle.c: nobody is busy any more, what now? */
+void message_settle(struct queue *q, struct message *m);
+/* Tries all that wait. */
+void message_try(struct queue *q, struct message *m);
+void message_note(struct message *m, const struct reply *reply);
+void message_set_reply(struct message *m, size_t i, const struct reply *reply);
+/* Slot and file state. */
+void message_set_slot(struct queue *q, struct message *m, size_t i, enum spool_slot slot);
+/* Slots to the file now, then `then(q, m)`. */
+void message_write_slots(struct queue *q, struct message *m, void (*then)(struct queue *q, struct message *m));
+
+#endif

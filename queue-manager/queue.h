@@ -1,0 +1,53 @@
+#ifndef POSTERN_QUEUE_QUEUE_H
+#define POSTERN_QUEUE_QUEUE_H
+
+#include "crew.h"
+#include "index.h"
+#include "scheduler.h"
+#include "service/service.h"
+#include "spool.h"
+#include "spool_id.h"
+
+/*
+ * The queue manager's state: one of it, in the loop's thread.  What each file adds to it stands in that file's header.
+ */
+#define QUEUE_RELAYS_MAX 64u
+
+struct map;
+
+struct queue {
+	struct service *service;
+	struct loop *loop;
+	struct spool *spool; /* its functions block: writer threads only */
+	struct crew *writers;
+	struct crew *indexer;
+	struct index *index; /* the indexer's thread only */
+	struct spool_ids ids;
+	struct sched *sched;
+	struct map *sessions; /* number -> struct session */
+	struct map *messages; /* id -> struct message, in memory now */
+	struct map *jobs; /* number -> struct batch, running */
+	uint64_t last_job;
+	unsigned relay_jobs[QUEUE_RELAYS_MAX]; /* by instance (the local agent counts as one of them) */
+	size_t draft_bytes; /* bodies in memory */
+	size_t submissions; /* on their way into the spool */
+	struct timer *slots_timer, *drain_timer;
+	struct message *dirty; /* messages with slots to be written, linked */
+	struct soon *pump_soon;
+	struct waiting *waiting;
+	struct scan *scan;
+	struct control_ask *asks; /* operators that wait for an answer */
+	bool draining;
+	uint64_t drain_until_ms;
+	uint64_t accepted, delivered, deferred, bounced; /* since start */
+};
+
+static inline const struct conf *queue_conf(struct queue *q)
+{
+	return service_conf(q->service);
+}
+
+/* A failure of our own that an operator must see, once for each message it hits. */
+void queue_trouble(const char *event, uint64_t id, int err);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef POSTERN_QUEUE_ROUTING_H
+#define POSTERN_QUEUE_ROUTING_H
+
+#include "queue.h"
+
+/*
+ * Asks policyd where recipients go: any number of them, a bounded number at a time.  What is handed in is borrowed until
+ * `done`.
+ */
+struct routing_facts {
+	uint64_t generation, listener, size;
+	bool final; /* already expanded: transport and next hop only */
+	struct slice sender, login, client;
+};
+
+struct routing_calls {
+	struct slice (*recipient)(void *arg, size_t i);
+	/* `answer` is NULL when there was none: not known now. */
+	void (*answer)(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer);
+	void (*done)(void *arg); /* once, after every answer; never from inside routing_start */
+};
+
+/* False: no memory; nothing will be called. */
+bool routing_start(struct queue *q, const struct routing_facts *facts, size_t count, const struct routing_calls *calls,
+		   void *arg);
+
+#endif

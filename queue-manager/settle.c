@@ -1,0 +1,364 @@
+/*
+ * What becomes of a message when nobody works on it any more: it ends, is reported, is held, or waits.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "message.h"
+#include "send_report.h"
+#include "waiting.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define REPORT_AGAIN_S 300
+
+struct counts {
+	size_t waiting, failed, kept;
+};
+
+static struct counts count_slots(struct message *m)
+{
+	struct counts c = {0, 0, 0};
+
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		char slot = *message_slot(m, i);
+
+		c.kept += slot == SLOT_FAILED;
+		if (!slot_is_open(slot))
+			continue;
+		c.failed += m->rcpts[i].step == STEP_FAILED;
+		c.waiting += m->rcpts[i].step != STEP_FAILED;
+	}
+	return c;
+}
+
+/* ---- the end of the file ---- */
+
+struct end_task {
+	struct crew_task task;
+	struct queue *q;
+	uint64_t id;
+	enum spool_folder folder;
+	int err;
+};
+
+static void run_end(struct crew_task *task)
+{
+	struct end_task *t = (struct end_task *)(void *)task;
+
+	t->err = spool_remove(t->q->spool, t->id, t->folder);
+}
+
+static void on_ended(struct crew_task *task)
+{
+	struct end_task *t = (struct end_task *)(void *)task;
+
+	if (t->err != 0) /* it will be found at the next start, and what its slots do not say is done again */
+		queue_trouble("spool-not-removed", t->id, t->err);
+	free(t);
+}
+
+static void end_message(struct queue *q, struct message *m)
+{
+	struct end_task *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL)
+		log_fatal("message", ENOMEM);
+	*t = (struct end_task){{NULL, run_end, on_ended}, q, m->id, m->folder, 0};
+	crew_give(q->writers, m->id, &t->task);
+	if (m->has_row)
+		waiting_forget(q, m->id);
+	LOG(LEVEL_INFO, "message-ended", KV_ID(m->id), KV_NUM("age", message_age_s(m)));
+	message_free(q, &m);
+}
+
+/* ---- put away: slots, folder, row, memory, in this order ---- */
+
+static int64_t lifetime_s(const struct queue *q)
+{
+	const struct conf_retry *r = &service_conf(q->service)->retry;
+
+	return r->count == 0 ? 0 : (int64_t)r->steps[r->count - 1].until_s;
+}
+
+static size_t first_waiting(struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (slot_is_open(*message_slot(m, i)))
+			return i;
+	return 0;
+}
+
+static void copy_clipped(struct slice text, char *out, size_t size)
+{
+	(void)slice_copy(slice_sub(text, 0, size - 1), out, size);
+}
+
+static void put_row(struct queue *q, struct message *m, int64_t next_s, bool held)
+{
+	struct index_row row = {
+		.id = m->id,
+		.next_s = next_s,
+		.tries = m->tries,
+		.size_bytes = m->file.size_bytes,
+		.recipients = count_slots(m).waiting,
+		.held = held,
+		.warned = m->warned,
+	};
+
+	copy_clipped(m->destination == NULL ? slice_empty() : slice_of(m->destination), row.destination,
+		     sizeof(row.destination));
+	copy_clipped(m->file.mail.sender, row.sender, sizeof(row.sender));
+	copy_clipped(m->file.mail.rcpts[first_waiting(m)].address, row.recipient, sizeof(row.recipient));
+	copy_clipped(slice_of(m->last), row.last, sizeof(row.last));
+	m->has_row = true;
+	waiting_put(q, &row);
+}
+
+struct move_task {
+	struct crew_task task;
+	struct queue *q;
+	uint64_t id;
+	enum spool_folder from, to;
+	bool durable;
+	int err;
+	void (*then)(struct queue *q, struct message *m);
+};
+
+static void run_move(struct crew_task *task)
+{
+	struct move_task *t = (struct move_task *)(void *)task;
+
+	t->err = spool_move(t->q->spool, t->id, t->from, t->to, t->durable);
+}
+
+static void on_moved(struct crew_task *task)
+{
+	struct move_task *t = (struct move_task *)(void *)task;
+	struct message *m = map_find_u64(t->q->messages, t->id);
+
+	if (t->err != 0)
+		queue_trouble("spool-not-moved", t->id, t->err);
+	else
+		m->folder = t->to;
+	t->then(t->q, m);
+	free(t);
+}
+
+static void move_file(struct queue *q, struct message *m, enum spool_folder to, bool durable,
+		      void (*then)(struct queue *q, struct message *m))
+{
+	struct move_task *t = m->folder == to ? NULL : mem_new(1, sizeof(*t));
+
+	if (t == NULL) {
+		then(q, m);
+		return;
+	}
+	*t = (struct move_task){{NULL, run_move, on_moved}, q, m->id, m->folder, to, durable, 0, then};
+	crew_give(q->writers, m->id, &t->task);
+}
+
+static void held_away(struct queue *q, struct message *m)
+{
+	bool drops = m->file.mail.sender.len == 0;
+
+	if (m->wish != WISH_NONE) { /* the operator has spoken meanwhile */
+		message_settle(q, m);
+		return;
+	}
+	LOG(LEVEL_INFO, "held", KV_ID(m->id), KV_TEXT("sender", m->file.mail.sender));
+	put_row(q, m, drops ? (int64_t)(m->file.mail.arrived_ms / 1000) + lifetime_s(q) : INDEX_NEVER, true);
+	message_free(q, &m);
+}
+
+static void hold_move(struct queue *q, struct message *m)
+{
+	move_file(q, m, SPOOL_HOLD, true, held_away);
+}
+
+static void hold_message(struct queue *q, struct message *m)
+{
+	m->wish = WISH_NONE;
+	message_write_slots(q, m, hold_move);
+}
+
+/* A row of what is never due stays one even if the clock is turned: release asks for it by name. */
+static void waiting_away(struct queue *q, struct message *m)
+{
+	if (m->wish != WISH_NONE) {
+		message_settle(q, m);
+		return;
+	}
+	put_row(q, m, m->again_s, false);
+	message_free(q, &m);
+}
+
+static void waiting_move(struct queue *q, struct message *m)
+{
+	move_file(q, m, SPOOL_CUR, false, waiting_away);
+}
+
+static void put_away(struct queue *q, struct message *m)
+{
+	message_write_slots(q, m, waiting_move);
+}
+
+/* ---- held messages that were read again ---- */
+
+static void try_again(struct queue *q, struct message *m)
+{
+	message_try(q, m);
+}
+
+static void settle_held(struct queue *q, struct message *m)
+{
+	bool expired = message_age_s(m) >= lifetime_s(q);
+
+	if (m->wish == WISH_RELEASE) {
+		m->wish = WISH_NONE;
+		LOG(LEVEL_INFO, "released", KV_ID(m->id));
+		move_file(q, m, SPOOL_CUR, true, try_again);
+	} else if (m->file.mail.sender.len == 0 && expired && m->wish == WISH_NONE) {
+		LOG(LEVEL_WARN, "undeliverable-report-dropped", KV_ID(m->id),
+		    KV_TEXT("recipient", m->file.mail.rcpts[0].address), KV_STR("last", m->last));
+		end_message(q, m);
+	} else {
+		m->wish = WISH_NONE;
+		held_away(q, m);
+	}
+}
+
+/* ---- failures ---- */
+
+/* Nobody to tell: kept for the operator, then dropped. */
+static void keep_failures(struct queue *q, struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		if (m->rcpts[i].step != STEP_FAILED)
+			continue;
+		m->rcpts[i].step = STEP_IDLE;
+		LOG(LEVEL_WARN, "undeliverable-report", KV_ID(m->id), KV_TEXT("recipient", m->file.mail.rcpts[i].address),
+		    KV_STR("text", m->rcpts[i].reply == NULL ? "" : m->rcpts[i].reply->text));
+		message_set_slot(q, m, i, SLOT_FAILED);
+	}
+}
+
+static void on_failures_reported(struct queue *q, struct message *m, bool durable)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		if (m->rcpts[i].step != STEP_FAILED)
+			continue;
+		m->rcpts[i].step = STEP_IDLE;
+		if (durable)
+			message_set_slot(q, m, i, SLOT_REPORTED);
+	}
+	if (durable)
+		q->bounced++;
+	else /* the next round asks again, and fails again */
+		message_postpone(m, clock_wall_s() + REPORT_AGAIN_S);
+	message_settle(q, m);
+}
+
+static void on_delay_reported(struct queue *q, struct message *m, bool durable)
+{
+	m->warned = true; /* once, even if it could not be told now */
+	for (size_t i = 0; durable && i < m->file.mail.rcpt_count; i++)
+		if (slot_is_open(*message_slot(m, i)))
+			message_set_slot(q, m, i, SLOT_WARNED);
+	message_settle(q, m);
+}
+
+static void expire(struct queue *q, struct message *m)
+{
+	const struct outcome_info *info = outcome_info(OC_EXPIRED);
+
+	LOG(LEVEL_INFO, "expired", KV_ID(m->id), KV_NUM("age", message_age_s(m)), KV_STR("last", m->last));
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		struct reply reply = {.outcome = OC_EXPIRED, .code = info->smtp};
+		const struct reply *said = m->rcpts[i].reply;
+
+		if (!slot_is_open(*message_slot(m, i)))
+			continue;
+		copy_clipped(slice_of(info->dsn), reply.dsn, sizeof(reply.dsn));
+		(void)snprintf(reply.text, sizeof(reply.text), "not delivered in %" PRId64 " hours; last: %.300s",
+			       message_age_s(m) / 3600, said != NULL ? said->text : m->last);
+		message_set_reply(m, i, &reply);
+		m->rcpts[i].step = STEP_FAILED;
+	}
+	message_settle(q, m);
+}
+
+static bool warning_is_due(struct queue *q, const struct message *m)
+{
+	uint64_t after_ms = queue_conf(q)->set.delay_warning_ms;
+
+	return after_ms > 0 && !m->warned && m->file.mail.sender.len > 0 &&
+	       message_age_s(m) >= (int64_t)(after_ms / 1000);
+}
+
+/* ---- the next round ---- */
+
+static void wait_for_next(struct queue *q, struct message *m)
+{
+	uint64_t wait_s;
+
+	if (m->again_s != 0) {
+		put_away(q, m);
+		return;
+	}
+	m->tries += !m->counted;
+	m->counted = true;
+	wait_s = conf_retry_next(&queue_conf(q)->retry, (uint64_t)message_age_s(m), (unsigned)m->tries);
+	if (wait_s == 0) {
+		expire(q, m);
+		return;
+	}
+	if (warning_is_due(q, m)) {
+		send_report(q, m, REPORT_DELAYED, on_delay_reported);
+		return;
+	}
+	m->again_s = clock_wall_s() + (int64_t)wait_s;
+	q->deferred++;
+	put_away(q, m);
+}
+
+static void remove_message(struct queue *q, struct message *m)
+{
+	LOG(LEVEL_WARN, "removed-by-operator", KV_ID(m->id), KV_TEXT("sender", m->file.mail.sender));
+	end_message(q, m);
+}
+
+void message_settle(struct queue *q, struct message *m)
+{
+	struct counts c;
+
+	MUST(m->busy == 0);
+	m->state = MESSAGE_SETTLING;
+	if (m->wish == WISH_REMOVE) {
+		remove_message(q, m);
+		return;
+	}
+	c = count_slots(m);
+	if (c.failed > 0 && m->folder != SPOOL_HOLD) {
+		if (m->file.mail.sender.len > 0) {
+			send_report(q, m, REPORT_FAILED, on_failures_reported);
+			return;
+		}
+		keep_failures(q, m);
+		c = count_slots(m);
+	}
+	if (c.waiting + c.failed + c.kept == 0)
+		end_message(q, m);
+	else if (m->folder == SPOOL_HOLD)
+		settle_held(q, m);
+	else if (c.waiting + c.failed == 0 || m->wish == WISH_HOLD)
+		hold_message(q, m);
+	else if (m->wish != WISH_NONE) { /* retry or release of what is not held: now */
+		m->wish = WISH_NONE;
+		message_try(q, m);
+	} else
+		wait_for_next(q, m);
+}

@@ -1,0 +1,326 @@
+#include "spool.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "crc32c.h"
+#include "spool_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *const folder_names[SPOOL_FOLDER_COUNT] = {
+	[SPOOL_NEW] = "new",
+	[SPOOL_CUR] = "cur",
+	[SPOOL_HOLD] = "hold",
+	[SPOOL_CORRUPT_FOLDER] = "corrupt",
+	[SPOOL_DRAFT] = "draft",
+};
+
+const char *spool_folder_name(enum spool_folder folder)
+{
+	return folder_names[folder];
+}
+
+static bool is_flat(enum spool_folder folder)
+{
+	return folder == SPOOL_DRAFT;
+}
+
+void spool_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, uint64_t id)
+{
+	char name[ID_CHARS + 1];
+	const char *folder_name = folder_names[folder];
+
+	id_text(id, name);
+	if (is_flat(folder))
+		(void)snprintf(out, SPOOL_PATH_BYTES, "%s/%s", folder_name, name);
+	else
+		(void)snprintf(out, SPOOL_PATH_BYTES, "%s/%c/%c/%s", folder_name, name[ID_CHARS - 2], name[ID_CHARS - 1],
+			       name);
+}
+
+/* "new/4/x": the folder itself, or with `bucket` one of its 1024. */
+static void bucket_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned bucket)
+{
+	char name[ID_CHARS + 1];
+
+	id_text(bucket, name);
+	(void)snprintf(out, SPOOL_PATH_BYTES, "%s/%c/%c", folder_names[folder], name[ID_CHARS - 2], name[ID_CHARS - 1]);
+}
+
+int spool_finish(struct spool *sp, int fd, int result)
+{
+	int err = result == -1 ? errno : 0;
+
+	if (fd != -1 && sp->ops->close(fd) == -1 && err == 0)
+		err = errno;
+	return err;
+}
+
+int spool_sync_folder(struct spool *sp, const char *path)
+{
+	int fd = sp->ops->openat(sp->root, path, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd == -1)
+		return errno;
+	return spool_finish(sp, fd, sp->ops->fsync(fd));
+}
+
+/* ---- set-up ---- */
+
+static int make_folder(struct spool *sp, const char *path, bool *made)
+{
+	if (sp->ops->mkdirat(sp->root, path, 0700) == 0)
+		*made = true;
+	else if (errno != EEXIST)
+		return errno;
+	return 0;
+}
+
+/* "new", or "new/4": what is synced when something was made beneath it. */
+static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upper)
+{
+	char path[SPOOL_PATH_BYTES], parent[SPOOL_PATH_BYTES];
+	bool made = false;
+	int err = 0;
+
+	bucket_path(parent, folder, upper * 32);
+	parent[strlen(parent) - 2] = '\0';
+	err = make_folder(sp, parent, &made);
+	for (unsigned lower = 0; lower < 32 && err == 0; lower++) {
+		bucket_path(path, folder, upper * 32 + lower);
+		err = make_folder(sp, path, &made);
+	}
+	if (err == 0 && made)
+		err = spool_sync_folder(sp, parent);
+	return err;
+}
+
+static int make_all(struct spool *sp)
+{
+	int err = 0;
+	bool made = false;
+
+	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++) {
+		err = make_folder(sp, folder_names[f], &made);
+		for (unsigned upper = 0; upper < 32 && err == 0 && !is_flat(f); upper++)
+			err = make_buckets(sp, f, upper);
+		if (err == 0)
+			err = spool_sync_folder(sp, folder_names[f]);
+	}
+	return err == 0 ? spool_sync_folder(sp, ".") : err;
+}
+
+/* ---- names in a folder ---- */
+
+static bool list_folder(struct spool *sp, const char *path, uint64_t *ids, size_t max, size_t *count_out, int *err_out)
+{
+	int fd = sp->ops->openat(sp->root, path, O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	*count_out = 0;
+	*err_out = errno;
+	if (dir == NULL && fd != -1)
+		(void)sp->ops->close(fd);
+	if (dir == NULL)
+		return false;
+	errno = 0;
+	while (*count_out < max && (entry = readdir(dir)) != NULL)
+		if (id_parse(slice_of(entry->d_name), &ids[*count_out]))
+			(*count_out)++;
+	*err_out = errno;
+	(void)closedir(dir);
+	return *err_out == 0;
+}
+
+bool spool_list(struct spool *sp, enum spool_folder folder, unsigned bucket, uint64_t *ids, size_t max, size_t *count_out,
+		int *err_out)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	bucket_path(path, folder, bucket);
+	return list_folder(sp, path, ids, max, count_out, err_out);
+}
+
+static int empty_drafts(struct spool *sp)
+{
+	uint64_t ids[256];
+	size_t count;
+	int err;
+
+	do {
+		if (!list_folder(sp, folder_names[SPOOL_DRAFT], ids, ARRAY_LEN(ids), &count, &err))
+			return err;
+		for (size_t i = 0; i < count; i++)
+			spool_draft_remove(sp, ids[i]);
+	} while (count == ARRAY_LEN(ids));
+	return 0;
+}
+
+/* ---- the high-water mark ---- */
+
+#define MARK_FILE "mark"
+#define MARK_AHEAD (5000ull << 20) /* five seconds of ids */
+
+static int mark_write(struct spool *sp, uint64_t mark)
+{
+	char text[ID_CHARS + 2];
+	struct iovec part = {text, ID_CHARS + 1};
+	int fd = sp->ops->openat(sp->root, MARK_FILE, O_WRONLY | O_CREAT, 0600);
+	ssize_t done;
+	int err;
+
+	if (fd == -1)
+		return errno;
+	id_text(mark, text);
+	text[ID_CHARS] = '\n';
+	done = sp->ops->pwritev(fd, &part, 1, 0);
+	if (done >= 0 && done != ID_CHARS + 1)
+		errno = ENOSPC;
+	if (done != ID_CHARS + 1)
+		return spool_finish(sp, fd, -1);
+	err = spool_finish(sp, fd, sp->ops->fdatasync(fd));
+	if (err == 0)
+		sp->mark = mark;
+	return err;
+}
+
+static int mark_read(struct spool *sp)
+{
+	char text[ID_CHARS];
+	int fd = sp->ops->openat(sp->root, MARK_FILE, O_RDONLY, 0);
+	ssize_t got;
+
+	if (fd == -1)
+		return errno == ENOENT ? 0 : errno;
+	got = sp->ops->pread(fd, text, sizeof(text), 0);
+	if (got == (ssize_t)sizeof(text) && !id_parse(slice_make(text, sizeof(text)), &sp->mark))
+		sp->mark = 0;
+	return spool_finish(sp, fd, got == -1 ? -1 : 0);
+}
+
+int spool_mark_cover(struct spool *sp, uint64_t id)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&sp->mark_lock);
+	if (id > sp->mark)
+		err = mark_write(sp, id + MARK_AHEAD);
+	pthread_mutex_unlock(&sp->mark_lock);
+	return err;
+}
+
+uint64_t spool_mark(const struct spool *sp)
+{
+	return sp->mark_at_start;
+}
+
+void spool_mark_exactly(struct spool *sp, uint64_t id)
+{
+	pthread_mutex_lock(&sp->mark_lock);
+	(void)mark_write(sp, id);
+	pthread_mutex_unlock(&sp->mark_lock);
+}
+
+/* ---- room ---- */
+
+#define ROOM_MS 200u
+#define INODES_MIN 64u
+
+static void room_look(struct spool *sp)
+{
+	struct statfs fs;
+
+	if (sp->ops->fstatfs(sp->root, &fs) == -1)
+		return; /* what is wrong will be told by the write itself */
+	atomic_store(&sp->free_bytes, (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize);
+	/* btrfs says 0 of 0: it has no fixed number */
+	atomic_store(&sp->free_inodes, fs.f_files == 0 ? UINT64_MAX : (uint64_t)fs.f_ffree);
+}
+
+void spool_room_refresh(struct spool *sp)
+{
+	uint64_t now = clock_mono_ms(), last = atomic_load(&sp->looked_ms);
+
+	if (now - last >= ROOM_MS && atomic_compare_exchange_strong(&sp->looked_ms, &last, now))
+		room_look(sp);
+}
+
+bool spool_has_room(struct spool *sp, uint64_t bytes)
+{
+	uint64_t available = atomic_load(&sp->free_bytes);
+
+	if (atomic_load(&sp->free_inodes) < INODES_MIN)
+		return false;
+	return bytes <= available && available - bytes >= atomic_load(&sp->reserve_bytes);
+}
+
+void spool_set_reserve(struct spool *sp, uint64_t reserve_bytes)
+{
+	atomic_store(&sp->reserve_bytes, reserve_bytes);
+}
+
+/* ---- life ---- */
+
+/* attacks on durability were replayed on these three: fsync of a file makes its new name durable there */
+static bool name_is_synced(long type)
+{
+	return type == 0xef53 /* ext4 */ || type == 0x58465342 /* xfs */ || type == 0x9123683e /* btrfs */;
+}
+
+static int look_at_filesystem(struct spool *sp, bool sync_folders)
+{
+	struct statfs fs;
+
+	if (sp->ops->fstatfs(sp->root, &fs) == -1)
+		return errno;
+	sp->sync_folders = sync_folders || !name_is_synced((long)fs.f_type);
+	room_look(sp);
+	return 0;
+}
+
+struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out)
+{
+	struct spool *sp = mem_new(1, sizeof(*sp));
+	int err = ENOMEM;
+
+	if (sp == NULL) {
+		(void)config->ops->close(root_fd);
+		*err_out = err;
+		return NULL;
+	}
+	sp->root = root_fd;
+	sp->ops = config->ops;
+	(void)pthread_mutex_init(&sp->mark_lock, NULL);
+	atomic_store(&sp->reserve_bytes, config->reserve_bytes);
+	err = look_at_filesystem(sp, config->sync_folders);
+	if (err == 0)
+		err = make_all(sp);
+	if (err == 0)
+		err = mark_read(sp);
+	sp->mark_at_start = sp->mark;
+	if (err == 0)
+		err = empty_drafts(sp);
+	if (err != 0)
+		spool_close(&sp);
+	*err_out = err;
+	return sp;
+}
+
+void spool_close(struct spool **spp)
+{
+	struct spool *sp = *spp;
+
+	if (sp == NULL)
+		return;
+	*spp = NULL;
+	(void)sp->ops->close(sp->root);
+	(void)pthread_mutex_destroy(&sp->mark_lock);
+	free(sp);
+}

@@ -1,0 +1,96 @@
+#ifndef POSTERN_QUEUE_SPOOL_H
+#define POSTERN_QUEUE_SPOOL_H
+
+#include "base/outcome.h"
+#include "spool_file.h"
+#include "spool_ops.h"
+
+/*
+ * The folders of message files.  Every function here blocks on the file system: called in the writer threads only (and by
+ * start-up and tests).  Safe to be called by several threads, but not for one message at a time.  No function logs: `err`
+ * says what the kernel said.
+ *
+ *   new/    accepted          cur/      tried, and waiting        hold/   held by rule or operator
+ *   draft/  being received    corrupt/  set aside, for people     each but draft/ and corrupt/ fanned out 32 x 32
+ *
+ * Always: a file in new/, cur/ or hold/ was written by this process alone.  A small message is created there under its
+ * final name, END written last, one fsync.  A large one, whose descriptor another process had, lies in draft/ until it is
+ * proved that nobody can write to it any more; then its head is written again, trailer and END added, it is renamed and
+ * synced, in this order, so nothing that the other process wrote can ever be read as a trailer.  What lies in draft/ at
+ * start was never accepted.
+ */
+struct spool;
+
+enum spool_folder { SPOOL_NEW, SPOOL_CUR, SPOOL_HOLD, SPOOL_CORRUPT_FOLDER, SPOOL_DRAFT, SPOOL_FOLDER_COUNT };
+#define SPOOL_BUCKETS 1024u
+
+struct spool_config {
+	const struct spool_ops *ops;
+	bool sync_folders; /* always; else as the file system needs it */
+	uint64_t reserve_bytes;
+};
+
+const char *spool_folder_name(enum spool_folder folder);
+
+/* Makes and syncs the folders, reads the high-water mark, empties draft/.  Takes `root_fd`.  NULL with *err_out. */
+struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out);
+void spool_close(struct spool **sp);
+void spool_set_reserve(struct spool *sp, uint64_t reserve_bytes);
+/* No id up to this one may be given out again. */
+uint64_t spool_mark(const struct spool *sp);
+/* At an orderly end: the mark stands at the last id, with nothing ahead. */
+void spool_mark_exactly(struct spool *sp, uint64_t id);
+
+/* Free space and inodes, looked at several times a second at most.  Never blocks for long; any thread. */
+bool spool_has_room(struct spool *sp, uint64_t bytes);
+
+/* Whole file at once: DONE means durable.  On any other outcome there is no such file.  `read_fd_out` (may be NULL) gets a
+ * read-only descriptor, or -1. */
+enum outcome spool_create(struct spool *sp, uint64_t id, enum spool_folder folder, const struct iovec *parts, int count,
+			  int *read_fd_out, int *err_out);
+
+/* A file in draft/ that holds `head`; its write-only descriptor, for the process that receives the body. */
+enum outcome spool_draft_open(struct spool *sp, uint64_t id, struct slice head, int *fd_out, int *err_out);
+struct spool_draft {
+	uint64_t id;
+	enum spool_folder folder; /* where it is to lie */
+	struct slice head;
+	struct spool_mail *mail; /* body_offset and body_length are set; encoded once the body's sum is known */
+	struct buf *tail; /* gets trailer, slots and END */
+	uint32_t crc; /* out: of head and body */
+};
+/* Proves that no writer is left, sums the body, finishes, renames and syncs.  As spool_create; else the draft is gone. */
+enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int *read_fd_out, int *err_out);
+void spool_draft_remove(struct spool *sp, uint64_t id);
+
+/* 0, or an errno. */
+int spool_remove(struct spool *sp, uint64_t id, enum spool_folder folder);
+/* `durable`: survives loss of power (hold, release); else it may be undone by it. */
+int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable);
+/* Writes recipients' states in place, and syncs. */
+int spool_write_slots(struct spool *sp, uint64_t id, enum spool_folder folder, uint64_t offset, struct slice slots);
+/* A read-only descriptor, or -1 with errno. */
+int spool_open_read(struct spool *sp, uint64_t id, enum spool_folder folder);
+
+/* A message as it lies in the spool. */
+struct spool_loaded {
+	struct spool_mail mail; /* borrows from head and tail */
+	enum spool_folder folder;
+	uint64_t size_bytes;
+	struct buf head, tail; /* owned */
+};
+enum spool_load { LOAD_OK, LOAD_NOT_THERE, LOAD_UNFINISHED, LOAD_CORRUPT, LOAD_NEWER, LOAD_ERROR };
+/* Looks in new/, cur/ and hold/, reads and checks all of it.  LOAD_ERROR: not known now (`err`).  The result is freed by
+ * spool_loaded_free in every case. */
+enum spool_load spool_load(struct spool *sp, uint64_t id, struct spool_loaded *out, int *err_out);
+void spool_loaded_free(struct spool_loaded *loaded);
+/* What did not parse is moved to corrupt/, what was never finished is removed. */
+int spool_set_aside(struct spool *sp, uint64_t id, enum spool_folder folder);
+
+/* Ids in one bucket of a folder, at most `max`.  False with an errno; names that are no ids are passed over. */
+bool spool_list(struct spool *sp, enum spool_folder folder, unsigned bucket, uint64_t *ids, size_t max, size_t *count_out,
+		int *err_out);
+/* The first bytes of the body, for a report.  Fewer when it is shorter; -1 with errno. */
+ssize_t spool_read_body(struct spool *sp, const struct spool_mail *mail, enum spool_folder folder, char *into, size_t len);
+
+#endif

@@ -1,0 +1,484 @@
+#include "submit.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "crc32c.h"
+#include "message.h"
+#include "received.h"
+#include "routing.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define POOL_MAX (256u << 20)
+#define TAIL_MAX ((size_t)SPOOL_TRAILER_MAX + SPOOL_RECIPIENTS_MAX + SPOOL_END_BYTES)
+
+/* A final recipient: what routing made of one that was asked. */
+struct target {
+	struct spool_rcpt rcpt;
+	struct slice destination; /* "transport nexthop"; empty: refused, or a report that cannot go */
+	size_t asked;
+};
+
+void submission_init(struct submission *sub, struct queue *q)
+{
+	*sub = (struct submission){.q = q, .outcome = OC_DONE};
+	sub->pool = pool_make(POOL_MAX);
+	sub->body = buf_make(SPOOL_TRAILER_MAX);
+	sub->head = buf_make(SPOOL_HEAD_BYTES + SPOOL_ENVELOPE_MAX);
+	sub->mail.arrived_ms = (uint64_t)clock_wall_ms();
+}
+
+void submission_clear(struct submission *sub)
+{
+	if (sub->generation != NULL)
+		generation_release(sub->q->service, &sub->generation);
+	pool_free(&sub->pool);
+	buf_free(&sub->body);
+	buf_free(&sub->head);
+	free(sub->asked);
+	sub->asked = NULL;
+	free(sub->targets);
+	sub->targets = NULL;
+	free(sub->mail.rcpts);
+	sub->mail.rcpts = NULL;
+}
+
+bool submission_add_rcpt(struct submission *sub, const struct asked_rcpt *rcpt)
+{
+	struct asked_rcpt copy = *rcpt;
+	void *items = sub->asked;
+
+	if (!mem_grow(&items, &sub->asked_cap, sub->asked_count, sizeof(*rcpt), SPOOL_RECIPIENTS_MAX))
+		return false;
+	sub->asked = items;
+	if (!pool_copy(&sub->pool, rcpt->address, &copy.address) || !pool_copy(&sub->pool, rcpt->orcpt, &copy.orcpt))
+		return false;
+	sub->asked[sub->asked_count++] = copy;
+	return true;
+}
+
+void submission_fail(struct submission *sub, enum outcome outcome, const char *text)
+{
+	const struct outcome_info *info = outcome_info(outcome);
+
+	if (outcome_kind(sub->outcome) != KIND_OK)
+		return;
+	sub->outcome = outcome;
+	sub->code = info->smtp;
+	(void)slice_copy(slice_of(info->dsn), sub->dsn, sizeof(sub->dsn));
+	(void)slice_copy(slice_sub(slice_of(text == NULL ? info->text : text), 0, sizeof(sub->text) - 1), sub->text,
+			 sizeof(sub->text));
+}
+
+/* ---- the end ---- */
+
+static void finish(struct submission *sub)
+{
+	sub->q->submissions--;
+	sub->done(sub, sub->arg);
+}
+
+struct discard_task {
+	struct crew_task task;
+	struct submission *sub;
+};
+
+static void run_discard(struct crew_task *task)
+{
+	struct discard_task *d = (struct discard_task *)(void *)task;
+
+	spool_draft_remove(d->sub->q->spool, d->sub->mail.id);
+}
+
+static void on_discarded(struct crew_task *task)
+{
+	struct discard_task *d = (struct discard_task *)(void *)task;
+	struct submission *sub = d->sub;
+
+	free(d);
+	finish(sub);
+}
+
+/* It will not be a message: a file that was begun goes first. */
+static void give_up(struct submission *sub)
+{
+	struct discard_task *d = sub->in_file ? mem_new(1, sizeof(*d)) : NULL;
+
+	if (d == NULL) { /* a draft left behind is swept at the next start */
+		finish(sub);
+		return;
+	}
+	d->task = (struct crew_task){NULL, run_discard, on_discarded};
+	d->sub = sub;
+	crew_give(sub->q->writers, sub->mail.id, &d->task);
+}
+
+/* ---- written ---- */
+
+struct write_task {
+	struct crew_task task;
+	struct submission *sub;
+	struct message *message; /* its place in memory */
+	struct spool_loaded file; /* owned: the message as written */
+	bool decoded;
+	enum outcome outcome;
+	int read_fd, err;
+};
+
+/* What is tried is what a restart would read: decoded from the bytes that were written. */
+static bool decode_written(struct write_task *w, uint32_t crc)
+{
+	struct slice tail = buf_slice(&w->file.tail);
+	const struct spool_mail *mail = &w->sub->mail;
+	struct spool_end end;
+
+	w->file.size_bytes = mail->slots_offset + mail->rcpt_count + SPOOL_END_BYTES;
+	return spool_decode_end(slice_from(tail, tail.len - SPOOL_END_BYTES), w->file.size_bytes, &end) == SPOOL_OK &&
+	       spool_decode(&end, buf_slice(&w->file.head), tail, crc, &w->file.mail) == SPOOL_OK;
+}
+
+static void write_file(struct write_task *w)
+{
+	struct submission *sub = w->sub;
+	struct spool_draft draft = {sub->mail.id, w->file.folder, buf_slice(&w->file.head), &sub->mail, &w->file.tail, 0};
+
+	w->outcome = spool_draft_commit(sub->q->spool, &draft, &w->read_fd, &w->err);
+	w->decoded = w->outcome == OC_DONE && decode_written(w, draft.crc);
+}
+
+static void write_whole(struct write_task *w)
+{
+	struct submission *sub = w->sub;
+	uint32_t crc = crc32c(crc32c(0, buf_slice(&w->file.head)), buf_slice(&sub->body));
+	struct iovec parts[3];
+
+	w->outcome = OC_NO_MEMORY;
+	if (!spool_encode_tail(&sub->mail, crc, &w->file.tail))
+		return;
+	parts[0] = (struct iovec){w->file.head.at, w->file.head.len};
+	parts[1] = (struct iovec){sub->body.at, sub->body.len};
+	parts[2] = (struct iovec){w->file.tail.at, w->file.tail.len};
+	w->outcome = spool_create(sub->q->spool, sub->mail.id, w->file.folder, parts, 3, &w->read_fd, &w->err);
+	w->decoded = w->outcome == OC_DONE && decode_written(w, crc);
+}
+
+static void run_write(struct crew_task *task)
+{
+	struct write_task *w = (struct write_task *)(void *)task;
+
+	if (w->sub->in_file)
+		write_file(w);
+	else
+		write_whole(w);
+}
+
+static void log_accepted(const struct submission *sub)
+{
+	LOG(LEVEL_INFO, "accepted", KV_ID(sub->mail.id), KV_SESSION(sub->mail.session), KV_TEXT("sender", sub->mail.sender),
+	    KV_NUM("size", sub->mail.body_length), KV_NUM("recipients", sub->mail.rcpt_count),
+	    KV_TEXT("client", sub->mail.client), KV_TEXT("login", sub->mail.login), KV_NUM("held", sub->mail.hold));
+}
+
+static void go_on(struct write_task *w)
+{
+	struct submission *sub = w->sub;
+	struct queue *q = sub->q;
+	struct slice *destinations = mem_new(sub->target_count, sizeof(*destinations));
+
+	for (size_t i = 0; destinations != NULL && i < sub->target_count; i++)
+		destinations[i] = sub->targets[i].destination;
+	if (destinations != NULL && w->decoded) {
+		message_fresh(q, w->message, &w->file, destinations, w->read_fd);
+	} else { /* it is durable, and will be read when there is memory */
+		message_free(q, &w->message);
+		spool_loaded_free(&w->file);
+		if (w->read_fd != -1)
+			(void)close(w->read_fd);
+		message_load(q, sub->mail.id, NULL, WISH_NONE);
+	}
+	free(destinations);
+}
+
+static void on_written(struct crew_task *task)
+{
+	struct write_task *w = (struct write_task *)(void *)task;
+	struct submission *sub = w->sub;
+
+	if (w->outcome == OC_DONE) {
+		sub->q->accepted++;
+		log_accepted(sub);
+		go_on(w);
+	} else {
+		queue_trouble("spool-write-failed", sub->mail.id, w->err);
+		submission_fail(sub, w->outcome, NULL);
+		message_free(sub->q, &w->message);
+		spool_loaded_free(&w->file);
+	}
+	free(w);
+	finish(sub);
+}
+
+/* ---- what is to be written ---- */
+
+static bool take_recipients(struct submission *sub)
+{
+	sub->mail.rcpts = mem_new(sub->target_count, sizeof(*sub->mail.rcpts));
+	sub->mail.rcpt_count = sub->target_count;
+	for (size_t i = 0; sub->mail.rcpts != NULL && i < sub->target_count; i++)
+		sub->mail.rcpts[i] = sub->targets[i].rcpt;
+	return sub->mail.rcpts != NULL;
+}
+
+/* The lines that go before the body: our trace first, then what policy adds. */
+static bool make_prepend(struct submission *sub)
+{
+	struct buf lines = buf_make(SPOOL_TEXT_MAX);
+	struct slice only = sub->asked_count == 1 ? sub->asked[0].address : slice_empty();
+	bool ok = true;
+
+	if (!sub->own)
+		ok = received_add(&lines, &sub->mail, slice_of(sub->generation->conf->set.hostname), only);
+	ok = ok && buf_add_slice(&lines, sub->uninvited) && pool_copy(&sub->pool, buf_slice(&lines), &sub->mail.prepend);
+	buf_free(&lines);
+	return ok;
+}
+
+static bool make_head(struct submission *sub)
+{
+	if (!sub->in_file) {
+		sub->mail.body_length = sub->body.len;
+		if (!spool_encode_head(&sub->mail, &sub->head))
+			return false;
+	}
+	sub->mail.body_offset = sub->head.len;
+	return true;
+}
+
+static void write_it(struct submission *sub)
+{
+	struct write_task *w = mem_new(1, sizeof(*w));
+
+	if (w == NULL || !take_recipients(sub) || !make_prepend(sub) || !make_head(sub)) {
+		free(w);
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+		give_up(sub);
+		return;
+	}
+	w->message = message_begin(sub->q, sub->mail.id);
+	if (w->message == NULL) {
+		free(w);
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+		give_up(sub);
+		return;
+	}
+	w->task = (struct crew_task){NULL, run_write, on_written};
+	w->sub = sub;
+	w->read_fd = -1;
+	w->file.folder = sub->mail.hold != 0 ? SPOOL_HOLD : SPOOL_NEW;
+	w->file.head = sub->head;
+	w->file.tail = buf_make(TAIL_MAX);
+	sub->head = buf_make(0);
+	crew_give(sub->q->writers, sub->mail.id, &w->task);
+}
+
+/* ---- routes ---- */
+
+static struct slice asked_address(void *arg, size_t i)
+{
+	struct submission *sub = arg;
+
+	return sub->asked[i].address;
+}
+
+static struct target *target_new(struct submission *sub, size_t asked)
+{
+	void *items = sub->targets;
+	struct target *t;
+
+	if (!mem_grow(&items, &sub->target_cap, sub->target_count, sizeof(*t), SPOOL_RECIPIENTS_MAX)) {
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+		return NULL;
+	}
+	sub->targets = items;
+	t = &sub->targets[sub->target_count++];
+	*t = (struct target){.asked = asked, .destination = slice_empty()};
+	t->rcpt.address = t->rcpt.original = sub->asked[asked].address;
+	t->rcpt.orcpt = sub->asked[asked].orcpt;
+	t->rcpt.notify = sub->asked[asked].notify;
+	t->rcpt.fail_dsn = t->rcpt.fail_text = slice_empty();
+	return t;
+}
+
+/* A refusal after RCPT: told in the reply when all are refused, else to the sender in a report. */
+static void refuse(struct submission *sub, size_t asked, uint64_t code, struct slice dsn, struct slice text, struct slice rule)
+{
+	struct target *t = target_new(sub, asked);
+
+	if (t == NULL)
+		return;
+	LOG(LEVEL_INFO, "recipient-refused", KV_SESSION(sub->mail.session), KV_TEXT("recipient", t->rcpt.address),
+	    KV_NUM("code", code), KV_TEXT("text", text), KV_TEXT("rule", rule));
+	t->rcpt.fail_code = code;
+	if (!pool_copy(&sub->pool, dsn, &t->rcpt.fail_dsn) || !pool_copy(&sub->pool, text, &t->rcpt.fail_text))
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+	if (sub->refused++ == 0)
+		(void)slice_copy(rule, sub->rule, sizeof(sub->rule));
+	if (sub->own) { /* nobody to tell: kept for the operator, in hold/ */
+		t->rcpt.fail_code = 0;
+		sub->mail.hold = 1;
+	}
+}
+
+static void refuse_relay(struct submission *sub, size_t asked, struct slice rule)
+{
+	const struct outcome_info *info = outcome_info(OC_NO_RELAY);
+
+	refuse(sub, asked, info->smtp, slice_of(info->dsn), slice_of(info->text), rule);
+}
+
+static bool make_destination(struct submission *sub, const struct rec_route_target *r, struct slice *out)
+{
+	char text[64 + 1 + 512 + 1];
+	int n = snprintf(text, sizeof(text), "%.*s %.*s", SLICE_ARG(r->transport), SLICE_ARG(r->nexthop));
+
+	return n > 0 && (size_t)n < sizeof(text) && pool_copy(&sub->pool, slice_make(text, (size_t)n), out);
+}
+
+static void take_target(struct submission *sub, size_t asked, const struct rec_route_target *r)
+{
+	struct target *t;
+
+	if (r->leaves != 0 && !sub->may_leave && !sub->own && r->relay_domain == 0) {
+		refuse_relay(sub, asked, r->rule);
+		return;
+	}
+	t = target_new(sub, asked);
+	if (t == NULL)
+		return;
+	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) || !make_destination(sub, r, &t->destination))
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+	sub->mail.hold |= r->hold != 0;
+}
+
+static void take_targets(struct submission *sub, size_t asked, struct slice records)
+{
+	struct rec_route_target r;
+
+	while (rec_route_target_next(&records, &r))
+		take_target(sub, asked, &r);
+	if (records.len > 0)
+		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+}
+
+static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
+{
+	struct submission *sub = arg;
+
+	if (answer == NULL) {
+		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+		return;
+	}
+	switch (outcome_kind(answer->outcome)) {
+	case KIND_OK:
+		take_targets(sub, i, answer->route_target_records);
+		break;
+	case KIND_TEMP:
+		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+		(void)slice_copy(answer->rule, sub->rule, sizeof(sub->rule));
+		break;
+	case KIND_PERM:
+		refuse(sub, i, answer->code != 0 ? answer->code : outcome_info(answer->outcome)->smtp, answer->dsn,
+		       answer->text, answer->rule);
+		break;
+	}
+}
+
+/* The same recipient by two ways is one: the first stays. */
+static bool merge_targets(struct submission *sub)
+{
+	struct map *seen = map_new(SPOOL_RECIPIENTS_MAX);
+	size_t kept = 0;
+
+	if (seen == NULL)
+		return false;
+	for (size_t i = 0; i < sub->target_count; i++) {
+		struct target *t = &sub->targets[i];
+
+		if (map_find(seen, t->rcpt.address) != NULL)
+			continue;
+		sub->targets[kept++] = *t;
+		if (!map_put(seen, t->rcpt.address, sub))
+			break;
+	}
+	sub->target_count = kept;
+	map_free(&seen);
+	return true;
+}
+
+static bool nobody_left(const struct submission *sub)
+{
+	for (size_t i = 0; i < sub->target_count; i++)
+		if (sub->targets[i].rcpt.fail_code == 0)
+			return false;
+	return sub->refused > 0;
+}
+
+/* What the client hears then. */
+static void answer_refused(struct submission *sub)
+{
+	const struct spool_rcpt *first = &sub->targets[0].rcpt;
+
+	sub->outcome = OC_POLICY_REJECT;
+	sub->code = first->fail_code;
+	(void)slice_copy(slice_sub(first->fail_dsn, 0, sizeof(sub->dsn) - 1), sub->dsn, sizeof(sub->dsn));
+	(void)slice_copy(slice_sub(first->fail_text, 0, sizeof(sub->text) - 1), sub->text, sizeof(sub->text));
+}
+
+static void on_routed(void *arg)
+{
+	struct submission *sub = arg;
+
+	if (outcome_kind(sub->outcome) == KIND_OK && sub->target_count > 1 && !merge_targets(sub))
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+	if (outcome_kind(sub->outcome) != KIND_OK) {
+		give_up(sub);
+	} else if (nobody_left(sub)) {
+		answer_refused(sub);
+		give_up(sub);
+	} else if (sub->target_count == 0) {
+		LOG(LEVEL_INFO, "discarded", KV_ID(sub->mail.id), KV_SESSION(sub->mail.session),
+		    KV_TEXT("sender", sub->mail.sender));
+		sub->discarded = true;
+		give_up(sub);
+	} else {
+		write_it(sub);
+	}
+}
+
+static const struct routing_calls routing_calls = {asked_address, on_answer, on_routed};
+
+void submission_commit(struct submission *sub)
+{
+	const struct routing_facts facts = {
+		.generation = sub->generation->number,
+		.listener = sub->own ? UINT64_MAX : sub->mail.listener,
+		.size = sub->in_file ? sub->mail.body_length : sub->body.len,
+		.sender = sub->mail.sender,
+		.login = sub->mail.login,
+		.client = sub->mail.client,
+	};
+
+	sub->q->submissions++;
+	if (sub->mail.id == 0)
+		sub->mail.id = spool_id_next(&sub->q->ids, clock_wall_ms());
+	if (outcome_kind(sub->outcome) == KIND_OK &&
+	    !routing_start(sub->q, &facts, sub->asked_count, &routing_calls, sub))
+		submission_fail(sub, OC_NO_MEMORY, NULL);
+	else if (outcome_kind(sub->outcome) == KIND_OK)
+		return;
+	give_up(sub);
+}
