@@ -177,14 +177,18 @@ static void on_callers(int listening_fd, unsigned what, void *arg)
 
 /* ---- which doors there are ---- */
 
-static struct door *door_find(struct doors *d, enum door_kind kind, struct slice name)
+/* A name may have two sockets of one generation: "every address" is IPv4 and IPv6. */
+static void close_elder(struct doors *d, enum door_kind kind, struct slice name, uint64_t generation)
 {
-	struct door *door;
+	struct door *door = LIST_FIRST(&d->list);
 
-	LIST_FOREACH(door, &d->list, next)
-		if (door->kind == kind && slice_eq(slice_of(door->name), name))
-			return door;
-	return NULL;
+	while (door != NULL) {
+		struct door *next = LIST_NEXT(door, next);
+
+		if (door->kind == kind && door->generation < generation && slice_eq(slice_of(door->name), name))
+			door_close(door);
+		door = next;
+	}
 }
 
 static struct door *door_new(struct doors *d, enum door_kind kind, struct slice name, int fd)
@@ -214,13 +218,11 @@ static bool make_nonblocking(int fd)
 
 bool doors_add(struct doors *d, uint64_t kind, struct slice name, uint64_t generation, int fd)
 {
-	struct door *old, *door;
+	struct door *door;
 
 	if (fd < 0 || kind >= DOOR_KINDS || !make_nonblocking(fd))
 		goto fail;
-	old = door_find(d, (enum door_kind)kind, name);
-	if (old != NULL)
-		door_close(old);
+	close_elder(d, (enum door_kind)kind, name, generation);
 	door = door_new(d, (enum door_kind)kind, name, fd);
 	if (door == NULL)
 		goto fail;

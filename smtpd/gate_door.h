@@ -47,7 +47,8 @@ struct door_config {
 struct doors *doors_new(struct loop *loop, const struct door_config *config); /* exits 75 without memory */
 void doors_free(struct doors **dp);
 
-/* Takes `fd` in every case; the place of one with the same kind and name.  False: an unknown kind, or too many. */
+/* Takes `fd` in every case.  Takes the place of those with the same kind and name of earlier generations; of one generation there
+ * may be several.  False: an unknown kind, or too many. */
 bool doors_add(struct doors *d, uint64_t kind, struct slice name, uint64_t generation, int fd);
 /* Opens what the configuration names, closes TCP doors that it does not and that are not of a later generation. */
 void doors_follow(struct doors *d, const struct conf *conf, uint64_t generation);

@@ -111,6 +111,7 @@ static bool set_visit(const struct door_caller *caller, int fd, struct gate_visi
 	v->listener = caller->listener;
 	v->role = service_conf(gate.service)->listeners[caller->listener].role;
 	v->early = is_early(caller, fd);
+	v->isolated = service_conf(gate.service)->listeners[caller->listener].isolation == ISOLATION_CONNECTION;
 	return true;
 }
 
@@ -164,8 +165,9 @@ static void on_turn(void *arg)
 
 /* ---- draining ---- */
 
-static void stop_if_empty(void)
+static void stop_if_empty(void *arg)
 {
+	(void)arg;
 	if (service_is_draining(gate.service) && gate_sessions_count(gate.sessions) == 0)
 		service_stop(gate.service);
 }
@@ -180,7 +182,7 @@ static void drain(struct service *s, uint64_t deadline_ms)
 	doors_close_for_mail(gate.doors);
 	timer_set(gate.deadline, deadline_ms);
 	(void)s;
-	stop_if_empty();
+	stop_if_empty(NULL);
 }
 
 /* ---- messages ---- */
@@ -204,7 +206,6 @@ static void on_session_end(struct service *s, struct link *link, struct ipc_mess
 	(void)s;
 	if (!gate_sessions_end(gate.sessions, m->body.SESSION_END.session, link))
 		link_break(link, "ended a session that is not its own");
-	stop_if_empty();
 }
 
 static void ask_control(enum role role, const struct msg_CONTROL_ASK *ask, link_answer_fn *on_answer, void *on_answer_arg,
@@ -223,7 +224,7 @@ static void link_down(struct service *s, struct link *link)
 {
 	(void)s;
 	gate_sessions_link_down(gate.sessions, link);
-	stop_if_empty();
+	stop_if_empty(NULL);
 }
 
 static void generation_switched(struct service *s)
@@ -246,7 +247,7 @@ static void start(struct service *s)
 	gate.service = s;
 	gate.doors = doors_new(service_loop(s), &doors);
 	gate.controls = controls_new(service_loop(s), ask_control, s);
-	gate.sessions = gate_sessions_new();
+	gate.sessions = gate_sessions_new(service_loop(s), stop_if_empty, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
 }
 
@@ -263,7 +264,7 @@ static const struct cage_spec cage = {
 	.calls = CALLS_ACCEPT,
 	.chroot = true,
 	.takes_fds = true,
-	.files_max = 8192,
+	.files_max = 16384,
 };
 
 static service_message_fn *const handlers[IPC_COUNT] = {

@@ -14,8 +14,10 @@
 #define CHANCE_BITS 22 /* a second's counter begins anywhere in its first quarter */
 
 struct session {
+	struct gate_sessions *gate;
 	uint64_t number;
-	struct link *worker; /* borrowed: the session ends before the link goes */
+	struct link *worker; /* shared: borrowed, the session ends before the link goes.  private: owned. */
+	bool is_private;
 	struct gate_visit visit;
 };
 
@@ -51,9 +53,14 @@ struct gate_sessions {
 	struct handing batch[GATE_BATCH];
 	size_t batch_count;
 	uint64_t last_number, started;
+	struct link *parent; /* borrowed; forks private workers; NULL while away */
+	bool parent_seen, told_no_parent;
+	struct loop *loop;
+	gate_ended_fn *on_ended;
+	void *arg;
 };
 
-struct gate_sessions *gate_sessions_new(void)
+struct gate_sessions *gate_sessions_new(struct loop *loop, gate_ended_fn *on_ended, void *arg)
 {
 	struct gate_sessions *g = mem_new(1, sizeof(*g));
 
@@ -61,15 +68,22 @@ struct gate_sessions *gate_sessions_new(void)
 		g->by_number = map_new(SESSIONS_MAX);
 	if (g == NULL || g->by_number == NULL)
 		log_fatal("sessions", ENOMEM);
+	g->loop = loop;
+	g->on_ended = on_ended;
+	g->arg = arg;
 	g->counts = gate_counts_new();
 	return g;
 }
 
 static bool free_session(struct slice key, void *value, void *arg)
 {
+	struct session *s = value;
+
 	(void)key;
 	(void)arg;
-	free(value);
+	if (s->is_private)
+		link_free(&s->worker);
+	free(s);
 	return true;
 }
 
@@ -125,11 +139,34 @@ static void say_open(struct link *link, const struct session *s)
 		link_break(link, "it does not read what it is told");
 }
 
+/* A link of its own between one of the four and a private worker. */
+static void introduce(struct link *witness, const struct session *s)
+{
+	struct msg_LINK_ATTACH to_witness = {ROLE_SMTPD, s->number, s->visit.generation};
+	struct msg_LINK_ATTACH to_worker = {link_peer(witness), 0, s->visit.generation};
+	int pair[2];
+
+	if (!link_pair(pair)) {
+		LOG(LEVEL_ERROR, "private-link-failed", KV_SESSION(s->number), KV_ERRNO(errno));
+		return;
+	}
+	if (!link_tell(witness, IPC_LINK_ATTACH, &to_witness, pair[0]))
+		link_break(witness, "it does not read what it is told");
+	(void)link_tell(s->worker, IPC_LINK_ATTACH, &to_worker, pair[1]);
+}
+
+static void tell_of(struct link *witness, const struct session *s)
+{
+	if (s->is_private)
+		introduce(witness, s);
+	say_open(witness, s);
+}
+
 static void attest(struct gate_sessions *g, const struct session *s)
 {
 	for (size_t i = 0; i < WITNESSES; i++)
 		if (g->witness[i] != NULL)
-			say_open(g->witness[i], s);
+			tell_of(g->witness[i], s);
 }
 
 static void say_closed(struct gate_sessions *g, uint64_t number)
@@ -141,10 +178,10 @@ static void say_closed(struct gate_sessions *g, uint64_t number)
 			link_break(g->witness[i], "it does not read what it is told");
 }
 
-static bool say_open_again(struct slice key, void *value, void *arg)
+static bool attest_again(struct slice key, void *value, void *arg)
 {
 	(void)key;
-	say_open(arg, value);
+	tell_of(arg, value);
 	return true;
 }
 
@@ -201,6 +238,8 @@ static void close_session(struct gate_sessions *g, struct session *s)
 		w->sessions--;
 	say_closed(g, s->number);
 	gate_counts_leave(g->counts, &s->visit.origin);
+	if (s->is_private)
+		link_free(&s->worker);
 	free(s);
 }
 
@@ -227,6 +266,8 @@ static void worker_down(struct gate_sessions *g, struct link *link)
 	struct lost lost = {g, link};
 	struct worker *w = worker_find(g, link);
 
+	if (g->parent == link)
+		g->parent = NULL; /* what it has forked lives on */
 	if (w == NULL)
 		return;
 	*w = g->workers[--g->worker_count];
@@ -235,6 +276,11 @@ static void worker_down(struct gate_sessions *g, struct link *link)
 
 static void worker_up(struct gate_sessions *g, struct link *link)
 {
+	if (link_instance(link) == GATE_PARENT_INSTANCE) {
+		g->parent = link;
+		g->parent_seen = true;
+		return;
+	}
 	if (g->worker_count == GATE_WORKERS_MAX) {
 		LOG(LEVEL_ERROR, "too-many-workers", KV_NUM("instance", link_instance(link)));
 		return;
@@ -254,7 +300,7 @@ void gate_sessions_link_up(struct gate_sessions *g, struct link *link)
 		return;
 	g->witness[i] = link;
 	g->seen[i] = true;
-	map_each(g->by_number, say_open_again, link);
+	map_each(g->by_number, attest_again, link);
 }
 
 void gate_sessions_link_down(struct gate_sessions *g, struct link *link)
@@ -272,22 +318,102 @@ bool gate_sessions_can_serve(const struct gate_sessions *g)
 	for (size_t i = 0; i < WITNESSES; i++)
 		if (!g->seen[i])
 			return false;
-	return g->worker_count > 0;
+	return g->worker_count > 0 || g->parent != NULL;
+}
+
+/* ---- private workers ---- */
+
+static void end_session(struct gate_sessions *g, struct session *s)
+{
+	map_take_u64(g->by_number, s->number);
+	close_session(g, s);
+	g->on_ended(g->arg);
+}
+
+static void on_private_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct session *s = arg;
+
+	if (m->type == IPC_SESSION_END && m->body.SESSION_END.session == s->number)
+		end_session(s->gate, s);
+	else
+		link_break(link, "not its own session's end");
+}
+
+static void on_private_broken(struct link *link, const char *broke_rules, void *arg)
+{
+	struct session *s = arg;
+
+	(void)link;
+	if (broke_rules != NULL)
+		LOG(LEVEL_ERROR, "private-worker-broke-rules", KV_SESSION(s->number), KV_STR("why", broke_rules));
+	end_session(s->gate, s);
+}
+
+/* The parent forks at once and leaves the link to the child; all else is said to the child itself, over that link. */
+static bool begin_private(struct gate_sessions *g, struct session *s)
+{
+	struct link_config config = {ROLE_GATE, ROLE_SMTPD, s->number, on_private_message, on_private_broken, s};
+	struct msg_LINK_ATTACH attach = {ROLE_GATE, s->number, s->visit.generation};
+	int pair[2];
+
+	if (!link_pair(pair))
+		return false;
+	s->worker = link_new(g->loop, pair[0], &config);
+	if (link_tell(g->parent, IPC_LINK_ATTACH, &attach, pair[1]) && s->worker != NULL)
+		return true;
+	link_free(&s->worker);
+	return false;
+}
+
+/* Where there has never been a parent, this suite runs without one; one that is only away is waited for, lest who can crash it
+ * be served in a shared process. */
+static bool wants_parent(struct gate_sessions *g, const struct gate_visit *visit)
+{
+	if (!visit->isolated)
+		return false;
+	if (!g->parent_seen && !g->told_no_parent) {
+		g->told_no_parent = true;
+		LOG_PLAIN(LEVEL_WARN, "isolation-connection-not-available");
+	}
+	return g->parent_seen;
+}
+
+static bool has_parent(const struct gate_sessions *g)
+{
+	return g->parent != NULL && !link_is_broken(g->parent);
+}
+
+/* Who serves it: false when nobody can. */
+static bool choose_worker(struct gate_sessions *g, struct session *s)
+{
+	struct worker *w;
+
+	s->is_private = wants_parent(g, &s->visit);
+	if (s->is_private)
+		return has_parent(g) && begin_private(g, s);
+	w = least_loaded(g);
+	if (w == NULL)
+		return false;
+	s->worker = w->link;
+	w->sessions++;
+	return true;
 }
 
 /* ---- beginning and ending ---- */
 
-static struct session *session_new(struct gate_sessions *g, const struct gate_visit *visit, const struct worker *w)
+static struct session *session_new(struct gate_sessions *g, const struct gate_visit *visit)
 {
 	struct session *s = mem_new(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
+	s->gate = g;
 	s->number = mint(g);
-	s->worker = w->link;
 	s->visit = *visit;
-	if (map_put_u64(g->by_number, s->number, s))
+	if (map_put_u64(g->by_number, s->number, s) && choose_worker(g, s))
 		return s;
+	map_take_u64(g->by_number, s->number);
 	free(s);
 	return NULL;
 }
@@ -295,18 +421,18 @@ static struct session *session_new(struct gate_sessions *g, const struct gate_vi
 enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate_visit *visit,
 				      const struct gate_limits *limits, int fd)
 {
-	struct worker *w = gate_sessions_can_serve(g) && !is_held_up(g) ? least_loaded(g) : NULL;
-	enum gate_verdict verdict = w == NULL ? GATE_BUSY : gate_counts_enter(g->counts, &visit->origin, limits);
+	enum gate_verdict verdict = gate_sessions_can_serve(g) && !is_held_up(g) ?
+					    gate_counts_enter(g->counts, &visit->origin, limits) :
+					    GATE_BUSY;
 	struct session *s;
 
 	if (verdict != GATE_ADMIT)
 		return verdict;
-	s = session_new(g, visit, w);
+	s = session_new(g, visit);
 	if (s == NULL) {
 		gate_counts_leave(g->counts, &visit->origin);
 		return GATE_BUSY;
 	}
-	w->sessions++;
 	attest(g, s);
 	g->batch[g->batch_count++] = (struct handing){s, fd};
 	if (g->batch_count == GATE_BATCH)
@@ -359,8 +485,7 @@ bool gate_sessions_end(struct gate_sessions *g, uint64_t number, const struct li
 		return true;
 	if (s->worker != worker)
 		return false;
-	map_take_u64(g->by_number, number);
-	close_session(g, s);
+	end_session(g, s);
 	return true;
 }
 

@@ -6,7 +6,7 @@
 #include "ipc/link.h"
 
 /*
- * The sessions there are, who serves each, and who has been told.
+ * The sessions there are, who serves each, and who has been told.  (Two ways to be served, shared and private: gate.md.)
  *
  *   admitted --attested to queue, authd, keyd, policyd--> started (descriptor at a worker) --SESSION_END or worker gone-->
  *   closed (SESSION_CLOSE to the four, counts back)
@@ -27,22 +27,27 @@ struct gate_visit {
 	char client[64], local[64]; /* addresses, or "" */
 	uint64_t client_port, local_port;
 	bool early; /* spoke before the banner */
+	bool isolated; /* one process for this connection */
 };
 #define GATE_LISTENER_LOCAL UINT64_MAX
 #define GATE_NO_UID UINT64_MAX
 
 #define GATE_BATCH 16u /* sessions attested together */
 #define GATE_WORKERS_MAX 64u
+#define GATE_PARENT_INSTANCE 900u /* the smtpd that forks a process a session */
 #define GATE_LAG_BYTES (256u << 10) /* queue or policyd further behind than this: no new sessions */
 #define GATE_LAG_DEAD_BYTES (8u << 20) /* any of the four further behind: it does not read, and is replaced */
 
-struct gate_sessions *gate_sessions_new(void); /* exits 75 without memory */
+/* A session is over: SESSION_END was said, or its worker is gone. */
+typedef void gate_ended_fn(void *arg);
+
+struct gate_sessions *gate_sessions_new(struct loop *loop, gate_ended_fn *on_ended, void *arg); /* exits 75 without memory */
 void gate_sessions_free(struct gate_sessions **gp);
 
 /* Links of the four and of the workers; borrowed until link_down, which must come before the link's memory goes. */
 void gate_sessions_link_up(struct gate_sessions *g, struct link *link);
 void gate_sessions_link_down(struct gate_sessions *g, struct link *link);
-/* The four have all been there once, and there is a worker now. */
+/* The four have all been there once, and there is a worker or the parent of private ones now. */
 bool gate_sessions_can_serve(const struct gate_sessions *g);
 
 /* Counts the visit and says SESSION_OPEN.  Takes `fd` when it returns GATE_ADMIT, and only then. */

@@ -174,9 +174,21 @@ struct house {
 	struct loop *loop;
 	struct gate_sessions *sessions;
 	struct peer peer[PEERS];
-	unsigned heard;
+	unsigned heard, ended;
 	int outside; /* the client's end of the last descriptor */
+	struct link *parent_gate_end, *parent; /* where there is one */
+	struct link *child; /* of the last private session: its link to the gate */
+	uint64_t child_instance;
+	unsigned child_links; /* others it was given */
+	uint64_t child_session;
 };
+
+static void on_ended(void *arg)
+{
+	struct house *h = arg;
+
+	h->ended++;
+}
 
 static void on_told(struct link *link, struct ipc_message *m, void *arg)
 {
@@ -196,6 +208,11 @@ static void on_told(struct link *link, struct ipc_message *m, void *arg)
 		break;
 	case IPC_SESSION_CLOSE:
 		h->session = m->body.SESSION_CLOSE.session;
+		break;
+	case IPC_LINK_ATTACH:
+		assert_int_equal(m->body.LINK_ATTACH.role, ROLE_SMTPD);
+		assert_true(m->fd >= 0);
+		h->session = m->body.LINK_ATTACH.instance;
 		break;
 	case IPC_SESSION_START:
 		h->session = m->body.SESSION_START.session;
@@ -252,7 +269,7 @@ static int house_build(void **state)
 	struct house *h = mem_new(1, sizeof(*h));
 
 	h->loop = loop_new();
-	h->sessions = gate_sessions_new();
+	h->sessions = gate_sessions_new(h->loop, on_ended, h);
 	h->outside = -1;
 	for (size_t i = 0; i < PEERS; i++)
 		peer_connect(h, i);
@@ -268,6 +285,9 @@ static int house_clear(void **state)
 		link_free(&h->peer[i].gate_end);
 		link_free(&h->peer[i].own_end);
 	}
+	link_free(&h->parent_gate_end);
+	link_free(&h->parent);
+	link_free(&h->child);
 	if (h->outside >= 0)
 		close(h->outside);
 	gate_sessions_free(&h->sessions);
@@ -278,9 +298,9 @@ static int house_clear(void **state)
 
 static const struct gate_limits wide = {1000, 1000, 1000};
 
-static enum gate_verdict arrive(struct house *h, const char *client)
+static enum gate_verdict arrive_at(struct house *h, const char *client, bool isolated)
 {
-	struct gate_visit visit = {.origin = from(client), .generation = 1, .uid = GATE_NO_UID};
+	struct gate_visit visit = {.origin = from(client), .generation = 1, .uid = GATE_NO_UID, .isolated = isolated};
 	enum gate_verdict verdict;
 	int pair[2];
 
@@ -295,6 +315,11 @@ static enum gate_verdict arrive(struct house *h, const char *client)
 	gate_sessions_hand_over(h->sessions);
 	turns(h->loop, 3);
 	return verdict;
+}
+
+static enum gate_verdict arrive(struct house *h, const char *client)
+{
+	return arrive_at(h, client, false);
 }
 
 static struct peer *worker_of(struct house *h)
@@ -434,7 +459,7 @@ static void test_witness_returns(void **state)
 
 static void test_starting(void **state)
 {
-	struct gate_sessions *g = gate_sessions_new();
+	struct gate_sessions *g = gate_sessions_new(NULL, on_ended, NULL);
 	struct gate_visit visit = {.origin = from("192.0.2.7")};
 
 	(void)state;
@@ -483,6 +508,143 @@ static void test_dead_keyd_is_given_up(void **state)
 	fall_behind(&h->peer[2], GATE_LAG_DEAD_BYTES);
 	assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
 	assert_null(h->peer[2].gate_end);
+}
+
+/* ---- one process a session ---- */
+
+static void on_child_told(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct house *h = arg;
+
+	(void)link;
+	assert_true(m->fd >= 0);
+	if (m->type == IPC_SESSION_START)
+		h->child_session = m->body.SESSION_START.session;
+	else
+		h->child_links |= 1u << m->body.LINK_ATTACH.role;
+}
+
+static void on_child_broken(struct link *link, const char *why, void *arg)
+{
+	struct house *h = arg;
+
+	(void)why;
+	if (link == h->child)
+		link_free(&h->child);
+	else
+		link_free(&h->parent);
+}
+
+/* The parent "forks": the child's only link is the one that came. */
+static void on_parent_told(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct house *h = arg;
+	struct link_config config = {ROLE_SMTPD, ROLE_GATE, 0, on_child_told, on_child_broken, h};
+
+	(void)link;
+	assert_int_equal(m->type, IPC_LINK_ATTACH);
+	assert_int_equal(m->body.LINK_ATTACH.role, ROLE_GATE);
+	link_free(&h->child);
+	h->child_instance = m->body.LINK_ATTACH.instance;
+	h->child_links = 0;
+	h->child = link_new(h->loop, m->fd, &config);
+	m->fd = -1;
+}
+
+static void on_parent_gate_end_broken(struct link *link, const char *why, void *arg)
+{
+	struct house *h = arg;
+
+	(void)why;
+	gate_sessions_link_down(h->sessions, link);
+	link_free(&h->parent_gate_end);
+}
+
+static void parent_connect(struct house *h)
+{
+	struct link_config gate = {ROLE_GATE, ROLE_SMTPD, GATE_PARENT_INSTANCE, on_gate_message, on_parent_gate_end_broken, h};
+	struct link_config own = {ROLE_SMTPD, ROLE_GATE, 0, on_parent_told, on_child_broken, h};
+	int pair[2];
+
+	assert_true(link_pair(pair));
+	h->parent_gate_end = link_new(h->loop, pair[0], &gate);
+	h->parent = link_new(h->loop, pair[1], &own);
+	gate_sessions_link_up(h->sessions, h->parent_gate_end);
+}
+
+#define FOUR (1u << ROLE_QUEUE | 1u << ROLE_POLICYD | 1u << ROLE_AUTHD | 1u << ROLE_KEYD)
+
+static void test_private_session(void **state)
+{
+	struct house *h = *state;
+
+	parent_connect(h);
+	assert_int_equal(arrive_at(h, "192.0.2.7", true), GATE_ADMIT);
+	turns(h->loop, 3);
+	assert_non_null(h->child);
+	assert_int_equal(h->child_links, FOUR);
+	assert_int_equal(h->child_session, h->child_instance);
+	for (size_t i = 0; i < FIRST_WORKER; i++) {
+		assert_int_equal(h->peer[i].heard_count, 2);
+		assert_int_equal(h->peer[i].heard[0].type, IPC_LINK_ATTACH);
+		assert_int_equal(h->peer[i].heard[0].session, h->child_instance);
+		assert_int_equal(h->peer[i].heard[1].type, IPC_SESSION_OPEN);
+		assert_int_equal(h->peer[i].heard[1].worker, h->child_instance);
+	}
+	assert_null(worker_of(h)); /* no shared worker knows of it */
+	/* A witness that returns is linked with it anew. */
+	link_free(&h->peer[2].own_end);
+	turns(h->loop, 3);
+	h->child_links = 0;
+	peer_connect(h, 2);
+	turns(h->loop, 3);
+	assert_int_equal(h->child_links, 1u << ROLE_KEYD);
+	/* Its death ends the session. */
+	link_free(&h->child);
+	turns(h->loop, 3);
+	assert_int_equal(gate_sessions_count(h->sessions), 0);
+	assert_int_equal(h->ended, 1);
+}
+
+static void test_private_end(void **state)
+{
+	struct house *h = *state;
+
+	parent_connect(h);
+	arrive_at(h, "192.0.2.7", true);
+	turns(h->loop, 3);
+	assert_true(link_tell(h->child, IPC_SESSION_END, &(struct msg_SESSION_END){h->child_session}, -1));
+	turns(h->loop, 3);
+	assert_int_equal(gate_sessions_count(h->sessions), 0);
+	assert_null(h->child); /* the link was the session */
+	/* One that ends another's session is ended itself. */
+	arrive_at(h, "192.0.2.7", true);
+	arrive(h, "192.0.2.7");
+	turns(h->loop, 3);
+	assert_true(link_tell(h->child, IPC_SESSION_END, &(struct msg_SESSION_END){worker_of(h)->heard[0].session}, -1));
+	log_set_level(LEVEL_ERROR + 1);
+	turns(h->loop, 4);
+	log_set_level(LEVEL_INFO);
+	assert_int_equal(gate_sessions_count(h->sessions), 1);
+}
+
+static void test_parent_away(void **state)
+{
+	struct house *h = *state;
+
+	/* Never there: shared, as the log says. */
+	assert_int_equal(arrive_at(h, "192.0.2.7", true), GATE_ADMIT);
+	assert_non_null(worker_of(h));
+	parent_connect(h);
+	assert_int_equal(arrive_at(h, "192.0.2.7", true), GATE_ADMIT);
+	turns(h->loop, 3);
+	link_free(&h->parent);
+	turns(h->loop, 3);
+	/* Gone: nobody is served in a process shared with others instead, and who has a process keeps it. */
+	assert_int_equal(arrive_at(h, "192.0.2.7", true), GATE_BUSY);
+	assert_int_equal(gate_sessions_count(h->sessions), 2);
+	assert_non_null(h->child);
+	assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
 }
 
 /* ---- doors ---- */
@@ -572,6 +734,13 @@ static void test_doors(void **state)
 	doors_drop(d, 3);
 	assert_int_equal(connect(knock(&at[1], len[1], SOCK_STREAM), (struct sockaddr *)&at[0], len[0]), -1);
 	assert_false(doors_add(d, 99, slice_of("x"), 1, dup(0)));
+	/* "Every address" is two sockets under one name; the next generation's take their place. */
+	assert_true(doors_add(d, DOOR_TCP, slice_of("b"), 2, listening("b6", SOCK_STREAM, &at[0], &len[0])));
+	doors_follow(d, &second, 2);
+	assert_int_equal(doors_open_count(d), 3);
+	assert_true(doors_add(d, DOOR_TCP, slice_of("b"), 3, listening("b7", SOCK_STREAM, &at[0], &len[0])));
+	doors_follow(d, &second, 3);
+	assert_int_equal(doors_open_count(d), 2);
 	doors_close_for_mail(d);
 	assert_int_equal(doors_open_count(d), 0);
 	for (unsigned i = 0; i < v.accepted; i++)
@@ -887,6 +1056,9 @@ int main(void)
 		IN_HOUSE(test_worker_dies),
 		IN_HOUSE(test_witness_returns),
 		cmocka_unit_test(test_starting),
+		IN_HOUSE(test_private_session),
+		IN_HOUSE(test_private_end),
+		IN_HOUSE(test_parent_away),
 		IN_HOUSE(test_stopped_witness),
 		IN_HOUSE(test_lagging_queue),
 		IN_HOUSE(test_dead_keyd_is_given_up),
