@@ -1,0 +1,233 @@
+#include "authd.h"
+
+#include "authd_children.h"
+#include "authd_warm.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define VERIFIERS_MAX 4
+#define VERIFY_SECONDS 10
+#define FINDERS 4
+#define FIND_SECONDS 10
+
+/* From prepare, where children are forked, to start. */
+static int verifier_fd = -1, finder_fd = -1;
+static unsigned verifiers;
+
+struct backends *authd_backends_of(const struct generation *g)
+{
+	return g->state;
+}
+
+/* ---- children ---- */
+
+static const struct cage_spec verifier_cage = {
+	.calls = CALLS_FORK,
+	.chroot = true,
+	.processes_max = 64,
+};
+
+/* Reads what the system's name service reads, and speaks to its daemons; nothing else of the host is in reach. */
+static const struct cage_spec finder_cage = {
+	.calls = CALLS_FORK | CALLS_FILES_READ | CALLS_DATAGRAM,
+	.processes_max = 64,
+};
+
+static void start_verifiers(struct service *s)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct warm_spec spec = {.cage = &verifier_cage, .seconds = VERIFY_SECONDS, .serve = verifier_serve};
+
+	verifiers = cores < 1 ? 1 : cores > VERIFIERS_MAX ? VERIFIERS_MAX : (unsigned)cores;
+	spec.children = verifiers;
+	service_cage_order(s, &spec.order);
+	verifier_fd = warm_start(&spec);
+}
+
+#define FOLDERS 4
+
+static void start_finders(struct service *s)
+{
+	static const char *const folders[FOLDERS] = {"/etc", "/usr", "/run", "/var"};
+	struct cage_path paths[FOLDERS];
+	struct warm_spec spec = {.cage = &finder_cage,
+				 .children = FINDERS,
+				 .seconds = FIND_SECONDS,
+				 .prepare = system_users_prepare,
+				 .serve = system_users_serve};
+
+	service_cage_order(s, &spec.order);
+	for (size_t i = 0; i < FOLDERS; i++) {
+		int fd = open(folders[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd == -1)
+			continue;
+		paths[spec.order.path_count++] = (struct cage_path){fd, false};
+	}
+	spec.order.paths = paths;
+	spec.order.root_fd = spec.order.path_count > 0 ? paths[0].fd : -1;
+	finder_fd = warm_start(&spec);
+	for (size_t i = 0; i < spec.order.path_count; i++)
+		close(paths[i].fd);
+}
+
+static void on_prepare(struct service *s)
+{
+	start_verifiers(s);
+	start_finders(s);
+}
+
+static void on_child_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	link_break(link, "a child only answers");
+}
+
+/* They cannot be forked again from inside the cage: the master starts all of us anew. */
+static void on_children_gone(struct link *link, const char *broke_rules, void *arg)
+{
+	struct authd *a = arg;
+
+	(void)link;
+	LOG(LEVEL_ERROR, "children-gone", KV_STR("why", broke_rules == NULL ? "they ended" : broke_rules));
+	service_stop(a->service);
+}
+
+struct link *authd_child_link(struct authd *a, int fd)
+{
+	const struct link_config config = {ROLE_AUTHD, ROLE_VERIFIER, 0, on_child_message, on_children_gone, a};
+	struct link *link = link_new(service_loop(a->service), fd, &config);
+
+	if (link == NULL)
+		log_fatal("link to children", ENOMEM);
+	return link;
+}
+
+/* ---- sessions ---- */
+
+static void on_session_open(struct service *s, struct link *link, struct ipc_message *m)
+{
+	attested_open(((struct authd *)service_state(s))->sessions, link, m);
+}
+
+static void on_session_close(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)link;
+	attested_close(((struct authd *)service_state(s))->sessions, m);
+}
+
+/* ---- generations ---- */
+
+struct paths {
+	struct service *service;
+	uint64_t generation;
+};
+
+static int path_fd(void *arg, const char *path)
+{
+	const struct paths *paths = arg;
+
+	return service_path_fd(paths->service, paths->generation, slice_of(path));
+}
+
+static bool on_generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
+{
+	struct paths paths = {s, g->number};
+	struct buf sentence = buf_make(why_size);
+	struct backends *backends;
+	bool good = backends_new(g->conf, path_fd, &paths, &backends, &sentence);
+
+	if (!good)
+		snprintf(why, why_size, "%s", buf_text(&sentence));
+	g->state = backends;
+	buf_free(&sentence);
+	return good;
+}
+
+static void on_generation_free(struct service *s, struct generation *g)
+{
+	struct backends *backends = g->state;
+
+	(void)s;
+	backends_free(&backends);
+	g->state = NULL;
+}
+
+/* ---- the service ---- */
+
+static void on_start(struct service *s)
+{
+	struct authd *a = mem_new(1, sizeof(*a));
+
+	if (a == NULL)
+		log_fatal("authd", ENOMEM);
+	a->service = s;
+	a->sessions = attested_new(s, sizeof(struct login_session));
+	a->logins = logins_new(a, verifier_fd, verifiers);
+	a->grants = grants_new();
+	a->names = names_new(a, finder_fd);
+	service_set_state(s, a);
+}
+
+static void on_link_up(struct service *s, struct link *link)
+{
+	if (link_peer(link) == ROLE_GATE)
+		attested_gate_up(((struct authd *)service_state(s))->sessions);
+}
+
+static void on_link_down(struct service *s, struct link *link)
+{
+	struct authd *a = service_state(s);
+
+	logins_link_down(a->logins, link);
+	names_link_down(a->names, link);
+	if (link_peer(link) == ROLE_GATE)
+		attested_gate_down(a->sessions);
+	if (link_peer(link) == ROLE_QUEUE)
+		grants_queue_down(a->grants);
+}
+
+static void on_status(struct service *s, struct buf *out)
+{
+	struct authd *a = service_state(s);
+
+	buf_addf(out, "sessions=%zu grants=%zu ", attested_count(a->sessions), grants_count(a->grants));
+	logins_status(a->logins, out);
+}
+
+static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_SESSION_OPEN] = on_session_open, [IPC_SESSION_CLOSE] = on_session_close, [IPC_AUTH_CHECK] = on_auth_check,
+	[IPC_JOB_GRANT] = on_job_grant,	      [IPC_JOB_REVOKE] = on_job_revoke,	      [IPC_CREDENTIAL_ASK] = on_credential_ask,
+	[IPC_ACCOUNT_ASK] = on_account_ask,
+};
+
+static const struct cage_spec cage = {
+	.calls = CALLS_FILES_READ | CALLS_LOCKS,
+	.chroot = true,
+	.takes_fds = true, /* from the master: files of a new generation */
+	.files_max = 8192,
+};
+
+static const struct service_spec spec = {
+	.role = ROLE_AUTHD,
+	.cage = &cage,
+	.prepare = on_prepare,
+	.start = on_start,
+	.handlers = handlers,
+	.generation_ready = on_generation_ready,
+	.generation_free = on_generation_free,
+	.link_up = on_link_up,
+	.link_down = on_link_down,
+	.status = on_status,
+};
+
+int main(int argc, char **argv)
+{
+	return service_run(&spec, argc, argv);
+}

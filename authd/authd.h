@@ -1,0 +1,54 @@
+#ifndef POSTERN_AUTHD_AUTHD_H
+#define POSTERN_AUTHD_AUTHD_H
+
+#include "attested/attested.h"
+#include "authd_backends.h"
+#include "authd_slow.h"
+#include "base/map.h"
+
+#include <sys/queue.h>
+
+/*
+ * What the files of the process share.  Each file_x.c has the handlers of one kind of question.
+ */
+struct logins; /* authd_login.c: AUTH_CHECK */
+struct grants; /* authd_grant.c: JOB_GRANT, JOB_REVOKE, CREDENTIAL_ASK */
+struct names; /* authd_name.c: ACCOUNT_ASK */
+
+struct authd {
+	struct service *service;
+	struct attested *sessions; /* own: struct login_session */
+	struct logins *logins;
+	struct grants *grants;
+	struct names *names;
+};
+
+/* What authd itself remembers of a session. */
+struct login_session {
+	uint64_t attempts;
+	bool checking; /* one question of it is under way */
+};
+
+struct backends *authd_backends_of(const struct generation *g);
+
+/* All exit 75 without memory.  The descriptors are those of warm_start, and taken. */
+struct logins *logins_new(struct authd *a, int verifier_fd, unsigned verifiers);
+void logins_link_down(struct logins *l, const struct link *link);
+void logins_status(const struct logins *l, struct buf *out);
+void on_auth_check(struct service *s, struct link *link, struct ipc_message *m);
+
+struct grants *grants_new(void);
+void grants_queue_down(struct grants *g);
+size_t grants_count(const struct grants *g);
+void on_job_grant(struct service *s, struct link *link, struct ipc_message *m);
+void on_job_revoke(struct service *s, struct link *link, struct ipc_message *m);
+void on_credential_ask(struct service *s, struct link *link, struct ipc_message *m);
+
+struct names *names_new(struct authd *a, int finder_fd);
+void names_link_down(struct names *n, const struct link *link);
+void on_account_ask(struct service *s, struct link *link, struct ipc_message *m);
+
+/* The link to children that were forked before the cage; without them nothing can be answered, so their end is ours. */
+struct link *authd_child_link(struct authd *a, int fd);
+
+#endif

@@ -1,0 +1,261 @@
+#include "authd_backends.h"
+
+#include "authd_secrets.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "file_at/file_at.h"
+#include "users/users.h"
+
+#include <errno.h>
+
+#define LOOK_EVERY_MS 1000
+#define LOG_EVERY_MS 60000
+
+struct backends {
+	const struct conf *conf;
+	struct file_at database, flat, credentials;
+	struct file_at_mark database_mark, flat_mark;
+	struct users *users; /* owned; NULL while it cannot be read */
+	struct buf flat_text; /* owned, secret: the last good reading */
+	bool flat_readable;
+	uint64_t look_at_ms, log_at_ms;
+};
+
+static void complain(struct backends *b, const char *path, struct slice why)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (now < b->log_at_ms)
+		return;
+	b->log_at_ms = now + LOG_EVERY_MS;
+	LOG(LEVEL_ERROR, "users-unreadable", KV_STR("path", path), KV_TEXT("why", why));
+}
+
+/* ---- users ---- */
+
+static void open_database(struct backends *b)
+{
+	struct buf why = buf_make(512);
+
+	users_free(&b->users);
+	b->users = users_open_at(file_at_folder(&b->database), slice_of(b->database.name), &why);
+	if (b->users == NULL)
+		complain(b, b->conf->auth.sqlite, buf_slice(&why));
+	buf_free(&why);
+}
+
+static void look_at_database(struct backends *b)
+{
+	struct file_at_mark mark;
+	struct stat st;
+
+	if (!file_at_look(&b->database, &st, &mark)) {
+		complain(b, b->conf->auth.sqlite, log_errno_text(errno));
+		users_free(&b->users);
+		return;
+	}
+	if (b->users == NULL || mark.inode != b->database_mark.inode || mark.device != b->database_mark.device)
+		open_database(b);
+	b->database_mark = mark;
+}
+
+static void read_flat(struct backends *b)
+{
+	struct buf text = buf_make_secret(FLAT_USERS_FILE_MAX);
+	struct stat st;
+
+	b->flat_readable = file_at_read(&b->flat, &text, &st, &b->flat_mark);
+	if (!b->flat_readable) {
+		complain(b, b->conf->auth.file, log_errno_text(errno));
+		buf_free(&text);
+		return;
+	}
+	buf_free(&b->flat_text);
+	b->flat_text = text;
+}
+
+static void look_at_flat(struct backends *b)
+{
+	struct file_at_mark mark;
+	struct stat st;
+
+	if (!b->flat_readable || !file_at_look(&b->flat, &st, &mark) || !file_at_mark_eq(&mark, &b->flat_mark))
+		read_flat(b);
+}
+
+static void look(struct backends *b)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (b->look_at_ms != 0 && now < b->look_at_ms)
+		return;
+	b->look_at_ms = now + LOOK_EVERY_MS;
+	if (b->conf->auth.sqlite != NULL)
+		look_at_database(b);
+	if (b->conf->auth.file != NULL)
+		look_at_flat(b);
+}
+
+static enum outcome find_in_database(struct backends *b, struct slice login, struct buf *hash_out)
+{
+	enum outcome oc;
+
+	if (b->conf->auth.sqlite == NULL)
+		return OC_NOT_FOUND;
+	if (b->users == NULL)
+		return OC_UNAVAILABLE;
+	oc = users_find(b->users, login, hash_out);
+	if (oc != OC_DONE && oc != OC_NOT_FOUND)
+		complain(b, b->conf->auth.sqlite, slice_of(users_why(b->users)));
+	return oc;
+}
+
+static enum outcome find_in_flat(struct backends *b, struct slice login, struct buf *hash_out)
+{
+	struct slice hash;
+	enum outcome oc;
+
+	if (b->conf->auth.file == NULL)
+		return OC_NOT_FOUND;
+	if (!b->flat_readable)
+		return OC_UNAVAILABLE;
+	oc = flat_users_find(buf_slice(&b->flat_text), login, &hash);
+	/* What is too long for a hash fits no password. */
+	if (oc == OC_DONE)
+		(void)buf_add_slice(hash_out, hash);
+	return oc;
+}
+
+enum outcome backends_find_hash(struct backends *b, struct slice login, struct buf *hash_out)
+{
+	enum outcome oc, other;
+
+	look(b);
+	oc = find_in_database(b, login, hash_out);
+	if (oc == OC_DONE)
+		return oc;
+	other = find_in_flat(b, login, hash_out);
+	/* One that cannot be asked might have known it. */
+	return other == OC_NOT_FOUND ? oc : other;
+}
+
+/* ---- credentials ---- */
+
+static bool wants_credentials(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->transport_count; i++)
+		if (conf->transports[i].login != NULL)
+			return true;
+	return false;
+}
+
+static bool has_all_logins(const struct conf *conf, struct slice text, struct buf *why)
+{
+	for (size_t i = 0; i < conf->transport_count; i++) {
+		const struct conf_transport *t = &conf->transports[i];
+		struct credential c;
+
+		if (t->login == NULL || credential_find(text, slice_of(t->login), &c))
+			continue;
+		buf_addf(why, "%s: there is no line \"%s: user password\", which transport %s needs (login %s)", conf->credentials,
+			 t->login, t->name, t->login);
+		return false;
+	}
+	return true;
+}
+
+static bool check_text(struct backends *b, const struct stat *st, struct slice text, struct buf *why)
+{
+	const char *path = b->conf->credentials;
+	struct buf mistake = buf_make(256);
+	bool good = false;
+
+	if ((st->st_mode & S_IROTH) != 0)
+		buf_addf(why, "%s: everybody on this host can read it: chmod o-rwx %s", path, path);
+	else if (!credentials_check(text, &mistake))
+		buf_addf(why, "%s:%.*s", path, SLICE_ARG(buf_slice(&mistake)));
+	else
+		good = has_all_logins(b->conf, text, why);
+	buf_free(&mistake);
+	return good;
+}
+
+static bool check_credentials(struct backends *b, struct buf *why)
+{
+	struct buf text = buf_make_secret(CREDENTIALS_FILE_MAX);
+	struct file_at_mark mark;
+	struct stat st;
+	bool good;
+
+	if (b->conf->credentials == NULL || !wants_credentials(b->conf))
+		return true;
+	good = file_at_read(&b->credentials, &text, &st, &mark);
+	if (good)
+		good = check_text(b, &st, buf_slice(&text), why);
+	else
+		buf_addf(why, "%s: %.*s (postern-authd reads it)", b->conf->credentials, SLICE_ARG(log_errno_text(errno)));
+	buf_free(&text);
+	return good;
+}
+
+enum outcome backends_find_credential(struct backends *b, struct slice name, struct buf *user_out, struct buf *password_out)
+{
+	struct buf text = buf_make_secret(CREDENTIALS_FILE_MAX);
+	enum outcome oc = OC_UNAVAILABLE;
+	struct file_at_mark mark;
+	struct credential c;
+	struct stat st;
+
+	if (b->conf->credentials == NULL || !file_at_read(&b->credentials, &text, &st, &mark))
+		complain(b, b->conf->credentials == NULL ? "" : b->conf->credentials, log_errno_text(errno));
+	else if (!credential_find(buf_slice(&text), name, &c))
+		complain(b, b->conf->credentials, slice_of("a credential that a transport names is not in it"));
+	else if (buf_add_slice(user_out, c.user) && buf_add_slice(password_out, c.password))
+		oc = OC_DONE;
+	buf_free(&text);
+	return oc;
+}
+
+/* ---- all ---- */
+
+static void reach(struct file_at *f, const char *path, backends_fd_fn *fd, void *arg)
+{
+	f->fd = -1;
+	if (path != NULL)
+		(void)file_at_init(f, fd(arg, path), slice_of(path));
+}
+
+bool backends_new(const struct conf *conf, backends_fd_fn *fd, void *arg, struct backends **out, struct buf *why)
+{
+	struct backends *b = mem_new(1, sizeof(*b));
+
+	*out = NULL;
+	if (b == NULL) {
+		buf_add_text(why, "out of memory");
+		return false;
+	}
+	b->conf = conf;
+	b->flat_text = buf_make_secret(FLAT_USERS_FILE_MAX);
+	reach(&b->database, conf->auth.sqlite, fd, arg);
+	reach(&b->flat, conf->auth.file, fd, arg);
+	reach(&b->credentials, conf->credentials, fd, arg);
+	if (!check_credentials(b, why)) {
+		backends_free(&b);
+		return false;
+	}
+	*out = b;
+	return true;
+}
+
+void backends_free(struct backends **bp)
+{
+	struct backends *b = *bp;
+
+	if (b == NULL)
+		return;
+	*bp = NULL;
+	users_free(&b->users);
+	buf_free(&b->flat_text);
+	free(b);
+}

@@ -1,0 +1,34 @@
+#ifndef POSTERN_AUTHD_SECRETS_H
+#define POSTERN_AUTHD_SECRETS_H
+
+#include "base/buf.h"
+#include "base/outcome.h"
+
+/*
+ * The two files of secrets, as text.  Pure; nothing is kept: what is found is copied out, and the text is wiped by who read it.
+ *
+ *   credentials   NAME: user password      for the hosts we log in to; the password goes to the end of the line
+ *   flat users    login:hash
+ *
+ * Empty lines, and lines that start with '#', are passed over.
+ */
+#define CREDENTIALS_FILE_MAX (64u << 10)
+#define FLAT_USERS_FILE_MAX (4u << 20)
+#define CREDENTIAL_USER_MAX 512u
+#define CREDENTIAL_SECRET_MAX 1024u
+
+struct credential {
+	struct slice name, user, password; /* into the text */
+};
+
+/* Cuts the next credential off `*rest` and counts its line.  False at the end, or with `*mistake` set. */
+bool credential_next(struct slice *rest, size_t *line, struct credential *out, const char **mistake);
+/* False: there is none of that name (or the file is malformed before it). */
+bool credential_find(struct slice text, struct slice name, struct credential *out);
+/* Every line is well formed, and no name stands twice; else "LINE: what" in `why`, which never quotes the line. */
+bool credentials_check(struct slice text, struct buf *why);
+
+/* NOT_FOUND, or DONE with the hash; logins are compared without regard to ASCII case.  Malformed lines are nobody's. */
+enum outcome flat_users_find(struct slice text, struct slice login, struct slice *hash_out);
+
+#endif

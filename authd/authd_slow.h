@@ -1,0 +1,30 @@
+#ifndef POSTERN_AUTHD_SLOW_H
+#define POSTERN_AUTHD_SLOW_H
+
+#include "base/slice.h"
+
+/*
+ * Slow-down by failures: each key (a source, a login) has a score that falls by one every SLOW_FORGET_MS.  Pure: time is given.
+ *
+ * An attempt is charged when it begins, so that a thousand at once are a thousand, and refunded when it succeeds.  A table that is
+ * full forgets who was charged longest ago.
+ */
+struct slow;
+
+#define SLOW_FORGET_MS 12000u /* five a minute */
+
+struct slow_limits {
+	unsigned free; /* score up to which nothing waits */
+	uint64_t first_ms, most_ms; /* the wait then, doubled with each further failure */
+	unsigned refuse_at; /* score from which attempts are refused without being looked at; 0: never */
+};
+
+struct slow *slow_new(const struct slow_limits *limits, size_t max_keys); /* NULL: no memory */
+void slow_free(struct slow **sp);
+size_t slow_count(const struct slow *s);
+
+/* Charges one attempt.  False: refused, and nothing is charged.  Else `wait_ms` says how much later it is to be answered. */
+bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wait_ms);
+void slow_refund(struct slow *s, struct slice key, uint64_t now_ms);
+
+#endif
