@@ -7,7 +7,7 @@ postern_program(postern-keyd
 	LINKS common_service common_tls)
 postern_unit_test(test_keyd
 	SOURCES test_keyd.c ${KEYD_SOURCES} ../common/tls/test_certificate.c
-	LINKS common_base common_tls)
+	LINKS common_base common_tls common_os)
 postern_fuzz(fuzz_tls_key_request
 	SOURCES fuzz_tls_key_request.c keyd_request.c
 	LINKS common_base common_tls)

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "os/cage.h"
 #include "tls/internal.h"
 #include "tls/scheme.h"
 #include "tls/test_certificate.h"
@@ -430,6 +431,47 @@ static void test_handshakes(void **state)
 	}
 }
 
+/* ---- in the cage ---- */
+
+static bool signs_in_cage(int fd)
+{
+	static const struct cage_spec spec = {.calls = CALLS_BASE};
+	const struct cage_order order = {.uid = getuid(), .gid = getgid(), .root_fd = -1, .require = ""};
+	char missing[CAGE_MISSING_BYTES], why[KEYD_WHY_BYTES];
+	struct buf tbs = buf_make(1024), signature = buf_make(KEYD_SIGNATURE_MAX);
+	struct keyd_key *k;
+
+	if (!cage_enter(&spec, &order, missing, why, sizeof(why)))
+		return false;
+	verify_message(&tbs, SERVER, 32);
+	k = keyd_key_read(fd, why);
+	return k != NULL && keyd_key_sign(k, keyd_key_kind(k)->is_ec ? 0x0403 : 0x0804, buf_slice(&tbs), &signature);
+}
+
+static void test_in_the_cage(void **state)
+{
+	EVP_PKEY *keys[] = {ec256, rsa};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct buf pem = buf_make_secret(1 << 16);
+		int fd, status = 0;
+		pid_t pid;
+
+		test_key_pem(keys[i], &pem);
+		fd = file_of(buf_slice(&pem));
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			_exit(signs_in_cage(fd) ? 0 : 1);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+		close(fd);
+		buf_free(&pem);
+	}
+}
+
 /* ---- the worker never has the key ---- */
 
 static int worker_socket;
@@ -598,11 +640,17 @@ static int clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests),	cmocka_unit_test(test_arbitrary_bytes),
-		cmocka_unit_test(test_changed_requests), cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_keys),		cmocka_unit_test(test_bad_key_files),
-		cmocka_unit_test(test_damaged_key_files), cmocka_unit_test(test_certificates),
-		cmocka_unit_test(test_handshakes),	cmocka_unit_test(test_worker_memory),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_arbitrary_bytes),
+		cmocka_unit_test(test_changed_requests),
+		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_bad_key_files),
+		cmocka_unit_test(test_damaged_key_files),
+		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_handshakes),
+		cmocka_unit_test(test_in_the_cage),
+		cmocka_unit_test(test_worker_memory),
 	};
 
 	return cmocka_run_group_tests(tests, prepare, clean);

@@ -3,11 +3,14 @@
 #include "tls/test_certificate.h"
 
 #include "base/mem.h"
+#include "os/cage.h"
 
 #include <openssl/rsa.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -635,6 +638,54 @@ static void test_tickets_are_a_listeners_own(void **state)
 	printf("ROW F10 tickets pass\n");
 }
 
+/* ---- in the cage ---- */
+
+static bool shakes(struct slice chain, EVP_PKEY *key)
+{
+	struct tls_server *server = server_with(chain, "a", true);
+	struct tls_client *client = client_with(chain, true);
+	struct pair p;
+	bool open;
+
+	if (server == NULL || client == NULL)
+		return false;
+	pair_make(&p, server, client, key);
+	run(&p);
+	open = tls_is_open(p.server.conn) && tls_is_open(p.client.conn);
+	pair_free(&p);
+	tls_server_free(&server);
+	tls_client_free(&client);
+	return open;
+}
+
+static _Noreturn void shake_in_cage(void)
+{
+	static const struct cage_spec spec = {.calls = CALLS_BASE};
+	const struct cage_order order = {.uid = getuid(), .gid = getgid(), .root_fd = -1, .require = ""};
+	char missing[CAGE_MISSING_BYTES], why[256];
+
+	if (!cage_enter(&spec, &order, missing, why, sizeof(why))) {
+		fprintf(stderr, "%s\n", why);
+		_exit(2);
+	}
+	_exit(shakes(buf_slice(&ec_pem), ec_key) && shakes(buf_slice(&rsa_pem), rsa_key) ? 0 : 1);
+}
+
+/* Contexts made and handshakes paused and resumed where no file can be opened and no page made executable. */
+static void test_in_the_cage(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0)
+		shake_in_cage();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int prepare(void **state)
 {
 	(void)state;
@@ -678,6 +729,7 @@ int main(void)
 		cmocka_unit_test(test_clear_text_instead_of_hello),
 		cmocka_unit_test(test_refused_offers),
 		cmocka_unit_test(test_tickets_are_a_listeners_own),
+		cmocka_unit_test(test_in_the_cage),
 	};
 
 	return cmocka_run_group_tests(tests, prepare, clean);
