@@ -180,25 +180,34 @@ static void on_deadline(void *arg)
 static void drain(struct service *s, uint64_t deadline_ms)
 {
 	doors_close_for_mail(gate.doors);
-	timer_set(gate.deadline, deadline_ms);
+	timer_set(gate.deadline, deadline_ms - deadline_ms / 8); /* before the master ends it */
 	(void)s;
 	stop_if_empty(NULL);
 }
 
 /* ---- messages ---- */
 
+static struct doors *doors_of(struct service *s)
+{
+	static const struct door_config config = {on_accept, on_refuse, on_turn, NULL};
+
+	if (gate.doors == NULL)
+		gate.doors = doors_new(service_loop(s), &config);
+	return gate.doors;
+}
+
+/* Those that come before the start are kept until then: nobody is let in before the cage is in force. */
 static void on_listener(struct service *s, struct link *link, struct ipc_message *m)
 {
 	const struct msg_LISTENER *b = &m->body.LISTENER;
 	int fd = m->fd;
 
+	(void)link;
 	m->fd = -1;
-	if (!doors_add(gate.doors, b->kind, b->name, b->generation, fd)) {
+	if (!doors_add(doors_of(s), b->kind, b->name, b->generation, fd))
 		LOG(LEVEL_ERROR, "listener-not-taken", KV_TEXT("listener", b->name));
-		(void)link;
-		return;
-	}
-	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
+	else if (gate.service != NULL)
+		doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
 }
 
 static void on_session_end(struct service *s, struct link *link, struct ipc_message *m)
@@ -242,13 +251,11 @@ static void generation_free(struct service *s, struct generation *g)
 
 static void start(struct service *s)
 {
-	static const struct door_config doors = {on_accept, on_refuse, on_turn, NULL};
-
 	gate.service = s;
-	gate.doors = doors_new(service_loop(s), &doors);
 	gate.controls = controls_new(service_loop(s), ask_control, s);
 	gate.sessions = gate_sessions_new(service_loop(s), stop_if_empty, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
+	doors_follow(doors_of(s), service_conf(s), service_generation(s)->number);
 }
 
 static void status(struct service *s, struct buf *out)

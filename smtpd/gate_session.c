@@ -139,34 +139,11 @@ static void say_open(struct link *link, const struct session *s)
 		link_break(link, "it does not read what it is told");
 }
 
-/* A link of its own between one of the four and a private worker. */
-static void introduce(struct link *witness, const struct session *s)
-{
-	struct msg_LINK_ATTACH to_witness = {ROLE_SMTPD, s->number, s->visit.generation};
-	struct msg_LINK_ATTACH to_worker = {link_peer(witness), 0, s->visit.generation};
-	int pair[2];
-
-	if (!link_pair(pair)) {
-		LOG(LEVEL_ERROR, "private-link-failed", KV_SESSION(s->number), KV_ERRNO(errno));
-		return;
-	}
-	if (!link_tell(witness, IPC_LINK_ATTACH, &to_witness, pair[0]))
-		link_break(witness, "it does not read what it is told");
-	(void)link_tell(s->worker, IPC_LINK_ATTACH, &to_worker, pair[1]);
-}
-
-static void tell_of(struct link *witness, const struct session *s)
-{
-	if (s->is_private)
-		introduce(witness, s);
-	say_open(witness, s);
-}
-
 static void attest(struct gate_sessions *g, const struct session *s)
 {
 	for (size_t i = 0; i < WITNESSES; i++)
 		if (g->witness[i] != NULL)
-			tell_of(g->witness[i], s);
+			say_open(g->witness[i], s);
 }
 
 static void say_closed(struct gate_sessions *g, uint64_t number)
@@ -178,10 +155,14 @@ static void say_closed(struct gate_sessions *g, uint64_t number)
 			link_break(g->witness[i], "it does not read what it is told");
 }
 
+/* A private worker has no link to the new one, and so nothing to say there. */
 static bool attest_again(struct slice key, void *value, void *arg)
 {
+	const struct session *s = value;
+
 	(void)key;
-	tell_of(arg, value);
+	if (!s->is_private)
+		say_open(arg, s);
 	return true;
 }
 
@@ -276,7 +257,7 @@ static void worker_down(struct gate_sessions *g, struct link *link)
 
 static void worker_up(struct gate_sessions *g, struct link *link)
 {
-	if (link_instance(link) == GATE_PARENT_INSTANCE) {
+	if (link_instance(link) >= GATE_PARENT_FIRST) {
 		g->parent = link;
 		g->parent_seen = true;
 		return;
@@ -350,22 +331,6 @@ static void on_private_broken(struct link *link, const char *broke_rules, void *
 	end_session(s->gate, s);
 }
 
-/* The parent forks at once and leaves the link to the child; all else is said to the child itself, over that link. */
-static bool begin_private(struct gate_sessions *g, struct session *s)
-{
-	struct link_config config = {ROLE_GATE, ROLE_SMTPD, s->number, on_private_message, on_private_broken, s};
-	struct msg_LINK_ATTACH attach = {ROLE_GATE, s->number, s->visit.generation};
-	int pair[2];
-
-	if (!link_pair(pair))
-		return false;
-	s->worker = link_new(g->loop, pair[0], &config);
-	if (link_tell(g->parent, IPC_LINK_ATTACH, &attach, pair[1]) && s->worker != NULL)
-		return true;
-	link_free(&s->worker);
-	return false;
-}
-
 /* Where there has never been a parent, this suite runs without one; one that is only away is waited for, lest who can crash it
  * be served in a shared process. */
 static bool wants_parent(struct gate_sessions *g, const struct gate_visit *visit)
@@ -384,23 +349,69 @@ static bool has_parent(const struct gate_sessions *g)
 	return g->parent != NULL && !link_is_broken(g->parent);
 }
 
-/* Who serves it: false when nobody can. */
-static bool choose_worker(struct gate_sessions *g, struct session *s)
+/* A link of its own between one of the four and the private worker. */
+static bool introduce(struct gate_sessions *g, struct link *witness, const struct session *s)
 {
-	struct worker *w;
+	const struct msg_LINK_ATTACH to_witness = {ROLE_SMTPD, s->number, s->visit.generation};
+	const struct msg_LINK_ATTACH to_worker = {link_peer(witness), s->number, s->visit.generation};
+	int pair[2];
 
-	s->is_private = wants_parent(g, &s->visit);
-	if (s->is_private)
-		return has_parent(g) && begin_private(g, s);
-	w = least_loaded(g);
-	if (w == NULL)
+	if (!link_pair(pair))
 		return false;
-	s->worker = w->link;
-	w->sessions++;
+	if (!link_tell(witness, IPC_LINK_ATTACH, &to_witness, pair[0]))
+		link_break(witness, "it does not read what it is told");
+	return link_tell(g->parent, IPC_LINK_ATTACH, &to_worker, pair[1]);
+}
+
+static bool introduce_to_all(struct gate_sessions *g, const struct session *s)
+{
+	bool done = true;
+
+	for (size_t i = 0; done && i < WITNESSES; i++)
+		done = g->witness[i] == NULL || introduce(g, g->witness[i], s);
+	attest(g, s);
+	for (size_t i = 0; i < WITNESSES; i++)
+		if (g->witness[i] != NULL)
+			(void)link_flush(g->witness[i]);
+	return done;
+}
+
+static bool make_private_link(struct gate_sessions *g, struct session *s, int *child_end_out)
+{
+	const struct link_config config = {ROLE_GATE, ROLE_SMTPD, s->number, on_private_message, on_private_broken, s};
+	int pair[2];
+
+	if (!link_pair(pair))
+		return false;
+	s->worker = link_new(g->loop, pair[0], &config);
+	if (s->worker == NULL) {
+		close(pair[1]);
+		return false;
+	}
+	*child_end_out = pair[1];
 	return true;
 }
 
 /* ---- beginning and ending ---- */
+
+static bool say_start(const struct session *s, struct link *to, int fd)
+{
+	const struct gate_visit *v = &s->visit;
+	const struct msg_SESSION_START start = {
+		.session = s->number,
+		.generation = v->generation,
+		.listener = v->listener,
+		.role = v->role,
+		.uid = v->uid,
+		.client = slice_of(v->client),
+		.client_port = v->client_port,
+		.local = slice_of(v->local),
+		.local_port = v->local_port,
+		.early = v->early,
+	};
+
+	return link_tell(to, IPC_SESSION_START, &start, fd);
+}
 
 static struct session *session_new(struct gate_sessions *g, const struct gate_visit *visit)
 {
@@ -411,11 +422,55 @@ static struct session *session_new(struct gate_sessions *g, const struct gate_vi
 	s->gate = g;
 	s->number = mint(g);
 	s->visit = *visit;
-	if (map_put_u64(g->by_number, s->number, s) && choose_worker(g, s))
+	s->is_private = wants_parent(g, visit);
+	if (map_put_u64(g->by_number, s->number, s))
 		return s;
-	map_take_u64(g->by_number, s->number);
 	free(s);
 	return NULL;
+}
+
+static void drop_session(struct gate_sessions *g, struct session *s)
+{
+	map_take_u64(g->by_number, s->number);
+	close_session(g, s);
+}
+
+/* All of one session to the parent at once, its links first: it forks on SESSION_START. */
+static bool start_private(struct gate_sessions *g, struct session *s, int fd)
+{
+	const struct msg_LINK_ATTACH attach = {ROLE_GATE, s->number, s->visit.generation};
+	int child_end;
+
+	if (!has_parent(g) || !make_private_link(g, s, &child_end))
+		return false;
+	if (!introduce_to_all(g, s)) {
+		close(child_end);
+		return false;
+	}
+	if (!link_tell(g->parent, IPC_LINK_ATTACH, &attach, child_end))
+		return false;
+	/* Told or not, the descriptor is taken: a session that could not begin ends like one whose worker died. */
+	if (say_start(s, g->parent, fd))
+		g->started++;
+	else
+		link_break(s->worker, NULL);
+	return true;
+}
+
+/* What several callers of one turn have in common is said in one packet: gate_sessions_hand_over sends it. */
+static bool start_shared(struct gate_sessions *g, struct session *s, int fd)
+{
+	struct worker *w = least_loaded(g);
+
+	if (w == NULL)
+		return false;
+	s->worker = w->link;
+	w->sessions++;
+	attest(g, s);
+	g->batch[g->batch_count++] = (struct handing){s, fd};
+	if (g->batch_count == GATE_BATCH)
+		gate_sessions_hand_over(g);
+	return true;
 }
 
 enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate_visit *visit,
@@ -433,30 +488,10 @@ enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate
 		gate_counts_leave(g->counts, &visit->origin);
 		return GATE_BUSY;
 	}
-	attest(g, s);
-	g->batch[g->batch_count++] = (struct handing){s, fd};
-	if (g->batch_count == GATE_BATCH)
-		gate_sessions_hand_over(g);
-	return GATE_ADMIT;
-}
-
-static bool say_start(const struct session *s, int fd)
-{
-	const struct gate_visit *v = &s->visit;
-	struct msg_SESSION_START start = {
-		.session = s->number,
-		.generation = v->generation,
-		.listener = v->listener,
-		.role = v->role,
-		.uid = v->uid,
-		.client = slice_of(v->client),
-		.client_port = v->client_port,
-		.local = slice_of(v->local),
-		.local_port = v->local_port,
-		.early = v->early,
-	};
-
-	return link_tell(s->worker, IPC_SESSION_START, &start, fd);
+	if (s->is_private ? start_private(g, s, fd) : start_shared(g, s, fd))
+		return GATE_ADMIT;
+	drop_session(g, s);
+	return GATE_BUSY;
 }
 
 void gate_sessions_hand_over(struct gate_sessions *g)
@@ -467,12 +502,10 @@ void gate_sessions_hand_over(struct gate_sessions *g)
 	for (size_t i = 0; i < g->batch_count; i++) {
 		struct session *s = g->batch[i].session;
 
-		if (say_start(s, g->batch[i].fd)) {
+		if (say_start(s, s->worker, g->batch[i].fd))
 			g->started++;
-		} else {
-			map_take_u64(g->by_number, s->number);
-			close_session(g, s);
-		}
+		else
+			drop_session(g, s);
 	}
 	g->batch_count = 0;
 }

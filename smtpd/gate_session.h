@@ -34,7 +34,9 @@ struct gate_visit {
 
 #define GATE_BATCH 16u /* sessions attested together */
 #define GATE_WORKERS_MAX 64u
-#define GATE_PARENT_INSTANCE 900u /* the smtpd that forks a process a session */
+/* Instance numbers of smtpd: shared workers; warm parents, which fork a process a session; those processes. */
+#define GATE_PARENT_FIRST 1000u
+#define GATE_PRIVATE_FIRST 100000u
 #define GATE_LAG_BYTES (256u << 10) /* queue or policyd further behind than this: no new sessions */
 #define GATE_LAG_DEAD_BYTES (8u << 20) /* any of the four further behind: it does not read, and is replaced */
 
