@@ -201,7 +201,8 @@ void service_dispatch(struct service *s, struct link *link, struct ipc_message *
 		on_link_attach(s, link, m);
 		return;
 	}
-	if (s->spec->handlers == NULL || s->spec->handlers[m->type] == NULL || !s->running)
+	/* Before the start only the master speaks (LISTENER belongs to the hand-over). */
+	if (s->spec->handlers == NULL || s->spec->handlers[m->type] == NULL || (!s->running && link != s->master))
 		link_break(link, "a message that is not expected here");
 	else
 		s->spec->handlers[m->type](s, link, m);
@@ -254,7 +255,6 @@ static void inherit_master(struct service *s)
 	if (flags == -1 || fcntl(MASTER_FD, F_SETFD, FD_CLOEXEC) == -1 ||
 	    fcntl(MASTER_FD, F_SETFL, flags | O_NONBLOCK) == -1)
 		log_fatal("no socket to the master; this program is started by postern-master", errno);
-	close_range(MASTER_FD + 1, ~0u, 0);
 	s->master = link_new(s->loop, MASTER_FD,
 			     &(struct link_config){s->spec->role, ROLE_MASTER, 0, on_master_message, on_master_gone, s});
 	if (s->master == NULL)
@@ -280,6 +280,7 @@ int service_run(const struct service_spec *spec, int argc, char **argv)
 	SLIST_INIT(&s->paths);
 	ignore_signals();
 	service_log_start(s);
+	close_range(MASTER_FD + 1, ~0u, 0); /* before the loop has descriptors of its own */
 	s->loop = loop_new();
 	inherit_master(s);
 	loop_run(s->loop);

@@ -13,7 +13,7 @@
  *
  * and the order is always: inherit one socket (descriptor 3, to the master); be told CAGE, GENERATION_OPEN, its paths and
  * GENERATION_CHECK; `prepare` (files may still be opened; the first generation's conf is there); the cage;
- * `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LISTENER, LINK_ATTACH, messages) arrives after that.
+ * `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LINK_ATTACH, messages) arrives after that; LISTENER may come before.
  *
  * At a reload: GENERATION_OPEN, its paths and LISTENERs, GENERATION_CHECK (`generation_ready`), and when all processes agreed
  * GENERATION_SWITCH (`generation_switched`); else GENERATION_DROP.
