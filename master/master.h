@@ -1,0 +1,113 @@
+#ifndef POSTERN_MASTER_MASTER_H
+#define POSTERN_MASTER_MASTER_H
+
+#include "event/loop.h"
+#include "ipc/link.h"
+#include "plan.h"
+#include "reader.h"
+#include "roster.h"
+#include "supervise.h"
+
+#include <sys/types.h>
+
+/*
+ * What the files of this folder share.  One struct, owned by main; slots are made once and never go.
+ */
+struct master;
+
+/* One place for one process: a role and an instance. */
+struct slot {
+	struct master *master;
+	const struct roster_row *row;
+	uint64_t instance;
+	struct supervise life;
+	struct timer *timer; /* owned; when life.deadline_ms is due */
+	pid_t pid; /* 0: none */
+	uid_t uid;
+	gid_t gid;
+	gid_t group; /* a supplementary one, or 0 */
+	struct link *link; /* owned; NULL while there is no process */
+	uint64_t births; /* tells answers to an earlier process apart */
+	uint64_t generation; /* the newest it was given */
+	uint64_t ready_ms;
+	char missing[128];
+};
+
+/* argv, checked: the master's only input of its own. */
+struct master_options {
+	char config[4096]; /* absolute */
+	char libexec[4096];
+	int ready_fd; /* -1: none */
+	uint64_t kernel; /* 0; 61: what CAGE says for tests */
+};
+
+enum master_phase { PHASE_READING, PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
+
+#define SLOTS_MAX (ROSTER_COUNT + 2 * ROSTER_WORKERS_MAX)
+
+struct reload; /* reload.c */
+
+struct master {
+	struct loop *loop;
+	const struct master_options *options;
+	enum master_phase phase;
+	bool as_root;
+	uid_t conf_uid;
+	gid_t conf_gid;
+	struct plan *plan; /* owned: the generation in force */
+	uint64_t generations; /* counted */
+	struct slot *slots[SLOTS_MAX]; /* owned */
+	size_t slot_count;
+	int spool_fd, empty_fd, runtime_fd; /* owned */
+	int control_fd, submission_fd; /* owned: listening */
+	uint64_t drain_turn;
+	struct reload *reload; /* NULL: none is under way */
+	int exit_code;
+};
+
+/* ---- slots.c: processes ---- */
+/* Makes the slots that the plan wants and there are not; drains the workers it has too many of. */
+bool slots_fit(struct master *m);
+/* Starts all that are idle: first every role but the gate, and the gate when the others are ready. */
+void slots_start(struct master *m);
+void slot_event(struct slot *s, enum supervise_event event);
+struct slot *slot_find(struct master *m, enum role role, uint64_t instance); /* NULL: none */
+void slots_reap(struct master *m);
+bool slots_are(const struct master *m, enum supervise_state state);
+static inline bool slot_is_live(const struct slot *s)
+{
+	return s->link != NULL && (s->life.state == SUPERVISE_STARTING || s->life.state == SUPERVISE_READY);
+}
+
+/* ---- hand.c: what a process is handed ---- */
+bool hand_cage(struct slot *s);
+bool hand_generation(struct slot *s, const struct plan *plan);
+/* Links it with all ready peers the trust table names. */
+void hand_links(struct slot *s);
+
+/* ---- message.c: what a process says ---- */
+void on_slot_message(struct link *link, struct ipc_message *m, void *arg);
+
+/* ---- control.c: what an operator asks through the gate ---- */
+void on_control_ask(struct slot *gate, struct ipc_message *m);
+
+/* ---- reload.c ---- */
+typedef void reload_done_fn(struct master *m, bool done, const char *text, void *arg);
+/* Begins one.  `done` is called exactly once, maybe from here. */
+void reload_start(struct master *m, reload_done_fn *done, void *arg);
+/* A process has gone: its answer will not come. */
+void reload_slot_gone(struct master *m, struct slot *s);
+
+/* ---- prepare.c: folders, sockets, users; while still privileged ---- */
+bool prepare_folders(struct master *m, struct buf *why);
+/* The user the configuration is read as, before a configuration can say so. */
+void prepare_reader_user(struct master *m);
+bool prepare_slot_user(struct master *m, struct slot *s, struct buf *why);
+
+/* ---- master.c ---- */
+int master_run(const struct master_options *options);
+void master_stop(struct master *m, int exit_code);
+/* To be called when a slot became ready or dead. */
+void master_look(struct master *m);
+
+#endif

@@ -1,0 +1,38 @@
+#include "base/log.h"
+#include "master.h"
+
+typedef void slot_message_fn(struct slot *s, struct ipc_message *m);
+
+static void on_ready(struct slot *s, struct ipc_message *m)
+{
+	(void)slice_copy(m->body.READY.missing, s->missing, sizeof(s->missing));
+	slot_event(s, EVENT_READY);
+}
+
+/* The liar is ended and started again; who was lied to lives on. */
+static void on_peer_broke_rules(struct slot *s, struct ipc_message *m)
+{
+	const struct msg_PEER_BROKE_RULES *b = &m->body.PEER_BROKE_RULES;
+	enum role role = role_from(b->role);
+	struct slot *liar = role == ROLE_COUNT ? NULL : slot_find(s->master, role, b->instance);
+
+	LOG(LEVEL_ERROR, "peer-broke-rules", KV_STR("peer", role_name(role)), KV_NUM("instance", b->instance),
+	    KV_STR("told-by", role_name(s->row->role)), KV_TEXT("why", b->reason));
+	/* Only those who are linked can know; anybody else would have found a way to end processes. */
+	if (liar != NULL && trust_has(s->row->role, role))
+		slot_event(liar, EVENT_MUST_DIE);
+}
+
+static slot_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_READY] = on_ready,
+	[IPC_PEER_BROKE_RULES] = on_peer_broke_rules,
+	[IPC_CONTROL_ASK] = on_control_ask,
+};
+
+void on_slot_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	if (handlers[m->type] != NULL)
+		handlers[m->type](arg, m);
+	else
+		link_break(link, "a message that is not expected here");
+}

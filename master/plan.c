@@ -1,0 +1,202 @@
+#include "plan.h"
+
+#include "base/mem.h"
+#include "listen.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct plan *plan_new(uint64_t number)
+{
+	struct plan *p = mem_new(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->number = number;
+	p->bundle_fd = -1;
+	return p;
+}
+
+void plan_free(struct plan **pp)
+{
+	struct plan *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < p->path_count; i++) {
+		os_close(&p->paths[i].fd);
+		free(p->paths[i].path);
+	}
+	for (size_t i = 0; i < p->listener_count; i++) {
+		os_close(&p->listeners[i].fds[0]);
+		os_close(&p->listeners[i].fds[1]);
+	}
+	os_close(&p->bundle_fd);
+	free(p->spool);
+	free(p->runtime);
+	free(p->user_prefix);
+	free(p);
+}
+
+bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path)
+{
+	struct plan_path *at = &p->paths[p->path_count];
+
+	if (p->path_count == PLAN_PATHS_MAX || kind > PATH_FOLDER_OF || path.len == 0 || path.at[0] != '/')
+		return false;
+	*at = (struct plan_path){roles, (enum conf_path_kind)kind, slice_dup(path), -1};
+	if (at->path == NULL)
+		return false;
+	p->path_count++;
+	return true;
+}
+
+bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct slice address, struct slice name)
+{
+	struct plan_listener *at = &p->listeners[p->listener_count];
+
+	if (p->listener_count == PLAN_LISTENERS_MAX || port == 0 || port > UINT16_MAX)
+		return false;
+	*at = (struct plan_listener){.index = index, .port = (uint16_t)port, .fds = {-1, -1}};
+	if (!slice_copy(address, at->address, sizeof(at->address)) || !slice_copy(name, at->name, sizeof(at->name)))
+		return false;
+	p->listener_count++;
+	return true;
+}
+
+static bool set_text(char **at, struct slice value)
+{
+	free(*at);
+	*at = slice_dup(value);
+	return *at != NULL;
+}
+
+bool plan_set(struct plan *p, struct slice name, struct slice value)
+{
+	const struct {
+		const char *name;
+		char **text;
+		uint64_t *number;
+	} known[] = {
+		{"spool", &p->spool, NULL},
+		{"runtime", &p->runtime, NULL},
+		{"user_prefix", &p->user_prefix, NULL},
+		{"smtpd_workers", NULL, &p->smtpd_workers},
+		{"relay_workers", NULL, &p->relay_workers},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (slice_eq(name, slice_of(known[i].name)))
+			return known[i].text != NULL ? set_text(known[i].text, value)
+						     : slice_u64(value, UINT32_MAX, known[i].number);
+	return true; /* of no concern here */
+}
+
+bool plan_is_whole(const struct plan *p)
+{
+	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL &&
+	       p->smtpd_workers > 0 && p->relay_workers > 0;
+}
+
+/* "/a/b" is in "/a"; "/b" in "/". */
+static char *folder_of(const char *path)
+{
+	size_t slash = slice_rindex(slice_of(path), '/');
+
+	return slice_dup(slice_make(path, slash == 0 ? 1 : slash));
+}
+
+/* A folder that only its role may list is still handed over: looking it up needs no right to read it. */
+static int open_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd == -1 && errno == EACCES ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
+}
+
+static bool open_path(struct plan_path *at, struct buf *why)
+{
+	char *folder = at->kind == PATH_FOLDER_OF ? folder_of(at->path) : NULL;
+	const char *name = folder != NULL ? folder : at->path;
+
+	/* O_NONBLOCK: a FIFO in the place of a file must not stop the master. */
+	at->fd = folder != NULL ? open_folder(folder) : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (at->fd == -1)
+		buf_addf(why, "cannot open %s, which the configuration names: %s\n", name, strerror(errno));
+	free(folder);
+	return at->fd >= 0;
+}
+
+bool plan_open_paths(struct plan *p, struct buf *why)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < p->path_count; i++)
+		all = open_path(&p->paths[i], why) && all;
+	return all;
+}
+
+static const struct plan_listener *find_listener(const struct plan *p, const struct plan_listener *like)
+{
+	for (size_t i = 0; p != NULL && i < p->listener_count; i++)
+		if (p->listeners[i].port == like->port && strcmp(p->listeners[i].address, like->address) == 0)
+			return &p->listeners[i];
+	return NULL;
+}
+
+static int share(int fd)
+{
+	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
+static bool bind_one(struct plan_listener *at, const struct plan *old, struct buf *why)
+{
+	const struct plan_listener *same = find_listener(old, at);
+
+	if (same != NULL) {
+		at->fds[0] = share(same->fds[0]);
+		at->fds[1] = share(same->fds[1]);
+		return at->fds[0] >= 0;
+	}
+	if (at->address[0] == '\0')
+		return listen_tcp_any(at->port, at->fds, why);
+	at->fds[0] = listen_tcp(at->address, at->port, why);
+	return at->fds[0] >= 0;
+}
+
+bool plan_bind(struct plan *p, const struct plan *old, struct buf *why)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < p->listener_count; i++)
+		all = bind_one(&p->listeners[i], old, why) && all;
+	return all;
+}
+
+static bool same_folder(const char *a, const char *b)
+{
+	size_t slash = slice_rindex(slice_of(a), '/');
+
+	return slash == slice_rindex(slice_of(b), '/') && memcmp(a, b, slash) == 0;
+}
+
+static bool has_folder(const struct plan *p, const char *path, enum role role)
+{
+	for (size_t i = 0; i < p->path_count; i++)
+		if (p->paths[i].kind == PATH_FOLDER_OF && (p->paths[i].roles >> role & 1) != 0 &&
+		    same_folder(p->paths[i].path, path))
+			return true;
+	return false;
+}
+
+bool plan_has_new_folder(const struct plan *p, const struct plan *old, enum role role)
+{
+	for (size_t i = 0; i < p->path_count; i++)
+		if (p->paths[i].kind == PATH_FOLDER_OF && (p->paths[i].roles >> role & 1) != 0 &&
+		    !has_folder(old, p->paths[i].path, role))
+			return true;
+	return false;
+}

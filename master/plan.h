@@ -1,0 +1,58 @@
+#ifndef POSTERN_MASTER_PLAN_H
+#define POSTERN_MASTER_PLAN_H
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "ipc/message.h"
+
+/*
+ * One generation of the configuration as the master has it: the sealed text, which it never looks into, and what the reader
+ * said about it: paths to open, addresses to listen on, a few settings.
+ */
+#define PLAN_PATHS_MAX 256u
+#define PLAN_LISTENERS_MAX 64u
+
+struct plan_path {
+	uint32_t roles;
+	enum conf_path_kind kind;
+	char *path; /* owned: as the configuration names it */
+	int fd; /* owned: the file, or the folder it lies in; -1 until opened */
+};
+
+struct plan_listener {
+	uint64_t index;
+	uint16_t port;
+	char address[65]; /* "" is every address */
+	char name[256];
+	int fds[2]; /* owned; the second only for every address */
+};
+
+struct plan {
+	uint64_t number;
+	int bundle_fd; /* owned */
+	struct plan_path paths[PLAN_PATHS_MAX];
+	size_t path_count;
+	struct plan_listener listeners[PLAN_LISTENERS_MAX];
+	size_t listener_count;
+	char *spool, *runtime, *user_prefix; /* owned; NULL until told */
+	uint64_t smtpd_workers, relay_workers;
+};
+
+struct plan *plan_new(uint64_t number); /* NULL: no memory */
+void plan_free(struct plan **pp);
+
+/* What the reader says; false: it says too much. */
+bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path);
+bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct slice address, struct slice name);
+bool plan_set(struct plan *p, struct slice name, struct slice value);
+/* All that a start needs was said. */
+bool plan_is_whole(const struct plan *p);
+
+/* Opens every path; all that fail are named in `why`. */
+bool plan_open_paths(struct plan *p, struct buf *why);
+/* Binds every address, or shares the socket that `old` (may be NULL) has for it; all that fail are named in `why`. */
+bool plan_bind(struct plan *p, const struct plan *old, struct buf *why);
+/* A folder for `role` that `old` did not have: Landlock cannot be widened, so that role needs a new process. */
+bool plan_has_new_folder(const struct plan *p, const struct plan *old, enum role role);
+
+#endif

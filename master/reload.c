@@ -1,0 +1,222 @@
+#include "base/log.h"
+#include "base/mem.h"
+#include "master.h"
+#include "notify.h"
+
+/*
+ * A generation: read -> open and bind -> hand out -> all CHECKED -> SWITCH.  Whatever fails on the way leaves the old one in
+ * force and says why.
+ *
+ *   READING --plan--> CHECKING --all agreed--> switched
+ *      '----------------'--refused, silent, process gone--> dropped
+ */
+#define CHECK_MS 30000u
+
+struct asked {
+	struct slot *slot; /* NULL: answered */
+	uint64_t births;
+};
+
+struct reload {
+	struct master *master;
+	struct plan *next; /* owned until in force */
+	struct asked asked[SLOTS_MAX];
+	size_t waiting;
+	bool refused;
+	struct buf text; /* why it was refused */
+	struct soon *finish; /* owned */
+	reload_done_fn *done;
+	void *arg;
+};
+
+static void refuse(struct reload *r, struct slice why)
+{
+	r->refused = true;
+	buf_add_slice(&r->text, why);
+	buf_add_char(&r->text, '\n');
+}
+
+/* ---- the end ---- */
+
+static void drop(struct reload *r)
+{
+	struct master *m = r->master;
+
+	for (size_t i = 0; r->next != NULL && i < m->slot_count; i++) {
+		struct slot *s = m->slots[i];
+
+		if (!slot_is_live(s) || s->generation != r->next->number)
+			continue;
+		link_tell(s->link, IPC_GENERATION_DROP, &(struct msg_GENERATION_DROP){r->next->number}, -1);
+		s->generation = m->plan->number;
+	}
+	plan_free(&r->next);
+}
+
+static void switch_slot(struct slot *s, const struct plan *old, const struct plan *next)
+{
+	/* A folder that is new to it lies beyond its cage: the next process of the role has it. */
+	if (plan_has_new_folder(next, old, s->row->role)) {
+		LOG(LEVEL_INFO, "restart-for-folder", KV_STR("role", role_name(s->row->role)));
+		slot_event(s, EVENT_MUST_DIE);
+		return;
+	}
+	if (s->generation != next->number && !hand_generation(s, next))
+		slot_event(s, EVENT_MUST_DIE);
+	else
+		link_tell(s->link, IPC_GENERATION_SWITCH, &(struct msg_GENERATION_SWITCH){next->number}, -1);
+}
+
+static void warn_fixed(const char *name, const char *old, const char *next)
+{
+	if (strcmp(old, next) != 0)
+		LOG(LEVEL_WARN, "setting-needs-restart", KV_STR("setting", name), KV_STR("in-force", old), KV_STR("new", next));
+}
+
+static void put_in_force(struct reload *r)
+{
+	struct master *m = r->master;
+	struct plan *old = m->plan;
+
+	warn_fixed("spool", old->spool, r->next->spool);
+	warn_fixed("runtime", old->runtime, r->next->runtime);
+	warn_fixed("user_prefix", old->user_prefix, r->next->user_prefix);
+	m->plan = r->next;
+	r->next = NULL;
+	for (size_t i = 0; i < m->slot_count; i++)
+		if (slot_is_live(m->slots[i]))
+			switch_slot(m->slots[i], old, m->plan);
+	plan_free(&old);
+	slots_fit(m);
+	slots_start(m);
+}
+
+static void on_finish(void *arg)
+{
+	struct reload *r = arg;
+	struct master *m = r->master;
+
+	if (r->refused)
+		drop(r);
+	else
+		put_in_force(r);
+	m->reload = NULL;
+	LOG(r->refused ? LEVEL_ERROR : LEVEL_INFO, r->refused ? "reload-refused" : "reloaded",
+	    KV_NUM("generation", m->plan->number), KV_TEXT("why", buf_slice(&r->text)));
+	notify_ready();
+	r->done(m, !r->refused, buf_text(&r->text), r->arg);
+	soon_free(&r->finish);
+	buf_free(&r->text);
+	free(r);
+}
+
+/* ---- all are asked ---- */
+
+static void answered(struct reload *r, size_t i)
+{
+	r->asked[i].slot = NULL;
+	if (--r->waiting == 0)
+		soon_call(r->finish);
+}
+
+
+static void on_checked(struct ipc_message *m, void *arg)
+{
+	struct asked *a = arg;
+	struct slot *s = a->slot;
+	struct reload *r;
+
+	/* NULL: it had gone before, or the reload was ended without it; its slot was forgotten then. */
+	if (s == NULL || s->births != a->births || s->master->reload == NULL)
+		return;
+	r = s->master->reload;
+	if (m == NULL) {
+		refuse(r, slice_of(role_name(s->row->role)));
+		refuse(r, slice_of("did not answer in time"));
+	} else if (m->body.GENERATION_CHECKED.outcome != OC_DONE) {
+		refuse(r, m->body.GENERATION_CHECKED.reason);
+	}
+	answered(r, (size_t)(a - r->asked));
+}
+
+/* Its restart would begin with the old generation; without its word the new one cannot be in force. */
+void reload_slot_gone(struct master *m, struct slot *s)
+{
+	struct reload *r = m->reload;
+
+	for (size_t i = 0; r != NULL && i < SLOTS_MAX; i++)
+		if (r->asked[i].slot == s) {
+			refuse(r, slice_of("a process ended while it checked the new configuration; try again"));
+			answered(r, i);
+			return;
+		}
+}
+
+static bool ask_slot(struct reload *r, size_t i, struct slot *s)
+{
+	const struct msg_GENERATION_CHECK check = {r->next->number};
+
+	r->asked[i] = (struct asked){s, s->births};
+	r->waiting++;
+	return hand_generation(s, r->next) &&
+	       link_ask(s->link, IPC_GENERATION_CHECK, &check, CHECK_MS, on_checked, &r->asked[i]) != 0;
+}
+
+static void ask_all(struct reload *r)
+{
+	struct master *m = r->master;
+
+	for (size_t i = 0; i < m->slot_count; i++) {
+		struct slot *s = m->slots[i];
+
+		if (s->life.state != SUPERVISE_READY || s->link == NULL ||
+		    plan_has_new_folder(r->next, m->plan, s->row->role))
+			continue;
+		if (!ask_slot(r, i, s)) {
+			refuse(r, slice_of("a process could not be asked; try again"));
+			answered(r, i);
+		}
+	}
+	if (r->waiting == 0)
+		soon_call(r->finish);
+}
+
+static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
+{
+	struct reload *r = arg;
+	struct buf why = buf_make(1 << 16);
+
+	r->next = plan;
+	if (plan == NULL) {
+		refuse(r, mistakes);
+	} else {
+		bool opened = plan_open_paths(plan, &why);
+
+		if (!plan_bind(plan, r->master->plan, &why) || !opened)
+			refuse(r, buf_slice(&why));
+	}
+	buf_free(&why);
+	if (r->refused)
+		soon_call(r->finish);
+	else
+		ask_all(r);
+}
+
+void reload_start(struct master *m, reload_done_fn *done, void *arg)
+{
+	const struct reader_order order = {m->options->config, m->conf_uid, m->conf_gid};
+	struct reload *r = m->reload == NULL && m->phase == PHASE_RUNNING ? mem_new(1, sizeof(*r)) : NULL;
+
+	if (r == NULL) {
+		done(m, false, m->reload != NULL ? "a reload is under way already" : "not running yet, or stopping", arg);
+		return;
+	}
+	*r = (struct reload){.master = m, .done = done, .arg = arg, .text = buf_make(1 << 18)};
+	r->finish = soon_new(m->loop, on_finish, r);
+	m->reload = r;
+	notify_reloading();
+	if (reader_start(m->loop, &order, ++m->generations, on_plan, r) == NULL) {
+		refuse(r, slice_of("the configuration reader could not be started"));
+		soon_call(r->finish);
+	}
+}

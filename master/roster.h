@@ -1,0 +1,31 @@
+#ifndef POSTERN_MASTER_ROSTER_H
+#define POSTERN_MASTER_ROSTER_H
+
+#include "ipc/message.h"
+
+/*
+ * Who is started, and who may talk to whom: two tables, each on one screen.
+ */
+enum roster_root { ROOT_EMPTY, ROOT_SPOOL };
+
+struct roster_row {
+	enum role role;
+	enum roster_root root; /* the folder it is chrooted into */
+	unsigned drain_turn; /* at the end: 0 first; a turn begins when all of the one before are gone */
+};
+
+#define ROSTER_COUNT 11u
+extern const struct roster_row roster[ROSTER_COUNT];
+#define ROSTER_TURNS 5u
+#define ROSTER_WORKERS_MAX 64u
+
+/* NULL: not one that the master starts. */
+const struct roster_row *roster_find(enum role role);
+
+struct trust_pair {
+	enum role a, b;
+};
+/* Every link there is between two of them; all are linked with the log besides. */
+bool trust_has(enum role a, enum role b);
+
+#endif

@@ -1,0 +1,86 @@
+#include "service/service.h"
+
+#include "base/log.h"
+
+#include <unistd.h>
+
+/*
+ * A process of any role (by the name it is started as) that keeps its links and does nothing else: the master's tests run a
+ * whole suite of these.
+ */
+static const struct cage_spec cage = {.calls = CALLS_BASE, .chroot = true};
+
+struct stub {
+	unsigned links;
+};
+
+static void start(struct service *s)
+{
+	static struct stub stub;
+
+	service_set_state(s, &stub);
+}
+
+static void link_up(struct service *s, struct link *link)
+{
+	struct stub *stub = service_state(s);
+
+	(void)link;
+	stub->links++;
+}
+
+static void link_down(struct service *s, struct link *link)
+{
+	struct stub *stub = service_state(s);
+
+	(void)link;
+	stub->links--;
+}
+
+/* A hostname that begins with "refused" is a configuration this role does not want. */
+static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
+{
+	(void)s;
+	if (!slice_starts(slice_of(g->conf->set.hostname), slice_of("refused")))
+		return true;
+	(void)slice_copy(slice_of("the stub refuses this hostname"), why, why_size);
+	return false;
+}
+
+static void status(struct service *s, struct buf *out)
+{
+	const struct stub *stub = service_state(s);
+
+	buf_addf(out, "links=%u hostname=%s", stub->links, service_conf(s)->set.hostname);
+}
+
+static void ignore(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	(void)link;
+	(void)m;
+}
+
+static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_LOG_RECORD] = ignore,
+	[IPC_LISTENER] = ignore,
+};
+
+int main(int argc, char **argv)
+{
+	struct service_spec spec = {
+		.cage = &cage,
+		.start = start,
+		.handlers = handlers,
+		.generation_ready = generation_ready,
+		.link_up = link_up,
+		.link_down = link_down,
+		.status = status,
+	};
+	struct slice name = slice_from(slice_of(argv[0]), slice_rindex(slice_of(argv[0]), '-') + 1);
+
+	for (unsigned role = 0; role < ROLE_COUNT; role++)
+		if (slice_eq(name, slice_of(role_name((enum role)role))))
+			spec.role = (enum role)role;
+	return service_run(&spec, argc, argv);
+}
