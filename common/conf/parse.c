@@ -80,9 +80,9 @@ void parser_expected(struct parser *p, const char *expected)
 	struct buf hint = buf_make(512);
 	const struct token *t = &p->now;
 
-	buf_addf(&hint, "expected %s", expected);
 	if (t->kind == TOKEN_BAD)
 		return;
+	buf_addf(&hint, "expected %s", expected);
 	if (parser_at_statement_end(p))
 		mistake_add(p->mistakes, t->pos, buf_text(&hint), "%s too early",
 			    t->kind == TOKEN_END ? "the file ends" : "the statement ends");
