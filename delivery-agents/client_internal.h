@@ -3,7 +3,7 @@
 
 #include "client.h"
 #include "client_auth.h"
-#include "client_dots.h"
+#include "mail/dotted.h"
 
 /* What client.c (the session) and client_mail.c (one mail in it) share; nobody else includes it. */
 
@@ -57,7 +57,7 @@ struct client {
 	struct client_verdict refusal; /* of the mail as a whole: by MAIL or DATA */
 	size_t accepted; /* recipients */
 	size_t told; /* LMTP: recipients before this one have their verdict */
-	enum dots_at dots;
+	struct dotted_encoder dots;
 	bool needs_rset, heard, in_doubt;
 };
 

@@ -187,7 +187,7 @@ enum client_want client_mail(struct client *c, struct client_mail *mail)
 		return client_fail(c, OC_REMOTE_PROTOCOL, "half a reply to nothing");
 	c->refusal = (struct client_verdict){.decided = false};
 	c->accepted = c->told = 0;
-	c->dots = DOTS_LINE_START;
+	c->dots = (struct dotted_encoder){.in_line = false};
 	if (!decide_before(c, mail))
 		return CLIENT_WANT_MAIL;
 	c->mail = mail;
@@ -286,7 +286,7 @@ enum client_want client_body(struct client *c, struct slice piece)
 {
 	if (c->state != ST_BODY)
 		return CLIENT_CLOSED;
-	if (!dots_add(&c->dots, piece, &c->out))
+	if (!dotted_encode(&c->dots, piece, &c->out))
 		return client_fail(c, OC_NO_MEMORY, "no room for the message");
 	return CLIENT_WANT_BODY;
 }
@@ -295,8 +295,13 @@ enum client_want client_body_end(struct client *c)
 {
 	if (c->state != ST_BODY)
 		return CLIENT_CLOSED;
-	if (!dots_end(&c->dots, &c->out))
+	if (!dotted_encode_end(&c->dots, &c->out))
 		return client_fail(c, OC_NO_MEMORY, "no room for the message");
+	if (c->dots.bare) {
+		/* What one reader takes for a line end and another does not can hide a second message: never ours to pass on. */
+		buf_clear(&c->out);
+		return client_fail(c, OC_UNAVAILABLE, "the stored message has a bare CR or LF");
+	}
 	client_enter(c, ST_END);
 	return CLIENT_WANT_READ;
 }
