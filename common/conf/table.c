@@ -35,6 +35,18 @@ static char *lower_text(struct arena *arena, struct slice s)
 	return copy;
 }
 
+/* "key: value" may stand in one pair of quotes. */
+static bool split_quoted(const struct token *key, struct slice *text, struct token *value)
+{
+	size_t colon = key->kind == TOKEN_STRING ? slice_find(*text, slice_of(": ")) : SLICE_NONE;
+
+	if (colon == SLICE_NONE)
+		return false;
+	value->text = slice_trim(slice_from(*text, colon + 1));
+	*text = slice_trim(slice_sub(*text, 0, colon));
+	return true;
+}
+
 static bool read_entry(struct compiler *c, struct conf_table *t)
 {
 	struct token key = c->p->now, value = {TOKEN_WORD, {"", 0}, {NULL, 0, 0}};
@@ -42,8 +54,9 @@ static bool read_entry(struct compiler *c, struct conf_table *t)
 	struct conf_table_entry *e;
 	struct slice text;
 	bool colon = key_has_colon(c, &key, &text);
+	bool has_value = lex_value(&c->p->lex, colon, &value) || split_quoted(&key, &text, &value);
 
-	if (lex_value(&c->p->lex, colon, &value) && value.text.len == 0 && value.kind == TOKEN_WORD)
+	if (has_value && value.text.len == 0 && value.kind == TOKEN_WORD)
 		mistake_add(c->mistakes, key.pos, "expected \"key: value\", or a key alone", "a key with `:` and no value");
 	parser_next(c->p);
 	if (text.len == 0 || t->entry_count >= ENTRIES_MAX) {
