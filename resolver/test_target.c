@@ -1,0 +1,86 @@
+#include "target.h"
+
+#include "base/mem.h"
+#include "conf/net.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants the headers above first */
+#include <cmocka.h>
+
+static struct conf_transport transports[] = {
+	{.name = "home", .kind = TRANSPORT_MAILDIR},
+	{.name = "mx", .kind = TRANSPORT_SMTP, .by_mx = true, .port = 25},
+	{.name = "smarthost", .kind = TRANSPORT_SMTP, .host = "smtp.example.test", .port = 587},
+	{.name = "literal", .kind = TRANSPORT_SMTP, .host = "192.0.2.25", .port = 2525},
+	{.name = "dovecot", .kind = TRANSPORT_LMTP, .path = "/run/dovecot/lmtp"},
+	{.name = "lmtp", .kind = TRANSPORT_LMTP, .host = "127.0.0.1", .port = 24, .allow_local = true},
+	{.name = "local-lmtp", .kind = TRANSPORT_LMTP, .host = "127.0.0.1", .port = 24},
+};
+
+static const struct conf conf = {.transports = transports, .transport_count = ARRAY_LEN(transports)};
+
+static const struct {
+	uint64_t number;
+	const char *address;
+	enum outcome outcome;
+	const char *text;
+} cases[] = {
+	{0, "192.0.2.1", OC_UNAVAILABLE, NULL},
+	{7, "192.0.2.1", OC_UNAVAILABLE, NULL},
+	{UINT64_MAX, "", OC_UNAVAILABLE, NULL},
+	{1, "192.0.2.1", OC_DONE, "192.0.2.1 port 25"},
+	{1, "2001:db8::1", OC_DONE, "2001:db8::1 port 25"},
+	{1, "", OC_UNAVAILABLE, NULL},
+	{1, "mx.example.test", OC_UNAVAILABLE, NULL},
+	{1, "/run/dovecot/lmtp", OC_UNAVAILABLE, NULL},
+	{1, "127.0.0.1", OC_CONNECT_FAILED, NULL},
+	{1, "127.8.8.8", OC_CONNECT_FAILED, NULL},
+	{1, "::1", OC_CONNECT_FAILED, NULL},
+	{1, "::ffff:127.0.0.1", OC_CONNECT_FAILED, NULL},
+	{1, "0.0.0.0", OC_CONNECT_FAILED, NULL},
+	{1, "::", OC_CONNECT_FAILED, NULL},
+	{1, "192.0.2.99", OC_CONNECT_FAILED, NULL}, /* our own */
+	{1, "255.255.255.255", OC_CONNECT_FAILED, NULL},
+	{1, "fe80::1", OC_CONNECT_FAILED, NULL},
+	{2, "192.0.2.1", OC_DONE, "192.0.2.1 port 587"},
+	{2, "127.0.0.1", OC_CONNECT_FAILED, NULL},
+	{2, "", OC_UNAVAILABLE, NULL},
+	{3, "", OC_DONE, "192.0.2.25 port 2525"},
+	{3, "192.0.2.25", OC_DONE, "192.0.2.25 port 2525"},
+	{3, "192.0.2.26", OC_UNAVAILABLE, NULL},
+	{3, "nonsense", OC_UNAVAILABLE, NULL},
+	{4, "", OC_DONE, "/run/dovecot/lmtp"},
+	{4, "192.0.2.1", OC_UNAVAILABLE, NULL},
+	{5, "", OC_DONE, "127.0.0.1 port 24"},
+	{5, "127.0.0.2", OC_UNAVAILABLE, NULL},
+	{6, "", OC_CONNECT_FAILED, NULL},
+};
+
+static void test_cases(void **state)
+{
+	struct here here = {.count = 0};
+	struct in6_addr own;
+
+	(void)state;
+	assert_true(net_address(slice_of("192.0.2.99"), &own));
+	here_add(&here, &own);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct target t;
+		char why[TARGET_WHY_BYTES];
+		enum outcome oc = target_find(&conf, &here, cases[i].number, slice_of(cases[i].address), &t, why);
+
+		if (oc != cases[i].outcome)
+			fail_msg("%u %s: %s", (unsigned)cases[i].number, cases[i].address, outcome_info(oc)->name);
+		assert_true(oc == OC_DONE || (why[0] != '\0' && outcome_kind(oc) == KIND_TEMP));
+		if (oc == OC_DONE)
+			assert_string_equal(t.text, cases[i].text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
