@@ -195,13 +195,33 @@ static size_t open_count(struct message *m)
 	return count;
 }
 
+static size_t first_open(struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (slot_is_open(*message_slot(m, i)))
+			return i;
+	return 0;
+}
+
+/* The first, and how many more. */
+static void add_recipients(struct buf *row, struct slice first, size_t count)
+{
+	char text[360];
+
+	first = slice_sub(first, 0, 320);
+	if (count > 1)
+		(void)snprintf(text, sizeof(text), "%.*s and %zu more", SLICE_ARG(first), count - 1);
+	else
+		(void)snprintf(text, sizeof(text), "%.*s", SLICE_ARG(first));
+	add_str(row, "recipients", text);
+}
+
 static void describe_message(struct buf *row, struct message *m)
 {
 	add_id(row, m->id);
-	add_str(row, "state", m->folder == SPOOL_HOLD ? "held" : "active");
+	add_str(row, "state", m->folder == SPOOL_HOLD ? "hold" : "active");
 	add_text(row, "sender", slice_sub(m->file.mail.sender, 0, 320));
-	add_text(row, "recipient", slice_sub(m->file.mail.rcpts[0].address, 0, 320));
-	add_number(row, "recipients", (int64_t)open_count(m));
+	add_recipients(row, m->file.mail.rcpts[first_open(m)].address, open_count(m));
 	add_number(row, "size", (int64_t)m->file.size_bytes);
 	add_number(row, "age", message_age_s(m));
 	add_number(row, "next", 0);
@@ -214,10 +234,9 @@ static void describe_row(struct buf *row, const struct index_row *r)
 	int64_t now = clock_wall_s(), next = r->next_s > now ? r->next_s - now : 0;
 
 	add_id(row, r->id);
-	add_str(row, "state", r->held ? "held" : "waiting");
+	add_str(row, "state", r->held ? "hold" : "waiting");
 	add_text(row, "sender", slice_sub(slice_of(r->sender), 0, 320));
-	add_text(row, "recipient", slice_sub(slice_of(r->recipient), 0, 320));
-	add_number(row, "recipients", (int64_t)r->recipients);
+	add_recipients(row, slice_of(r->recipient), (size_t)r->recipients);
 	add_number(row, "size", (int64_t)r->size_bytes);
 	add_number(row, "age", now - spool_id_wall_ms(r->id) / 1000);
 	add_number(row, "next", r->next_s == INDEX_NEVER ? -1 : next);
@@ -306,6 +325,8 @@ struct show_task {
 	struct control_ask *ask;
 	struct spool_loaded file;
 	enum spool_load load;
+	struct index_row row;
+	bool has_row;
 	int err;
 };
 
@@ -314,6 +335,15 @@ static void run_show(struct crew_task *task)
 	struct show_task *t = (struct show_task *)(void *)task;
 
 	t->load = spool_load(t->ask->q->spool, t->ask->id, &t->file, &t->err);
+}
+
+/* The index's part, where there is one. */
+static void run_show_row(struct crew_task *task)
+{
+	struct show_task *t = (struct show_task *)(void *)task;
+
+	if (!index_find(t->ask->q->index, t->ask->id, &t->row, &t->has_row))
+		t->has_row = false;
 }
 
 static const char *slot_word(char slot)
@@ -330,6 +360,19 @@ static const char *slot_word(char slot)
 		if ((char)words[i].slot == slot)
 			return words[i].word;
 	return "waiting";
+}
+
+static void show_times(struct buf *row, const struct show_task *t, const struct message *m)
+{
+	int64_t now = clock_wall_s();
+	bool waits = t->has_row && m == NULL;
+
+	add_str(row, "state", t->file.folder == SPOOL_HOLD ? "hold" : waits ? "waiting" : "active");
+	add_number(row, "age", now - (int64_t)(t->file.mail.arrived_ms / 1000));
+	if (waits && t->row.next_s != INDEX_NEVER)
+		add_number(row, "next", t->row.next_s > now ? t->row.next_s - now : 0);
+	add_number(row, "tries", (int64_t)(m != NULL ? m->tries : t->row.tries));
+	add_str(row, "last", m != NULL ? m->last : t->row.last);
 }
 
 static void show_facts(struct buf *row, const struct spool_loaded *file)
@@ -375,6 +418,7 @@ static void answer_show(struct show_task *t)
 	if (m != NULL && (m->rcpts == NULL || m->file.mail.rcpt_count != t->file.mail.rcpt_count))
 		m = NULL;
 	show_facts(&row, &t->file);
+	show_times(&row, t, m);
 	(void)end_row(&rows, &row);
 	for (size_t i = 0; i < t->file.mail.rcpt_count; i++) {
 		show_recipient(&row, &t->file.mail, i, m);
@@ -394,9 +438,22 @@ static void on_shown(struct crew_task *task)
 {
 	struct show_task *t = (struct show_task *)(void *)task;
 
-	if (t->load == LOAD_OK)
-		answer_show(t);
-	else if (t->load == LOAD_NOT_THERE || t->load == LOAD_UNFINISHED)
+	answer_show(t);
+	spool_loaded_free(&t->file);
+	ask_free(t->ask);
+	free(t);
+}
+
+static void on_show_read(struct crew_task *task)
+{
+	struct show_task *t = (struct show_task *)(void *)task;
+
+	if (t->load == LOAD_OK) {
+		t->task = (struct crew_task){NULL, run_show_row, on_shown};
+		crew_give(t->ask->q->indexer, 0, &t->task);
+		return;
+	}
+	if (t->load == LOAD_NOT_THERE || t->load == LOAD_UNFINISHED)
 		answer(t->ask->link, t->ask->request, OC_NOT_FOUND, word_for(OC_NOT_FOUND));
 	else
 		answer(t->ask->link, t->ask->request, OC_UNAVAILABLE, "the message cannot be read; see the log");
@@ -430,14 +487,17 @@ static void on_found(struct crew_task *task)
 {
 	struct find_task *t = (struct find_task *)(void *)task;
 	struct queue *q = t->ask->q;
-	struct message *m = map_find_u64(q->messages, t->ask->id);
+	uint64_t id = t->ask->id; /* the ask goes with its answer */
+	struct message *m = map_find_u64(q->messages, id);
 
 	waiting_after(q, t->ok, t->reset, t->why);
 	if (m != NULL) {
 		message_want(q, m, t->ask->wish);
-		control_tell(q, t->ask->id, OC_DONE);
+		m = map_find_u64(q->messages, id);
+		if (m != NULL && m->busy > 0) /* once the attempt that runs has ended */
+			control_tell(q, id, OC_DONE);
 	} else {
-		message_load(q, t->ask->id, t->found ? &t->row : NULL, t->ask->wish);
+		message_load(q, id, t->found ? &t->row : NULL, t->ask->wish);
 	}
 	free(t);
 }
@@ -460,7 +520,7 @@ static void on_show(struct queue *q, struct link *link, struct ipc_message *m, s
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("control", ENOMEM);
-	t->task = (struct crew_task){NULL, run_show, on_shown};
+	t->task = (struct crew_task){NULL, run_show, on_show_read};
 	t->ask = ask_new(q, link, m->request, id);
 	crew_give(q->writers, id, &t->task);
 }

@@ -6,7 +6,7 @@
 /*
  * The operator's questions, as the gate hands them on:
  *
- *   queue.list              rows in pages: id state sender recipient recipients size age next tries last
+ *   queue.list              rows in pages: id state (active, waiting, hold) sender recipients size age next tries last
  *   queue.show     id       the message's facts, then a row for each recipient
  *   queue.hold     id       moved to hold/ once nobody works on it; stays there until release
  *   queue.release  id       queue.remove id       queue.retry id | all

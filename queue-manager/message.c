@@ -75,6 +75,7 @@ void message_free(struct queue *q, struct message **mp)
 	if (m->read_fd != -1)
 		(void)close(m->read_fd);
 	map_take_u64(q->messages, m->id);
+	control_tell(q, m->id, OC_DONE); /* whoever asked for something has it, or it is moot */
 	spool_loaded_free(&m->file);
 	free(m);
 }
@@ -404,6 +405,7 @@ void message_try(struct queue *q, struct message *m)
 	m->state = MESSAGE_ROUTING;
 	m->counted = false;
 	m->again_s = 0;
+	control_tell(q, m->id, OC_DONE);
 	if (r != NULL && r->count > 0 && routing_start(q, &facts, r->count, &calls, r))
 		return;
 	if (r == NULL || r->count > 0)
@@ -450,7 +452,6 @@ static void loaded_ok(struct load_task *t)
 		m->tries = t->row.tries;
 		(void)slice_copy(slice_of(t->row.last), m->last, sizeof(m->last));
 	}
-	control_tell(q, m->id, OC_DONE);
 	if (m->wish == WISH_NONE && m->folder != SPOOL_HOLD)
 		message_try(q, m);
 	else

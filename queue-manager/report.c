@@ -101,7 +101,7 @@ static void add_rcpt_fields(struct buf *out, const struct report *r, const struc
 		buf_add_text(out, "\r\n");
 	}
 	buf_add_text(out, "Final-Recipient: ");
-	text_add_typed_address(out, slice_sub(rcpt->address, 0, ADDRESS_MAX));
+	text_add_typed_address(out, slice_sub(rcpt->address, 0, ADDRESS_MAX), WORDS_MAX);
 	buf_addf(out, "\r\nAction: %s\r\nStatus: ", wordings[r->kind].action);
 	text_add_atom(out, rcpt->dsn, DSN_MAX);
 	if (rcpt->remote.len > 0) {

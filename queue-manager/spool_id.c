@@ -3,6 +3,7 @@
 #define LOW_BITS 20u
 #define LOW_MASK ((1u << LOW_BITS) - 1)
 #define SCATTER 0x9e375u /* odd: a step that visits every value of the low bits once */
+#define HASH 2654435761u
 
 uint64_t spool_id_next(struct spool_ids *ids, int64_t wall_ms)
 {
@@ -10,9 +11,9 @@ uint64_t spool_id_next(struct spool_ids *ids, int64_t wall_ms)
 
 	ids->turn = (ids->turn + SCATTER) & LOW_MASK;
 	id |= ids->turn;
-	/* The same millisecond again, or a clock that stepped back: a step that is small and odd, so folders still vary. */
+	/* The same millisecond again, or a clock that stepped back: a small step of many sizes, so folders still vary. */
 	if (id <= ids->last)
-		id = ids->last + 1 + (ids->turn & 62);
+		id = ids->last + 1 + (ids->turn * HASH >> 26);
 	ids->last = id;
 	return id;
 }

@@ -56,12 +56,13 @@ static uint32_t take_point(struct slice *rest)
 	return more == 0 ? first : point;
 }
 
-void text_add_typed_address(struct buf *out, struct slice address)
+void text_add_typed_address(struct buf *out, struct slice address, size_t max)
 {
+	size_t end = out->len + max;
 	bool ascii = text_is_ascii(address);
 
 	buf_add_text(out, ascii ? "rfc822;" : "utf-8;");
-	while (address.len > 0) {
+	while (address.len > 0 && out->len < end) {
 		uint32_t point = take_point(&address);
 
 		if (point >= 0x80)
