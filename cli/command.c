@@ -1,0 +1,146 @@
+#include "command.h"
+
+#include <stdio.h>
+
+struct parsing {
+	struct cli *cli;
+	char *why;
+	size_t why_size;
+};
+
+static bool refuse(struct parsing *p, const char *what, const char *word)
+{
+	snprintf(p->why, p->why_size, "%s%s%.200s", what, word[0] != '\0' ? ": " : "", word);
+	return false;
+}
+
+static bool set_flag(struct cli *cli, const char *option)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{"--json", &cli->json},
+		{"--print", &cli->print},
+		{"--password-stdin", &cli->password_stdin},
+		{"--generate", &cli->generate},
+		{"--help", &cli->help},
+		{"-h", &cli->help},
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (strcmp(option, flags[i].name) == 0) {
+			*flags[i].flag = true;
+			return true;
+		}
+	return false;
+}
+
+/* "--name VALUE" and "--name=VALUE".  NULL: not this option; *missing: it has no value. */
+static const char *value_of(const char *name, int argc, char *const *argv, int *at, bool *missing)
+{
+	size_t len = strlen(name);
+
+	*missing = false;
+	if (strncmp(argv[*at], name, len) != 0)
+		return NULL;
+	if (argv[*at][len] == '=')
+		return argv[*at] + len + 1;
+	if (argv[*at][len] != '\0')
+		return NULL;
+	*missing = *at + 1 >= argc;
+	return *missing ? NULL : argv[++*at];
+}
+
+static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} values[] = {{"--config", &p->cli->where.config}, {"-c", &p->cli->where.config}, {"--runtime", &p->cli->where.runtime}};
+	const char *option = argv[*at];
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		bool missing;
+		const char *value = value_of(values[i].name, argc, argv, at, &missing);
+
+		if (missing)
+			return refuse(p, "this option needs a value", option);
+		if (value != NULL) {
+			*values[i].value = value;
+			return true;
+		}
+	}
+	return refuse(p, "unknown option", option);
+}
+
+/* Options may stand anywhere before "--"; the rest are words. */
+static bool sort_words(struct parsing *p, int argc, char *const *argv)
+{
+	bool options = true;
+
+	for (int at = 1; at < argc; at++) {
+		if (options && strcmp(argv[at], "--") == 0) {
+			options = false;
+		} else if (options && argv[at][0] == '-' && argv[at][1] != '\0') {
+			if (!set_flag(p->cli, argv[at]) && !set_value(p, argc, argv, &at))
+				return false;
+		} else if (p->cli->count == CLI_ARGUMENTS_MAX) {
+			return refuse(p, "too many arguments", "");
+		} else {
+			p->cli->argument[p->cli->count++] = argv[at];
+		}
+	}
+	return true;
+}
+
+static void drop_words(struct cli *cli, size_t n)
+{
+	cli->count -= n;
+	memmove(cli->argument, cli->argument + n, cli->count * sizeof(cli->argument[0]));
+}
+
+static bool is_command(const struct command *c, const struct cli *cli)
+{
+	if (cli->count == 0 || strcmp(c->name, cli->argument[0]) != 0)
+		return false;
+	return c->sub == NULL || (cli->count > 1 && strcmp(c->sub, cli->argument[1]) == 0);
+}
+
+static const struct command *find_command(const struct command *table, size_t table_len, struct cli *cli)
+{
+	for (size_t i = 0; i < table_len; i++)
+		if (is_command(&table[i], cli)) {
+			drop_words(cli, table[i].sub == NULL ? 1 : 2);
+			return &table[i];
+		}
+	return NULL;
+}
+
+const struct command *command_parse(const struct command *table, size_t table_len, int argc, char *const *argv, struct cli *out,
+				    char *why, size_t why_size)
+{
+	struct parsing p = {out, why, why_size};
+	const struct command *c;
+
+	*out = (struct cli){0};
+	if (!sort_words(&p, argc, argv))
+		return NULL;
+	if (out->count == 0 && out->help) {
+		out->argument[out->count++] = "help";
+		out->help = false;
+	}
+	c = find_command(table, table_len, out);
+	if (c == NULL) {
+		refuse(&p, out->count == 0 ? "say what to do; `postern help` lists the commands"
+					   : "no such command; `postern help` lists them",
+		       out->count == 0 ? "" : out->argument[0]);
+		return NULL;
+	}
+	if (!out->help && (out->count < c->min || out->count > c->max)) {
+		snprintf(why, why_size, "usage: postern %s%s%s %s", c->name, c->sub == NULL ? "" : " ",
+			 c->sub == NULL ? "" : c->sub, c->arguments);
+		return NULL;
+	}
+	return c;
+}

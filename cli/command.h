@@ -1,0 +1,50 @@
+#ifndef POSTERN_CLI_COMMAND_H
+#define POSTERN_CLI_COMMAND_H
+
+#include "control.h"
+#include "rows.h"
+#include "runtime.h"
+
+/*
+ * The commands of postern(8): one table says what there is, what it takes and who does it.
+ */
+#define CLI_ARGUMENTS_MAX 1024
+
+struct cli {
+	struct runtime_order where;
+	bool json, print, password_stdin, generate, help;
+	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
+	size_t count;
+};
+
+struct command {
+	const char *name, *sub; /* sub NULL: the command is one word */
+	const char *arguments; /* for the help */
+	const char *what;
+	size_t min, max; /* arguments */
+	int (*run)(const struct cli *cli, const struct command *command);
+	const char *verb; /* what the server is asked */
+	unsigned limit_s; /* how long the answer may take */
+	enum rows_style style;
+	const char *nothing; /* said when there is no row */
+};
+
+/* NULL with a sentence in `why`: exit 64.  Pure. */
+const struct command *command_parse(const struct command *table, size_t table_len, int argc, char *const *argv,
+				    struct cli *out, char *why, size_t why_size);
+
+/* The exit code; what is to be said has been said. */
+int run_check(const struct cli *cli, const struct command *command);
+int run_ask(const struct cli *cli, const struct command *command);
+int run_each(const struct cli *cli, const struct command *command); /* one question for each argument, as field `id` */
+int run_user_add(const struct cli *cli, const struct command *command);
+int run_user_passwd(const struct cli *cli, const struct command *command);
+int run_user_list(const struct cli *cli, const struct command *command);
+int run_user_remove(const struct cli *cli, const struct command *command);
+
+/* "postern: what: why" on stderr; returns `exit`. */
+int complain(int exit, const char *what, const char *why);
+/* Writes it to stdout; false: it cannot be written (said). */
+bool print_out(struct buf *text);
+
+#endif

@@ -1,0 +1,122 @@
+/*
+ * postern: the operator's command.  What it does is in the table; whether it may is decided by who may open the files and the
+ * control socket.
+ */
+#include "command.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define MANY CLI_ARGUMENTS_MAX
+#define SHORT_S 30
+#define LONG_S 300
+
+static int run_help(const struct cli *cli, const struct command *command);
+static int run_version(const struct cli *cli, const struct command *command);
+
+static const struct command commands[] = {
+	{"check", NULL, "[FILE] [--print]", "look for mistakes in the configuration; --print shows it whole", 0, 1, run_check, NULL,
+	 0, ROWS_TABLE, ""},
+	{"status", NULL, "[--json]", "what runs, and what each process does now", 0, 0, run_ask, "status", SHORT_S, ROWS_TABLE, ""},
+	{"reload", NULL, "", "take up the changed configuration; says why when it cannot", 0, 0, run_ask, "reload", LONG_S,
+	 ROWS_TABLE, "reloaded"},
+	{"stop", NULL, "", "finish what is begun, then end", 0, 0, run_ask, "stop", LONG_S, ROWS_TABLE, "stopping"},
+	{"queue", "list", "[--json]", "the messages in the queue", 0, 0, run_ask, "queue.list", SHORT_S, ROWS_TABLE,
+	 "the queue is empty"},
+	{"queue", "show", "ID... [--json]", "one message: its recipients and what happened to them", 1, MANY, run_each, "queue.show",
+	 SHORT_S, ROWS_LINES, ""},
+	{"queue", "hold", "ID...", "keep a message until it is released", 1, MANY, run_each, "queue.hold", SHORT_S, ROWS_TABLE, ""},
+	{"queue", "release", "ID...", "let a held message go", 1, MANY, run_each, "queue.release", SHORT_S, ROWS_TABLE, ""},
+	{"queue", "remove", "ID...", "remove a message; nobody is told", 1, MANY, run_each, "queue.remove", SHORT_S, ROWS_TABLE, ""},
+	{"queue", "retry", "ID... | all", "try again now", 1, MANY, run_each, "queue.retry", SHORT_S, ROWS_TABLE, ""},
+	{"user", "add", "ADDRESS [--password-stdin | --generate]", "a new login; asks for the password", 1, 1, run_user_add, NULL, 0,
+	 ROWS_TABLE, ""},
+	{"user", "passwd", "ADDRESS [--password-stdin | --generate]", "another password", 1, 1, run_user_passwd, NULL, 0, ROWS_TABLE,
+	 ""},
+	{"user", "list", "[--json]", "all logins", 0, 0, run_user_list, NULL, 0, ROWS_TABLE, "there are no users"},
+	{"user", "remove", "ADDRESS", "remove a login; its mailbox stays", 1, 1, run_user_remove, NULL, 0, ROWS_TABLE, ""},
+	{"version", NULL, "", "the version", 0, 0, run_version, NULL, 0, ROWS_TABLE, ""},
+	{"help", NULL, "", "this list", 0, MANY, run_help, NULL, 0, ROWS_TABLE, ""},
+};
+
+int complain(int exit, const char *what, const char *why)
+{
+	fprintf(stderr, "postern: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
+	return exit;
+}
+
+bool print_out(struct buf *text)
+{
+	size_t done = 0;
+
+	while (done < text->len) {
+		ssize_t n = write(STDOUT_FILENO, text->at + done, text->len - done);
+
+		if (n <= 0) {
+			complain(CLI_TEMPORARY, "cannot write the output", "");
+			return false;
+		}
+		done += (size_t)n;
+	}
+	buf_clear(text);
+	return true;
+}
+
+static void add_usage(const struct command *c, struct buf *out)
+{
+	char words[96];
+
+	snprintf(words, sizeof(words), "%s%s%s %s", c->name, c->sub == NULL ? "" : " ", c->sub == NULL ? "" : c->sub,
+		 c->arguments);
+	buf_addf(out, "  %-52s %s\n", words, c->what);
+}
+
+static int run_help(const struct cli *cli, const struct command *command)
+{
+	struct buf out = buf_make(16384);
+	bool ok;
+
+	(void)cli;
+	(void)command;
+	buf_add_text(&out, "usage: postern [--config FILE] [--runtime FOLDER] COMMAND\n\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		add_usage(&commands[i], &out);
+	buf_add_text(&out, "\nExit codes: 0 done, 1 refused, 64 wrong usage, 69 Postern is not running, 75 not now,\n"
+			   "77 not permitted, 78 mistakes in the configuration.  The manual: man 8 postern\n");
+	ok = print_out(&out);
+	buf_free(&out);
+	return ok ? CLI_OK : CLI_TEMPORARY;
+}
+
+static int run_version(const struct cli *cli, const struct command *command)
+{
+	(void)cli;
+	(void)command;
+	return printf("postern %s\n", POSTERN_VERSION) > 0 && fflush(stdout) == 0 ? CLI_OK : CLI_TEMPORARY;
+}
+
+static int help_on(const struct command *c)
+{
+	struct buf out = buf_make(1024);
+	bool ok;
+
+	add_usage(c, &out);
+	ok = print_out(&out);
+	buf_free(&out);
+	return ok ? CLI_OK : CLI_TEMPORARY;
+}
+
+int main(int argc, char **argv)
+{
+	static struct cli cli;
+	const struct command *c;
+	char why[512];
+
+	cli_begin();
+	c = command_parse(commands, ARRAY_LEN(commands), argc, argv, &cli, why, sizeof(why));
+	if (c == NULL)
+		return complain(CLI_USAGE, why, "");
+	return cli.help ? help_on(c) : c->run(&cli, c);
+}

@@ -1,0 +1,182 @@
+#include "command.h"
+
+#include "base/mem.h"
+#include "conf/bundle.h"
+#include "conf/conf.h"
+#include "ipc/message.h"
+#include "password.h"
+#include "users/users.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* The path of the users database, as the configuration names it; 0, or an exit code (said). */
+static int database_path(const struct cli *cli, char out[CLI_PATH_MAX])
+{
+	const char *path = cli->where.config != NULL ? cli->where.config : CLI_CONFIG_DEFAULT;
+	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), why = buf_make(4096);
+	struct conf_mistakes mistakes = {buf_make(1 << 20), 0};
+	struct conf *conf = NULL;
+	int exit = CLI_OK;
+
+	if (!bundle_read(path, &bundle, &why))
+		exit = complain(CLI_CONFIG, buf_text(&why), "");
+	else if ((conf = conf_compile(buf_slice(&bundle), &mistakes)) == NULL)
+		exit = complain(CLI_CONFIG, path, "has mistakes; `postern check` shows them");
+	else if (conf->auth.sqlite == NULL)
+		exit = complain(CLI_CONFIG, path, "names no users database; add: auth { sqlite PATH }");
+	else if (!slice_copy(slice_of(conf->auth.sqlite), out, CLI_PATH_MAX))
+		exit = complain(CLI_CONFIG, path, "the path of the users database is too long");
+	conf_free(&conf);
+	buf_free(&mistakes.text);
+	buf_free(&bundle);
+	buf_free(&why);
+	return exit;
+}
+
+/* NULL: *exit_out, and it was said why. */
+static struct users *open_users(const struct cli *cli, bool create, int *exit_out)
+{
+	struct buf why = buf_make(2048);
+	char path[CLI_PATH_MAX];
+	struct users *users = NULL;
+
+	*exit_out = database_path(cli, path);
+	if (*exit_out == CLI_OK) {
+		users = users_open(path, create, &why);
+		if (users == NULL)
+			*exit_out = complain(CLI_TEMPORARY, buf_text(&why), "");
+	}
+	buf_free(&why);
+	return users;
+}
+
+static int tell(struct users *u, enum outcome outcome, const char *address, const char *not_allowed)
+{
+	if (outcome == OC_DONE)
+		return CLI_OK;
+	if (outcome == OC_NOT_FOUND)
+		return complain(CLI_REFUSED, address, "there is no such user");
+	if (outcome == OC_NOT_ALLOWED)
+		return complain(CLI_REFUSED, address, not_allowed);
+	return complain(outcome == OC_BAD_INPUT ? CLI_REFUSED : CLI_TEMPORARY, address, users_why(u));
+}
+
+static bool get_password(const struct cli *cli, const char *address, struct buf *out, const char **why)
+{
+	*why = "no password can be made: out of memory";
+	if (cli->generate)
+		return password_generate(out);
+	if (cli->password_stdin)
+		return password_read(STDIN_FILENO, out, why);
+	return password_ask(address, out, why);
+}
+
+static bool show_generated(const struct cli *cli, struct buf *password)
+{
+	struct buf line = buf_make_secret(PASSWORD_MAX + 2);
+	bool ok = true;
+
+	if (cli->generate)
+		ok = buf_add_slice(&line, buf_slice(password)) && buf_add_char(&line, '\n') && print_out(&line);
+	buf_free(&line);
+	return ok;
+}
+
+typedef enum outcome set_fn(struct users *u, struct slice address, struct slice password);
+
+static int set_password(const struct cli *cli, set_fn *set, bool create)
+{
+	const char *address = cli->argument[0], *why;
+	struct buf password = buf_make_secret(PASSWORD_MAX + 1);
+	struct users *u;
+	int exit;
+
+	if (!users_is_address(slice_of(address)))
+		return complain(CLI_USAGE, address, "a user is an address: local@domain");
+	u = open_users(cli, create, &exit);
+	if (u != NULL && !get_password(cli, address, &password, &why))
+		exit = complain(CLI_REFUSED, address, why);
+	else if (u != NULL)
+		exit = tell(u, set(u, slice_of(address), buf_slice(&password)), address,
+			    "there is such a user already; `postern user passwd` changes the password");
+	if (u != NULL && exit == CLI_OK && !show_generated(cli, &password))
+		exit = CLI_TEMPORARY;
+	users_free(&u);
+	buf_free(&password);
+	return exit;
+}
+
+int run_user_add(const struct cli *cli, const struct command *command)
+{
+	(void)command;
+	return set_password(cli, users_add, true);
+}
+
+int run_user_passwd(const struct cli *cli, const struct command *command)
+{
+	(void)command;
+	return set_password(cli, users_set_password, false);
+}
+
+int run_user_remove(const struct cli *cli, const struct command *command)
+{
+	const char *address = cli->argument[0];
+	int exit;
+	struct users *u = open_users(cli, false, &exit);
+
+	(void)command;
+	if (u != NULL)
+		exit = tell(u, users_remove(u, slice_of(address)), address, "");
+	users_free(&u);
+	return exit;
+}
+
+/* A list is the same rows that the server would send. */
+struct listing {
+	struct buf rows; /* of a page */
+	struct rows *out;
+	bool ok;
+};
+
+static bool flush_listing(struct listing *l)
+{
+	l->ok = l->ok && rows_page(l->out, buf_slice(&l->rows)) && print_out(l->out->out);
+	buf_clear(&l->rows);
+	return l->ok;
+}
+
+static bool list_one(struct slice address, int64_t created_s, void *arg)
+{
+	struct listing *l = arg;
+	struct buf fields = buf_make(1024);
+	struct rec_control_row row;
+	char created[32];
+
+	snprintf(created, sizeof(created), "%lld", (long long)created_s);
+	l->ok = l->ok && rec_control_field_add(&fields, &(struct rec_control_field){slice_of("address"), address}) &&
+		rec_control_field_add(&fields, &(struct rec_control_field){slice_of("created"), slice_of(created)});
+	row.control_field_records = buf_slice(&fields);
+	l->ok = l->ok && rec_control_row_add(&l->rows, &row);
+	buf_free(&fields);
+	return l->ok && (l->rows.len < 32768 || flush_listing(l));
+}
+
+int run_user_list(const struct cli *cli, const struct command *command)
+{
+	struct buf out = buf_make(4u << 20);
+	struct rows rows = rows_begin(cli->json ? ROWS_JSON : command->style, &out);
+	struct listing l = {buf_make(1u << 20), &rows, true};
+	int exit;
+	struct users *u = open_users(cli, false, &exit);
+
+	if (u != NULL) {
+		exit = tell(u, users_list(u, list_one, &l), "user list", "");
+		if (exit == CLI_OK && (!flush_listing(&l) || !rows_end(&rows, command->nothing) || !print_out(&out)))
+			exit = CLI_TEMPORARY;
+	}
+	users_free(&u);
+	buf_free(&l.rows);
+	buf_free(&out);
+	return exit;
+}
