@@ -1,5 +1,5 @@
 # postern-gate: listeners, counts, attestation, and the control socket.  Included by this folder's CMakeLists.txt.
-set(GATE_SOURCES gate_control.c gate_count.c gate_door.c gate_session.c gate_verb.c)
+set(GATE_SOURCES gate_control.c gate_count.c gate_door.c gate_session.c gate_verb.c gate_witness.c)
 
 postern_program(postern-gate
 	DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern

@@ -1,5 +1,7 @@
 #include "gate_session.h"
 
+#include "gate_witness.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -21,18 +23,6 @@ struct session {
 	struct gate_visit visit;
 };
 
-/* Who must know a session before its worker does.  `needed`: nothing can be accepted while it lags. */
-static const struct witness {
-	enum role role;
-	bool needed;
-} witnesses[] = {
-	{ROLE_QUEUE, true},
-	{ROLE_POLICYD, true},
-	{ROLE_AUTHD, false},
-	{ROLE_KEYD, false},
-};
-#define WITNESSES ARRAY_LEN(witnesses)
-
 struct worker {
 	struct link *link; /* borrowed */
 	uint64_t sessions;
@@ -46,8 +36,7 @@ struct handing {
 struct gate_sessions {
 	struct map *by_number; /* -> struct session, owned */
 	struct gate_counts *counts;
-	struct link *witness[WITNESSES]; /* borrowed; NULL while away */
-	bool seen[WITNESSES];
+	struct gate_witnesses witnesses;
 	struct worker workers[GATE_WORKERS_MAX];
 	size_t worker_count;
 	struct handing batch[GATE_BATCH];
@@ -120,12 +109,13 @@ static uint64_t mint(struct gate_sessions *g)
 	return g->last_number;
 }
 
-/* ---- the four ---- */
+/* ---- attestation ---- */
 
-static void say_open(struct link *link, const struct session *s)
+static struct msg_SESSION_OPEN open_of(const struct session *s)
 {
 	const struct gate_visit *v = &s->visit;
-	struct msg_SESSION_OPEN open = {
+
+	return (struct msg_SESSION_OPEN){
 		.session = s->number,
 		.worker = link_instance(s->worker),
 		.generation = v->generation,
@@ -134,60 +124,25 @@ static void say_open(struct link *link, const struct session *s)
 		.uid = v->uid,
 		.client = slice_of(v->client),
 	};
-
-	if (!link_tell(link, IPC_SESSION_OPEN, &open, -1))
-		link_break(link, "it does not read what it is told");
 }
 
 static void attest(struct gate_sessions *g, const struct session *s)
 {
-	for (size_t i = 0; i < WITNESSES; i++)
-		if (g->witness[i] != NULL)
-			say_open(g->witness[i], s);
-}
+	const struct msg_SESSION_OPEN open = open_of(s);
 
-static void say_closed(struct gate_sessions *g, uint64_t number)
-{
-	struct msg_SESSION_CLOSE closed = {number};
-
-	for (size_t i = 0; i < WITNESSES; i++)
-		if (g->witness[i] != NULL && !link_tell(g->witness[i], IPC_SESSION_CLOSE, &closed, -1))
-			link_break(g->witness[i], "it does not read what it is told");
+	gate_witnesses_tell_open(&g->witnesses, &open);
 }
 
 /* A private worker has no link to the new one, and so nothing to say there. */
 static bool attest_again(struct slice key, void *value, void *arg)
 {
 	const struct session *s = value;
+	const struct msg_SESSION_OPEN open = open_of(s);
 
 	(void)key;
 	if (!s->is_private)
-		say_open(arg, s);
+		gate_witness_tell_open(arg, &open);
 	return true;
-}
-
-static size_t witness_index(enum role role)
-{
-	size_t i = 0;
-
-	while (i < WITNESSES && witnesses[i].role != role)
-		i++;
-	return i;
-}
-
-/* True while one that is needed lags.  One that has stopped to read is given up: the master replaces it. */
-static bool is_held_up(struct gate_sessions *g)
-{
-	bool held = false;
-
-	for (size_t i = 0; i < WITNESSES; i++) {
-		size_t behind = g->witness[i] == NULL ? 0 : link_queued_bytes(g->witness[i]);
-
-		if (behind > GATE_LAG_DEAD_BYTES)
-			link_break(g->witness[i], "it does not read what it is told");
-		held = held || (witnesses[i].needed && behind > GATE_LAG_BYTES);
-	}
-	return held;
 }
 
 /* ---- workers ---- */
@@ -217,7 +172,7 @@ static void close_session(struct gate_sessions *g, struct session *s)
 
 	if (w != NULL)
 		w->sessions--;
-	say_closed(g, s->number);
+	gate_witnesses_tell_closed(&g->witnesses, s->number);
 	gate_counts_leave(g->counts, &s->visit.origin);
 	if (s->is_private)
 		link_free(&s->worker);
@@ -271,35 +226,23 @@ static void worker_up(struct gate_sessions *g, struct link *link)
 
 void gate_sessions_link_up(struct gate_sessions *g, struct link *link)
 {
-	size_t i = witness_index(link_peer(link));
-
-	if (link_peer(link) == ROLE_SMTPD) {
+	if (link_peer(link) == ROLE_SMTPD)
 		worker_up(g, link);
-		return;
-	}
-	if (i == WITNESSES)
-		return;
-	g->witness[i] = link;
-	g->seen[i] = true;
-	map_each(g->by_number, attest_again, link);
+	else if (gate_witnesses_up(&g->witnesses, link))
+		map_each(g->by_number, attest_again, link);
 }
 
 void gate_sessions_link_down(struct gate_sessions *g, struct link *link)
 {
-	size_t i = witness_index(link_peer(link));
-
 	if (link_peer(link) == ROLE_SMTPD)
 		worker_down(g, link);
-	else if (i < WITNESSES && g->witness[i] == link)
-		g->witness[i] = NULL;
+	else
+		gate_witnesses_down(&g->witnesses, link);
 }
 
 bool gate_sessions_can_serve(const struct gate_sessions *g)
 {
-	for (size_t i = 0; i < WITNESSES; i++)
-		if (!g->seen[i])
-			return false;
-	return g->worker_count > 0 || g->parent != NULL;
+	return gate_witnesses_all_seen(&g->witnesses) && (g->worker_count > 0 || g->parent != NULL);
 }
 
 /* ---- private workers ---- */
@@ -347,33 +290,6 @@ static bool wants_parent(struct gate_sessions *g, const struct gate_visit *visit
 static bool has_parent(const struct gate_sessions *g)
 {
 	return g->parent != NULL && !link_is_broken(g->parent);
-}
-
-/* A link of its own between one of the four and the private worker. */
-static bool introduce(struct gate_sessions *g, struct link *witness, const struct session *s)
-{
-	const struct msg_LINK_ATTACH to_witness = {ROLE_SMTPD, s->number, s->visit.generation};
-	const struct msg_LINK_ATTACH to_worker = {link_peer(witness), s->number, s->visit.generation};
-	int pair[2];
-
-	if (!link_pair(pair))
-		return false;
-	if (!link_tell(witness, IPC_LINK_ATTACH, &to_witness, pair[0]))
-		link_break(witness, "it does not read what it is told");
-	return link_tell(g->parent, IPC_LINK_ATTACH, &to_worker, pair[1]);
-}
-
-static bool introduce_to_all(struct gate_sessions *g, const struct session *s)
-{
-	bool done = true;
-
-	for (size_t i = 0; done && i < WITNESSES; i++)
-		done = g->witness[i] == NULL || introduce(g, g->witness[i], s);
-	attest(g, s);
-	for (size_t i = 0; i < WITNESSES; i++)
-		if (g->witness[i] != NULL)
-			(void)link_flush(g->witness[i]);
-	return done;
 }
 
 static bool make_private_link(struct gate_sessions *g, struct session *s, int *child_end_out)
@@ -443,10 +359,12 @@ static bool start_private(struct gate_sessions *g, struct session *s, int fd)
 
 	if (!has_parent(g) || !make_private_link(g, s, &child_end))
 		return false;
-	if (!introduce_to_all(g, s)) {
+	if (!gate_witnesses_introduce(&g->witnesses, g->parent, s->number, s->visit.generation)) {
 		close(child_end);
 		return false;
 	}
+	attest(g, s);
+	gate_witnesses_flush(&g->witnesses);
 	if (!link_tell(g->parent, IPC_LINK_ATTACH, &attach, child_end))
 		return false;
 	/* Told or not, the descriptor is taken: a session that could not begin ends like one whose worker died. */
@@ -476,7 +394,7 @@ static bool start_shared(struct gate_sessions *g, struct session *s, int fd)
 enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate_visit *visit,
 				      const struct gate_limits *limits, int fd)
 {
-	enum gate_verdict verdict = gate_sessions_can_serve(g) && !is_held_up(g) ?
+	enum gate_verdict verdict = gate_sessions_can_serve(g) && !gate_witnesses_lag(&g->witnesses) ?
 					    gate_counts_enter(g->counts, &visit->origin, limits) :
 					    GATE_BUSY;
 	struct session *s;
@@ -496,9 +414,8 @@ enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate
 
 void gate_sessions_hand_over(struct gate_sessions *g)
 {
-	for (size_t i = 0; i < WITNESSES; i++)
-		if (g->batch_count > 0 && g->witness[i] != NULL)
-			(void)link_flush(g->witness[i]);
+	if (g->batch_count > 0)
+		gate_witnesses_flush(&g->witnesses);
 	for (size_t i = 0; i < g->batch_count; i++) {
 		struct session *s = g->batch[i].session;
 

@@ -37,8 +37,6 @@ struct gate_visit {
 /* Instance numbers of smtpd: shared workers; warm parents, which fork a process a session; those processes. */
 #define GATE_PARENT_FIRST 1000u
 #define GATE_PRIVATE_FIRST 100000u
-#define GATE_LAG_BYTES (256u << 10) /* queue or policyd further behind than this: no new sessions */
-#define GATE_LAG_DEAD_BYTES (8u << 20) /* any of the four further behind: it does not read, and is replaced */
 
 /* A session is over: SESSION_END was said, or its worker is gone. */
 typedef void gate_ended_fn(void *arg);

@@ -4,6 +4,7 @@
 #include "gate_door.h"
 #include "gate_session.h"
 #include "gate_verb.h"
+#include "gate_witness.h"
 
 #include "base/log.h"
 #include "base/mem.h"
