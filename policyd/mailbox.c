@@ -67,7 +67,7 @@ static enum mailbox_answer expand(struct slice template, struct slice address, s
 
 		text = slice_sub(template, 0, open);
 		if (!buf_add_slice(out, text))
-			return MAILBOX_NONE;
+			return MAILBOX_BAD_TEMPLATE;
 		if (open == SLICE_NONE)
 			return MAILBOX_DONE;
 		if (close == SLICE_NONE || close < open)

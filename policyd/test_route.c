@@ -1,0 +1,285 @@
+#include "route.h"
+
+#include "base/mem.h"
+#include "ipc/message.h"
+#include "test_conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants the headers above first */
+#include <cmocka.h>
+
+static const char text[] =
+	"hostname mx.example.test\n"
+	"postmaster boss@example.test\n"
+	"table domains { example.test }\n"
+	"table broken sqlite /nowhere/x.db \"select 1 where 1 = ?\"\n"
+	"table boxes { alice@example.test; bob@example.test; boss@example.test; self@example.test; meta@example.test }\n"
+	"table aliases {\n"
+	"  sales@example.test: \"alice, bob\"\n"
+	"  both@example.test: \"sales, boss\"\n"
+	"  self@example.test: \"self, alice\"\n"
+	"  one@example.test: two\n"
+	"  two@example.test: one\n"
+	"  out@example.test: friend@elsewhere.test\n"
+	"  local-only: bob\n"
+	"  stale@example.test: \"alice, gone\"\n"
+	"  program@example.test: \"|/bin/sh\"\n"
+	"  file@example.test: /etc/passwd\n"
+	"  include@example.test: \":include:/etc/passwd\"\n"
+	"  empty@example.test: \" , \"\n"
+	"  meta@example.test: \"meta, ${run{id}}@elsewhere.test\"\n"
+	"  d0@example.test: d1\n  d1@example.test: d2\n  d2@example.test: d3\n  d3@example.test: d4\n"
+	"  d4@example.test: d5\n  d5@example.test: d6\n  d6@example.test: d7\n  d7@example.test: d8\n"
+	"  d8@example.test: d9\n  d9@example.test: d10\n  d10@example.test: d11\n  d11@example.test: alice\n"
+	"  \"@catch.test\": alice@example.test\n"
+	"  known@catch.test: bob@example.test\n"
+	"}\n"
+	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
+	"transport home { maildir \"~/Maildir/\" }\n"
+	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
+	"transport mx { smtp mx }\n"
+	"transport dovecot { lmtp /run/dovecot/lmtp }\n"
+	"transport tcp { lmtp \"127.0.0.1:24\"; allow-local yes; tls off }\n"
+	"route {\n"
+	"  reject 551 \"moved away\" if recipient == \"moved@example.test\"\n"
+	"  discard if recipient == \"void@example.test\"\n"
+	"  hold if recipient.local == \"held\"\n"
+	"  deliver virtual if recipient.local == \"held\" and recipient.domain in domains\n"
+	"  rewrite \"{recipient.local}@example.test\" if recipient.domain == \"old.test\"\n"
+	"  alias broken if recipient.domain == \"broken.test\"\n"
+	"  alias aliases if recipient.domain in domains or recipient.domain == \"catch.test\"\n"
+	"  deliver virtual if recipient in boxes\n"
+	"  deliver home if recipient.domain == \"mx.example.test\"\n"
+	"  deliver dovecot if recipient.domain == \"lmtp.test\"\n"
+	"  deliver tcp if recipient.domain == \"tcp.test\"\n"
+	"  relay mx as relay-domain if recipient.domain == \"backup.test\"\n"
+	"  reject \"not in this domain\" if recipient.domain == \"strict.test\"\n"
+	"  deliver home if recipient.domain == \"unknown.test\" and recipient in broken\n"
+	"  relay smarthost if recipient.domain == \"elsewhere.test\" or recipient.domain == \"isp.test\"\n"
+	"}\n";
+
+static struct conf *conf;
+
+static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out)
+{
+	(void)arg;
+	if (table->kind != TABLE_INLINE)
+		return ANSWER_UNKNOWN;
+	for (size_t i = 0; i < table->entry_count; i++)
+		if (slice_eq(slice_of(table->entries[i].key), key)) {
+			if (value_out != NULL)
+				buf_add_text(value_out, table->entries[i].value);
+			return ANSWER_YES;
+		}
+	return ANSWER_NO;
+}
+
+static enum answer find_account(void *arg, struct slice name)
+{
+	(void)arg;
+	if (slice_eq(name, slice_of("carol")))
+		return ANSWER_YES;
+	if (slice_eq(name, slice_of("later")))
+		return ANSWER_PENDING;
+	return slice_eq(name, slice_of("unsure")) ? ANSWER_UNKNOWN : ANSWER_NO;
+}
+
+static const struct lookups lookups = {find_in_table, find_account, NULL};
+
+/* "transport nexthop[*!+] ..." : * leaves, ! relay domain, + held */
+static void print_targets(const struct route_result *r, struct buf *out)
+{
+	struct slice rest = buf_slice(&r->records);
+	struct rec_route_target t;
+
+	while (rec_route_target_next(&rest, &t))
+		buf_addf(out, "%s%.*s:%.*s%s%s%s", out->len > 0 ? " " : "", SLICE_ARG(t.transport), SLICE_ARG(t.nexthop),
+			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "");
+}
+
+static void run(const char *recipient, bool final, struct route_result *r)
+{
+	struct facts facts = facts_make();
+
+	facts.value[FACT_RECIPIENT].text = slice_of(recipient);
+	facts.value[FACT_HOSTNAME].text = slice_of("mx.example.test");
+	facts.value[FACT_LISTENER_ROLE].text = slice_of("mx");
+	facts.value[FACT_CLIENT].text = slice_of("192.0.2.1");
+	route_run(conf, &facts, final, &lookups, r);
+}
+
+#define V "virtual:/var/mail/example.test/"
+
+static const struct {
+	const char *name, *recipient;
+	bool final;
+	enum route_outcome outcome;
+	const char *want; /* targets; of a refusal code and text */
+} cases[] = {
+	{"a mailbox", "alice@example.test", false, ROUTE_TARGETS, V "alice/"},
+	{"a list", "sales@example.test", false, ROUTE_TARGETS, V "alice/! " V "bob/!"},
+	{"a list of lists", "both@example.test", false, ROUTE_TARGETS, V "boss/! " V "alice/! " V "bob/!"},
+	{"names itself", "self@example.test", false, ROUTE_TARGETS, V "self/! " V "alice/!"},
+	{"names itself, case aside", "SELF@example.test", false, ROUTE_TARGETS, V "self/! " V "alice/!"},
+	{"a circle leads to the postmaster", "one@example.test", false, ROUTE_TARGETS, V "boss/!"},
+	{"twelve deep", "d0@example.test", false, ROUTE_DEFERRED, ""},
+	{"ten deep", "d2@example.test", false, ROUTE_TARGETS, V "alice/!"},
+	{"out of the house by our table", "out@example.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*!"},
+	{"a key without a domain", "local-only@example.test", false, ROUTE_TARGETS, V "bob/!"},
+	{"a stale member goes to the postmaster", "stale@example.test", false, ROUTE_TARGETS, V "alice/! " V "boss/!"},
+	{"a program is no address", "program@example.test", false, ROUTE_DEFERRED, ""},
+	{"a file is no address", "file@example.test", false, ROUTE_DEFERRED, ""},
+	{"an include is no address", "include@example.test", false, ROUTE_DEFERRED, ""},
+	{"an empty alias", "empty@example.test", false, ROUTE_DEFERRED, ""},
+	{"the whole domain", "anybody@catch.test", false, ROUTE_TARGETS, V "alice/!"},
+	{"the address before the domain", "known@catch.test", false, ROUTE_TARGETS, V "bob/!"},
+	{"a value is never evaluated", "meta@example.test", false, ROUTE_TARGETS, V "meta/! smarthost:smtp.isp.example:587*!"},
+	{"nobody", "nobody@example.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"nowhere", "x@nowhere.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"a refusal with words", "moved@example.test", false, ROUTE_REFUSED, "551 moved away"},
+	{"discarded", "void@example.test", false, ROUTE_TARGETS, ""},
+	{"held", "held@example.test", false, ROUTE_TARGETS, V "held/+"},
+	{"held once only", "held@example.test", true, ROUTE_TARGETS, V "held/"},
+	{"held, and leads nowhere", "held@nowhere.test", false, ROUTE_TARGETS, ":+"},
+	{"rewritten", "alice@old.test", false, ROUTE_TARGETS, V "alice/"},
+	{"rewritten, then an alias", "sales@old.test", false, ROUTE_TARGETS, V "alice/! " V "bob/!"},
+	{"a system user", "Carol@mx.example.test", false, ROUTE_TARGETS, "home:carol"},
+	{"no system user", "dave@mx.example.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"no name of a user", "../x@mx.example.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"a user not known yet", "later@mx.example.test", false, ROUTE_PENDING, ""},
+	{"a user nobody can tell of", "unsure@mx.example.test", false, ROUTE_DEFERRED, ""},
+	{"an unreadable alias table", "a@broken.test", false, ROUTE_DEFERRED, ""},
+	{"an unreadable table in a rule never falls through", "a@unknown.test", false, ROUTE_DEFERRED, ""},
+	{"a relay domain", "a@backup.test", false, ROUTE_TARGETS, "mx:backup.test*!"},
+	{"a smarthost", "a@elsewhere.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*"},
+	{"lmtp over a path", "a@lmtp.test", false, ROUTE_TARGETS, "dovecot:/run/dovecot/lmtp"},
+	{"lmtp over tcp", "a@tcp.test", false, ROUTE_TARGETS, "tcp:127.0.0.1:24"},
+	{"postmaster alone", "postmaster", false, ROUTE_TARGETS, V "boss/!"},
+	{"postmaster of a domain", "PostMaster@example.test", false, ROUTE_TARGETS, V "boss/!"},
+	{"postmaster where a rule refuses", "postmaster@strict.test", false, ROUTE_TARGETS, V "boss/!"},
+	{"others where a rule refuses", "x@strict.test", false, ROUTE_REFUSED, "550 not in this domain"},
+	{"final: no alias", "alice@example.test", true, ROUTE_TARGETS, V "alice/"},
+	{"final: an alias is not expanded again", "self@example.test", true, ROUTE_TARGETS, V "self/"},
+	{"final: and one without a mailbox is gone", "sales@example.test", true, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"final: the smarthost", "a@elsewhere.test", true, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*"},
+};
+
+static void test_routes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf got = buf_make(4096);
+		struct route_result r;
+
+		run(cases[i].recipient, cases[i].final, &r);
+		if (r.outcome == ROUTE_TARGETS)
+			print_targets(&r, &got);
+		else if (r.outcome == ROUTE_REFUSED)
+			buf_addf(&got, "%u %s", (unsigned)r.code, r.text);
+		if (r.outcome != cases[i].outcome || !slice_eq(buf_slice(&got), slice_of(cases[i].want)))
+			fail_msg("%s: outcome %d, \"%s\", cause %s", cases[i].name, (int)r.outcome, buf_text(&got), r.cause);
+		if (r.outcome == ROUTE_DEFERRED && (r.cause[0] == '\0' || outcome_kind(r.oc) != KIND_TEMP))
+			fail_msg("%s: no cause", cases[i].name);
+		route_result_free(&r);
+		buf_free(&got);
+	}
+	print_message("ROW E09 alias-values-are-text pass\n");
+}
+
+static void test_leaves(void **state)
+{
+	static const struct {
+		const char *recipient;
+		bool leaves;
+	} rows[] = {
+		{"alice@example.test", false}, {"a@elsewhere.test", true}, {"a@backup.test", false}, {"out@example.test", false},
+		{"a@lmtp.test", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct route_result r;
+
+		run(rows[i].recipient, false, &r);
+		if (r.leaves != rows[i].leaves)
+			fail_msg("%s", rows[i].recipient);
+		route_result_free(&r);
+	}
+}
+
+/* What people put into addresses to be expanded stays what it is (E01). */
+static void test_metas(void **state)
+{
+	static const char *const locals[] = {"root+${run{id}}", "$(id)", "`id`", "%s%n", "{{x}}", "{recipient}", "a|b", "a&b", "'x'"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(locals); i++) {
+		struct buf address = buf_make(256), got = buf_make(1024);
+		struct slice rest;
+		struct rec_route_target t;
+		struct route_result r;
+
+		buf_addf(&address, "%s@isp.test", locals[i]);
+		run(buf_text(&address), false, &r);
+		assert_int_equal(r.outcome, ROUTE_TARGETS);
+		rest = buf_slice(&r.records);
+		assert_true(rec_route_target_next(&rest, &t));
+		assert_true(slice_eq(t.recipient, buf_slice(&address)));
+		route_result_free(&r);
+		buf_free(&address);
+		buf_free(&got);
+	}
+	print_message("ROW E01 recipients pass\n");
+}
+
+static enum answer find_wide(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out)
+{
+	size_t count = *(const size_t *)arg;
+
+	if (!slice_eq(slice_of(table->name), slice_of("aliases")))
+		return find_in_table(NULL, table, key, value_out);
+	if (!slice_eq(key, slice_of("wide@example.test")) || value_out == NULL)
+		return ANSWER_NO;
+	for (size_t i = 0; i < count; i++)
+		buf_addf(value_out, "u%zu@isp.test,", i);
+	return ANSWER_YES;
+}
+
+static void test_width(void **state)
+{
+	static const struct {
+		size_t count;
+		enum route_outcome outcome;
+	} rows[] = {{10, ROUTE_TARGETS}, {500, ROUTE_TARGETS}, {1000, ROUTE_DEFERRED}, {3000, ROUTE_DEFERRED}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t count = rows[i].count;
+		const struct lookups wide = {find_wide, find_account, &count};
+		struct facts facts = facts_make();
+		struct route_result r;
+
+		facts.value[FACT_RECIPIENT].text = slice_of("wide@example.test");
+		route_run(conf, &facts, false, &wide, &r);
+		if (r.outcome != rows[i].outcome || (r.outcome == ROUTE_TARGETS && r.count != count))
+			fail_msg("%zu: outcome %d, %zu targets, %s", count, (int)r.outcome, r.count, r.cause);
+		route_result_free(&r);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_leaves),
+		cmocka_unit_test(test_metas),
+		cmocka_unit_test(test_width),
+	};
+	int failed;
+
+	conf = conf_of_text(text);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	conf_free(&conf);
+	return failed;
+}
