@@ -165,6 +165,10 @@ enum conf_path_kind {
 };
 typedef void conf_path_fn(uint32_t roles /* 1u << enum role */, enum conf_path_kind kind, const char *path, void *arg);
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
+/* As which path the local agent is given the folder of virtual Maildirs: "/var/mail/{domain}/{local}" -> "/var/mail/.".  False:
+ * the transport has none (homes, or no Maildir), or its path is too long. */
+#define CONF_BASE_MAX 4096
+bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]);
 
 /* Seconds from now to the next attempt of a message that is `age_s` old and was tried `tries` times, by the retry rule;
  * 0: no more attempts, it has expired. */

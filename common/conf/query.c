@@ -3,6 +3,8 @@
 #include "conf/net.h"
 #include "ipc/message.h"
 
+#include <stdio.h>
+
 /* What processes ask a compiled configuration. */
 
 const struct conf_transport *conf_transport_find(const struct conf *c, struct slice name)
@@ -49,6 +51,30 @@ static void visit(const struct visit *v, uint32_t roles, enum conf_path_kind kin
 		v->fn(roles, kind, path, v->arg);
 }
 
+/* The folder of virtual Maildirs, before the first part that differs: its owner may not be able to walk there by name. */
+static void visit_base(const struct visit *v, const struct conf_transport *t)
+{
+	char path[CONF_BASE_MAX];
+
+	if (conf_transport_base(t, path))
+		visit(v, 1u << ROLE_LOCAL, PATH_FOLDER_OF, path);
+}
+
+bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX])
+{
+	size_t len = t->kind == TRANSPORT_MAILDIR ? strcspn(t->maildir, "{") : 0;
+	int n;
+
+	if (len == 0 || t->maildir[0] != '/')
+		return false;
+	while (t->maildir[len] == '{' && t->maildir[len - 1] != '/')
+		len--;
+	while (len > 0 && t->maildir[len - 1] == '/')
+		len--;
+	n = snprintf(out, CONF_BASE_MAX, "%.*s/.", (int)len, t->maildir);
+	return n > 0 && n < CONF_BASE_MAX;
+}
+
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 {
 	const struct visit v = {fn, arg};
@@ -64,6 +90,8 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 	visit(&v, keyd, PATH_FILE, c->tls_key);
 	for (size_t i = 0; i < c->transport_count; i++)
 		visit(&v, 1u << ROLE_RELAY, PATH_FILE, c->transports[i].tls_ca);
+	for (size_t i = 0; i < c->transport_count; i++)
+		visit_base(&v, &c->transports[i]);
 }
 
 /* ---- retry ---- */
