@@ -94,7 +94,7 @@ static bool read_reply(struct submit_smtp *s)
 
 static bool expect(struct submit_smtp *s, const char *about, unsigned hundred)
 {
-	char detail[SUBMIT_REPLY_TEXT_MAX + 8];
+	char detail[SUBMIT_REPLY_TEXT_MAX + 16];
 	int exit;
 
 	if (!read_reply(s))
@@ -114,7 +114,7 @@ static bool fail_writing(struct submit_smtp *s)
 	int err = errno;
 
 	if (read_reply(s) && s->reply.code >= 400) {
-		char detail[SUBMIT_REPLY_TEXT_MAX + 8];
+		char detail[SUBMIT_REPLY_TEXT_MAX + 16];
 
 		snprintf(detail, sizeof(detail), "%u %s", s->reply.code, s->reply.text);
 		return fail(s, submit_reply_exit(&s->reply), "the mail server refused the message", detail);

@@ -89,12 +89,23 @@ static void start(struct service *s)
 	loop_on_signal(service_loop(s), SIGCHLD, on_child, l);
 }
 
+static int base_fd(struct service *s, const struct generation *g, const struct conf_transport *t)
+{
+	char path[CONF_BASE_MAX];
+
+	return conf_transport_base(t, path) ? service_path_fd(s, g->number, slice_of(path)) : -1;
+}
+
 static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
 {
 	const struct owners_order order = {!service_is_unprivileged(s), false, found_floor};
 
-	g->state = owners_make(g->conf, &order, why, why_size);
-	return g->state != NULL;
+	struct owners *owners = owners_make(g->conf, &order, why, why_size);
+
+	for (size_t i = 0; owners != NULL && i < owners->count; i++)
+		owners->list[i].base_fd = base_fd(s, g, &g->conf->transports[i]);
+	g->state = owners;
+	return owners != NULL;
 }
 
 static void generation_free(struct service *s, struct generation *g)

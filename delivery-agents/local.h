@@ -63,6 +63,7 @@ struct pool {
 	TAILQ_ENTRY(pool) peers;
 	struct local *local;
 	char *base; /* owned */
+	int base_fd; /* owned: the base, opened by the master; -1 */
 	uid_t uid;
 	gid_t gid;
 	bool owns_base;

@@ -134,7 +134,11 @@ static void deliver_virtual(struct job *job)
 
 static void deliver_home(struct job *job, const struct msg_ACCOUNT *account)
 {
-	struct owner owner = {.is_maildir = true, .is_home = true, .uid = (uid_t)account->uid, .gid = (gid_t)account->gid};
+	struct owner owner = {.is_maildir = true,
+			      .is_home = true,
+			      .uid = (uid_t)account->uid,
+			      .gid = (gid_t)account->gid,
+			      .base_fd = -1};
 	struct local *l = job->local;
 	bool as_root = !service_is_unprivileged(l->service);
 	char *home;

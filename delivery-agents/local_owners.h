@@ -16,6 +16,7 @@ struct owner {
 	gid_t gid;
 	char *base; /* owned; NULL with is_home */
 	char *home_part; /* owned; "Maildir", with is_home */
+	int base_fd; /* borrowed from the generation; -1 with is_home */
 };
 
 struct owners {

@@ -38,6 +38,7 @@ struct pool *pool_open(struct local *l, const struct owner *owner, const char *b
 	pool->uid = owner->uid;
 	pool->gid = owner->gid;
 	pool->owns_base = owner->is_home;
+	pool->base_fd = owner->base_fd < 0 ? -1 : fcntl(owner->base_fd, F_DUPFD_CLOEXEC, 0);
 	TAILQ_INIT(&pool->waiting);
 	TAILQ_INIT(&pool->workers);
 	TAILQ_INSERT_TAIL(&l->pools, pool, peers);
@@ -47,6 +48,8 @@ struct pool *pool_open(struct local *l, const struct owner *owner, const char *b
 static void pool_free(struct pool *pool)
 {
 	TAILQ_REMOVE(&pool->local->pools, pool, peers);
+	if (pool->base_fd >= 0)
+		close(pool->base_fd);
 	free(pool->base);
 	free(pool);
 }

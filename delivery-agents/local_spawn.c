@@ -22,6 +22,7 @@ static void order_fill(const struct pool *pool, int socket, pid_t parent, struct
 		.as_root = !service_is_unprivileged(l->service),
 		.owns_base = pool->owns_base,
 		.base = pool->base,
+		.base_fd = pool->base_fd,
 		.host = l->host,
 		.file_bytes_max = FILE_BYTES_MAX,
 		.parent = parent,

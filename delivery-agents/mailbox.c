@@ -21,6 +21,7 @@
  * Always: nothing of the user's is opened before the process is the user; no message is read before it is in its cage.
  */
 #define LINK_FD 3
+#define BASE_FD 4 /* as it was handed over; closed when there is none */
 #define FILES_MAX 64
 #define MEMORY_MAX (256ull << 20)
 
@@ -62,11 +63,18 @@ static _Noreturn void give_up_errno(const char *what, int err)
 }
 
 /* The parent's links, its loop and other users' messages are none of ours. */
-static void keep_only_link(int socket)
+static void keep_only_ours(const struct mailbox_order *o)
 {
-	if (socket != LINK_FD && dup3(socket, LINK_FD, O_CLOEXEC) == -1)
+	int base = o->base_fd < 0 ? -1 : fcntl(o->base_fd, F_DUPFD_CLOEXEC, BASE_FD + 1);
+	int link = fcntl(o->socket, F_DUPFD_CLOEXEC, BASE_FD + 1);
+
+	if (link < 0 || dup3(link, LINK_FD, O_CLOEXEC) == -1)
 		_exit(75);
-	close_range(LINK_FD + 1, ~0u, 0);
+	if (base < 0)
+		close(BASE_FD);
+	else if (dup3(base, BASE_FD, O_CLOEXEC) == -1)
+		_exit(75);
+	close_range(BASE_FD + 1, ~0u, 0);
 	if (fcntl(LINK_FD, F_SETFL, 0) == -1)
 		_exit(75);
 	log_set_sink(NULL);
@@ -91,6 +99,8 @@ static int open_base(const struct mailbox_order *o)
 	int fd = open(o->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
+	if (fd < 0 && errno == EACCES && o->base_fd >= 0)
+		fd = BASE_FD;
 	if (fd < 0)
 		give_up_errno(o->owns_base ? "opening the home folder" : "opening the folder of the mailboxes", errno);
 	if (fstat(fd, &st) == -1)
@@ -230,7 +240,7 @@ void mailbox_run(const struct mailbox_order *order)
 	static char space[LINK_PACKET_MAX];
 	static struct mailbox box;
 
-	keep_only_link(order->socket);
+	keep_only_ours(order);
 	become(order);
 	box.order = order;
 	box.base_fd = open_base(order);

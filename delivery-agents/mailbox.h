@@ -16,6 +16,7 @@ struct mailbox_order {
 	bool as_root; /* false: stays the caller */
 	bool owns_base; /* the base is a home and must belong to uid */
 	const char *base; /* absolute; opened only after becoming the user */
+	int base_fd; /* the base as the master opened it, where the user may not walk to it by name; -1: none */
 	const char *host;
 	uint64_t file_bytes_max;
 	pid_t parent;

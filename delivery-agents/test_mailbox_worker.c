@@ -27,6 +27,7 @@
 
 static char root[] = "/tmp/postern-mailbox-XXXXXX";
 static char space[LINK_PACKET_MAX];
+static int handed_fd = -1; /* the base, as the master would hand it over */
 
 struct running {
 	pid_t pid;
@@ -48,6 +49,7 @@ static struct running run_worker_on(int pair[2], const char *base, uid_t uid, bo
 				      .as_root = is_root(),
 				      .owns_base = owns_base,
 				      .base = base,
+				      .base_fd = handed_fd,
 				      .host = "mx",
 				      .file_bytes_max = 1 << 20,
 				      .parent = getpid()};
@@ -249,6 +251,36 @@ static void others_folder_is_temporary(void **state)
 	assert_int_equal(stop_worker(&r), 0);
 }
 
+/* The base lies in a home that the user cannot walk through: the descriptor that was handed over does. */
+static void base_behind_a_closed_door(void **state)
+{
+	struct running r;
+	char door[256], base[300];
+
+	(void)state;
+	if (!is_root()) {
+		printf("skipped: needs root\n");
+		return;
+	}
+	snprintf(door, sizeof(door), "%s/door", root);
+	snprintf(base, sizeof(base), "%s/mail", door);
+	assert_int_equal(mkdir(door, 0700), 0);
+	assert_int_equal(mkdir(base, 0700), 0);
+	assert_int_equal(chown(base, NOBODY, NOBODY), 0);
+	r = run_worker(base, NOBODY, false);
+	assert_int_equal(opened(&r), OC_MAILBOX_TEMP);
+	stop_worker(&r);
+	handed_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = run_worker(base, NOBODY, false);
+	close(handed_fd);
+	handed_fd = -1;
+	assert_int_equal(opened(&r), OC_DONE);
+	send_one(&r, "alice", 0);
+	assert_int_equal(verdict(&r), OC_DONE);
+	assert_int_equal(count_new("door/mail/alice"), 1);
+	assert_int_equal(stop_worker(&r), 0);
+}
+
 /* Somebody swaps a part of the path for a link while mail is delivered: never a byte outside. */
 static void racer(void **state)
 {
@@ -355,6 +387,7 @@ int main(void)
 		cmocka_unit_test(never_root),
 		cmocka_unit_test(is_the_user),
 		cmocka_unit_test(others_folder_is_temporary),
+		cmocka_unit_test(base_behind_a_closed_door),
 		cmocka_unit_test(racer),
 		cmocka_unit_test(ends_with_its_parent),
 	};

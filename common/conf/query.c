@@ -67,7 +67,7 @@ bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]
 
 	if (len == 0 || t->maildir[0] != '/')
 		return false;
-	while (t->maildir[len] == '{' && t->maildir[len - 1] != '/')
+	while (t->maildir[strcspn(t->maildir, "{")] == '{' && t->maildir[len - 1] != '/')
 		len--;
 	while (len > 0 && t->maildir[len - 1] == '/')
 		len--;

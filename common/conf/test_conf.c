@@ -229,9 +229,30 @@ static void test_paths(void **state)
 					    "authd file /etc/credentials\n"
 					    "smtpd keyd file /etc/mx1.example.org/cert.pem\n"
 					    "keyd file /etc/mx1.example.org/key.pem\n"
-					    "relay file /etc/ca.pem\n");
+					    "relay file /etc/ca.pem\n"
+					    "local folder-of /var/mail/.\n");
 	buf_free(&out);
 	conf_free(&c);
+}
+
+static void test_bases(void **state)
+{
+	static const struct {
+		const char *maildir, *base; /* base NULL: none */
+	} rows[] = {
+		{"/var/mail/{domain}/{local}/", "/var/mail/."}, {"/var/mail/x-{local}", "/var/mail/."}, {"/{local}", "/."},
+		{"/srv/all//", "/srv/all/."}, {"~/Maildir/", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct conf_transport t = {.kind = TRANSPORT_MAILDIR, .maildir = rows[i].maildir};
+		char base[CONF_BASE_MAX];
+
+		assert_int_equal(conf_transport_base(&t, base), rows[i].base != NULL);
+		if (rows[i].base != NULL)
+			assert_string_equal(base, rows[i].base);
+	}
 }
 
 static void test_retry(void **state)
@@ -373,7 +394,7 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_transports),
 		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_bases), cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_retry_ends),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_bad_bundles),
