@@ -95,7 +95,8 @@ char *arena_text(struct arena *a, struct slice s)
 	return copy;
 }
 
-/* The capacity is not stored: it is the next power of two (from 4), so an array is full exactly when its count is one. */
+/* The capacity is not stored: it is the next power of two (from 4), so an array is full exactly when
+ * its count is one. */
 static bool is_full(size_t count)
 {
 	return count == 0 || (count >= 4 && (count & (count - 1)) == 0);

@@ -26,7 +26,8 @@ static const struct statement listen_rows[] = {
 
 bool listener_said(const struct compiler *c, size_t listener, const char *keyword)
 {
-	return statement_said(&c->listeners[listener].said, listen_rows, ARRAY_LEN(listen_rows), keyword, NULL);
+	return statement_said(&c->listeners[listener].said, listen_rows, ARRAY_LEN(listen_rows),
+			      keyword, NULL);
 }
 
 static bool take_listen_address(struct compiler *c, struct conf_listener *l)
@@ -39,10 +40,12 @@ static bool take_listen_address(struct compiler *c, struct conf_listener *l)
 		return false;
 	l->pos = t.pos;
 	if (split_host_port(t.text, &host, &l->port) && (host.len == 0 || net_address(host, &ip)) &&
-	    slice_copy(host, l->address, sizeof(l->address)) && slice_copy(t.text, l->name, sizeof(l->name)))
+	    slice_copy(host, l->address, sizeof(l->address)) &&
+	    slice_copy(t.text, l->name, sizeof(l->name)))
 		return true;
-	mistake_add(c->mistakes, t.pos, "expected ADDRESS:PORT, [V6ADDRESS]:PORT or :PORT", "\"%.*s\" is nothing to listen on",
-		    t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+	mistake_add(c->mistakes, t.pos, "expected ADDRESS:PORT, [V6ADDRESS]:PORT or :PORT",
+		    "\"%.*s\" is nothing to listen on", t.text.len > 80 ? 80 : (int)t.text.len,
+		    t.text.at);
 	return false;
 }
 
@@ -73,7 +76,8 @@ bool read_listen(struct compiler *c, const struct statement *st, void *into)
 bool read_tls(struct compiler *c, const struct statement *st, void *into)
 {
 	static const struct statement rows[] = {
-		{"certificate", read_host_path_field, offsetof(struct conf, tls_certificate), 0, 0, NULL, false},
+		{"certificate", read_host_path_field, offsetof(struct conf, tls_certificate), 0, 0,
+		 NULL, false},
 		{"key", read_host_path_field, offsetof(struct conf, tls_key), 0, 0, NULL, false},
 	};
 	struct conf_pos pos = c->p->last.pos;
@@ -82,8 +86,8 @@ bool read_tls(struct compiler *c, const struct statement *st, void *into)
 	if (!read_block(c, "tls", rows, ARRAY_LEN(rows), into, &c->tls_said))
 		return false;
 	if (c->conf->tls_certificate == NULL || c->conf->tls_key == NULL)
-		mistake_add(c->mistakes, pos, "expected both: certificate PATH and key PATH", "tls has no %s",
-			    c->conf->tls_certificate == NULL ? "certificate" : "key");
+		mistake_add(c->mistakes, pos, "expected both: certificate PATH and key PATH",
+			    "tls has no %s", c->conf->tls_certificate == NULL ? "certificate" : "key");
 	return true;
 }
 
@@ -99,7 +103,8 @@ bool read_auth(struct compiler *c, const struct statement *st, void *into)
 	if (!read_block(c, "auth", rows, ARRAY_LEN(rows), into, &c->auth_said))
 		return false;
 	if (c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL)
-		mistake_add(c->mistakes, pos, "expected sqlite PATH or file PATH", "auth says nowhere to look for passwords");
+		mistake_add(c->mistakes, pos, "expected sqlite PATH or file PATH",
+			    "auth says nowhere to look for passwords");
 	return true;
 }
 
@@ -118,10 +123,13 @@ static bool check_net(struct compiler *c, struct token t, struct conf_cidr *net)
 		buf_add_text(&meant, "did you mean ");
 		net_print(&meant, net);
 		buf_add_text(&meant, "?");
-		mistake_add(c->mistakes, t.pos, buf_text(&meant), "bits are set behind the prefix of \"%.*s\"", SLICE_ARG(t.text));
+		mistake_add(c->mistakes, t.pos, buf_text(&meant),
+			    "bits are set behind the prefix of \"%.*s\"", SLICE_ARG(t.text));
 	} else {
-		mistake_add(c->mistakes, t.pos, "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
-			    "\"%.*s\" is no network", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+		mistake_add(c->mistakes, t.pos,
+			    "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
+			    "\"%.*s\" is no network", t.text.len > 80 ? 80 : (int)t.text.len,
+			    t.text.at);
 	}
 	buf_free(&meant);
 	return false;
@@ -141,7 +149,8 @@ bool read_trusted(struct compiler *c, const struct statement *st, void *into)
 		if (!check_net(c, t, &net))
 			continue;
 		if (net.bits == 0)
-			mistake_add(c->mistakes, t.pos, "name the networks whose hosts may relay", "this trusts the whole internet");
+			mistake_add(c->mistakes, t.pos, "name the networks whose hosts may relay",
+				    "this trusts the whole internet");
 		slot = arena_push(c->arena, &nets, &c->conf->trusted_count, sizeof(*slot));
 		c->conf->trusted = nets;
 		if (slot == NULL)
@@ -180,7 +189,8 @@ bool read_policy(struct compiler *c, const struct statement *st, void *into)
 	if (list == NULL || !take_choice(c->p, "stage", stages, &stage))
 		return false;
 	if (c->policy_at[stage].line != 0)
-		mistake_add(c->mistakes, pos, "put all rules of a stage into one block", "policy %s is said twice", stages[stage]);
+		mistake_add(c->mistakes, pos, "put all rules of a stage into one block",
+			    "policy %s is said twice", stages[stage]);
 	c->policy_at[stage] = pos;
 	snprintf(of, sizeof(of), "policy %s", stages[stage]);
 	if (!read_rules(c, stage, of, list))
@@ -210,7 +220,8 @@ static bool take_interval(struct compiler *c, struct conf_retry_step *step)
 	} else {
 		if (!take_keyword(c->p, "from") || !take_time(c->p, &ms) || !take_keyword(c->p, "by"))
 			return false;
-		if (!parser_at(c->p, TOKEN_WORD) || !unit_permille(c->p->now.text, &factor) || factor < 1050 || factor > 10000) {
+		if (!parser_at(c->p, TOKEN_WORD) || !unit_permille(c->p->now.text, &factor) ||
+		    factor < 1050 || factor > 10000) {
 			parser_expected(c->p, "a factor from 1.05 to 10");
 			return false;
 		}
@@ -224,14 +235,17 @@ static bool take_interval(struct compiler *c, struct conf_retry_step *step)
 
 #define UNTIL_MAX_S (365u * 86400u)
 
-static void check_step(struct compiler *c, struct conf_pos pos, const struct conf_retry_step *step, uint64_t before_s)
+static void check_step(struct compiler *c, struct conf_pos pos, const struct conf_retry_step *step,
+		       uint64_t before_s)
 {
 	if (step->first_s == 0)
 		mistake_add(c->mistakes, pos, "expected at least 1s", "no time between two attempts");
 	if (step->until_s <= before_s)
-		mistake_add(c->mistakes, pos, "each step ends later than the one before", "this step ends before it begins");
+		mistake_add(c->mistakes, pos, "each step ends later than the one before",
+			    "this step ends before it begins");
 	if (step->until_s > UNTIL_MAX_S)
-		mistake_add(c->mistakes, pos, "expected at most 365d", "a message would be tried for too long");
+		mistake_add(c->mistakes, pos, "expected at most 365d",
+			    "a message would be tried for too long");
 }
 
 static bool read_steps(struct compiler *c, struct conf_retry *r)

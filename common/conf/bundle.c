@@ -38,7 +38,8 @@ bool bundle_add(struct buf *bundle, struct slice name, struct slice text)
 		return false;
 	put_u32(head, name.len);
 	put_u32(head + 4, text.len);
-	if (buf_add(bundle, head, sizeof(head)) && buf_add_slice(bundle, name) && buf_add_slice(bundle, text))
+	if (buf_add(bundle, head, sizeof(head)) && buf_add_slice(bundle, name) &&
+	    buf_add_slice(bundle, text))
 		return true;
 	bundle->len = before;
 	return false;
@@ -52,7 +53,8 @@ bool bundle_next(struct slice *rest, struct slice *name_out, struct slice *text_
 		return false;
 	name = get_u32(rest->at);
 	text = get_u32(rest->at + 4);
-	if (name == 0 || name > NAME_BYTES_MAX || text > BUNDLE_FILE_MAX || name + text > rest->len - HEAD_BYTES)
+	if (name == 0 || name > NAME_BYTES_MAX || text > BUNDLE_FILE_MAX ||
+	    name + text > rest->len - HEAD_BYTES)
 		return false;
 	*name_out = slice_sub(*rest, HEAD_BYTES, name);
 	*text_out = slice_sub(*rest, HEAD_BYTES + name, text);
@@ -162,13 +164,15 @@ static bool read_matching(struct reader *r, const char *path, unsigned depth)
 	size_t n;
 
 	buf_add(&folder, path, slash == SLICE_NONE ? 0 : slash + 1);
-	n = list_matching(folder.len == 0 ? "." : buf_text(&folder), slice_of(path + folder.len), names, BUNDLE_FILES_MAX);
+	n = list_matching(folder.len == 0 ? "." : buf_text(&folder), slice_of(path + folder.len), names,
+			  BUNDLE_FILES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct buf full = buf_make(NAME_BYTES_MAX);
 
 		buf_add_slice(&full, buf_slice(&folder));
 		buf_add_text(&full, names[i]);
-		ok = ok && (buf_ok(&full) ? read_file(r, buf_text(&full), depth) : refuse(r, names[i], "the path is too long"));
+		ok = ok && (buf_ok(&full) ? read_file(r, buf_text(&full), depth)
+					  : refuse(r, names[i], "the path is too long"));
 		buf_free(&full);
 		free(names[i]);
 	}
@@ -210,7 +214,8 @@ static bool follow_includes(struct reader *r, const char *file, struct slice tex
 
 		if (t.kind == TOKEN_END)
 			break;
-		if (before == TOKEN_LINE && t.kind == TOKEN_WORD && slice_eq(t.text, slice_of("include"))) {
+		if (before == TOKEN_LINE && t.kind == TOKEN_WORD &&
+		    slice_eq(t.text, slice_of("include"))) {
 			t = lex_next(&lex);
 			if (t.kind == TOKEN_STRING || t.kind == TOKEN_WORD)
 				ok = follow(r, file, &t, depth + 1);
@@ -241,7 +246,8 @@ static bool read_file(struct reader *r, const char *path, unsigned depth)
 	return ok;
 }
 
-/* What the system calls itself is the default of `hostname`: read once, so that every process says the same. */
+/* What the system calls itself is the default of `hostname`: read once, so that every process says the
+ * same. */
 static void add_system_name(struct buf *bundle)
 {
 	struct buf text = buf_make(512);

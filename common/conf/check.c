@@ -3,7 +3,8 @@
 #include "base/mem.h"
 #include "conf/net.h"
 
-/* What can be said only when everything was read.  Each check tells its mistakes; none stops the others. */
+/* What can be said only when everything was read.  Each check tells its mistakes; none stops the
+ * others. */
 
 /* ---- defaults that depend on other statements ---- */
 
@@ -44,7 +45,8 @@ static void default_transport(struct compiler *c, size_t i)
 static void check_listener_tls(struct compiler *c, const struct conf_listener *l)
 {
 	if (l->tls != TLS_OFF && !has_tls(c) && c->tls_said.at[0].line == 0)
-		mistake_add(c->mistakes, l->pos, "write tls { certificate PATH  key PATH }, or tls off here",
+		mistake_add(c->mistakes, l->pos,
+			    "write tls { certificate PATH  key PATH }, or tls off here",
 			    "listener %s needs a certificate, and there is none", l->name);
 	if (l->tls == TLS_OFF && l->auth != AUTH_OFF)
 		mistake_add(c->mistakes, l->pos, "expected tls required or tls implicit, or auth off",
@@ -58,7 +60,8 @@ static void check_listener(struct compiler *c, size_t i)
 	if (c->listeners[i].broken)
 		return;
 	check_listener_tls(c, l);
-	if (l->auth != AUTH_OFF && c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL && c->auth_said.at[0].line == 0)
+	if (l->auth != AUTH_OFF && c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL &&
+	    c->auth_said.at[0].line == 0)
 		mistake_add(c->mistakes, l->pos, "write auth { sqlite PATH }, or auth off here",
 			    "listener %s takes logins, and nothing says where passwords are", l->name);
 	for (size_t j = 0; j < i; j++) {
@@ -69,8 +72,8 @@ static void check_listener(struct compiler *c, size_t i)
 		if (strcmp(other->address, l->address) == 0)
 			mistake_add(c->mistakes, l->pos, "", "two listeners at %s", l->name);
 		else if (other->address[0] == '\0' || l->address[0] == '\0')
-			mistake_add(c->mistakes, l->pos, "an address left out means every address", "%s and %s are the same port",
-				    other->name, l->name);
+			mistake_add(c->mistakes, l->pos, "an address left out means every address",
+				    "%s and %s are the same port", other->name, l->name);
 	}
 }
 
@@ -97,8 +100,9 @@ static const struct {
 
 static const char *kind_name(enum conf_transport_kind kind)
 {
-	static const char *const names[] = {
-		[TRANSPORT_MAILDIR] = "a maildir", [TRANSPORT_SMTP] = "an smtp", [TRANSPORT_LMTP] = "an lmtp"};
+	static const char *const names[] = {[TRANSPORT_MAILDIR] = "a maildir",
+					    [TRANSPORT_SMTP] = "an smtp",
+					    [TRANSPORT_LMTP] = "an lmtp"};
 
 	return names[kind];
 }
@@ -110,7 +114,8 @@ static void check_fits(struct compiler *c, size_t i)
 
 	for (size_t f = 0; f < ARRAY_LEN(fits); f++)
 		if (!(fits[f].kinds & KIND(t->kind)) && transport_said(c, i, fits[f].keyword, &pos))
-			mistake_add(c->mistakes, pos, "", "%s has no meaning for %s transport", fits[f].keyword, kind_name(t->kind));
+			mistake_add(c->mistakes, pos, "", "%s has no meaning for %s transport",
+				    fits[f].keyword, kind_name(t->kind));
 }
 
 /* True: exactly one of the three was said. */
@@ -122,10 +127,11 @@ static bool check_kind(struct compiler *c, size_t i)
 
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
 		if (transport_said(c, i, kinds[k], &pos) && count++ > 0)
-			mistake_add(c->mistakes, pos, "a transport is one of maildir, smtp and lmtp", "transport %s is two things",
-				    c->conf->transports[i].name);
+			mistake_add(c->mistakes, pos, "a transport is one of maildir, smtp and lmtp",
+				    "transport %s is two things", c->conf->transports[i].name);
 	if (count == 0)
-		mistake_add(c->mistakes, c->conf->transports[i].pos, "expected one of maildir PATH, smtp mx, smtp \"HOST:PORT\", lmtp PATH",
+		mistake_add(c->mistakes, c->conf->transports[i].pos,
+			    "expected one of maildir PATH, smtp mx, smtp \"HOST:PORT\", lmtp PATH",
 			    "transport %s leads nowhere", c->conf->transports[i].name);
 	return count == 1;
 }
@@ -136,9 +142,11 @@ static void check_maildir(struct compiler *c, const struct conf_transport *t)
 	bool home = slice_starts(path, slice_of("~/"));
 
 	if (home && t->user != NULL)
-		mistake_add(c->mistakes, t->pos, "leave user out: mail in a home is written as its owner", "~/ has no user");
+		mistake_add(c->mistakes, t->pos,
+			    "leave user out: mail in a home is written as its owner", "~/ has no user");
 	if (!home && slice_index(path, '{') == SLICE_NONE)
-		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it", "everybody's mail would lie in one Maildir");
+		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it",
+			    "everybody's mail would lie in one Maildir");
 }
 
 static bool is_encrypted(const struct conf_transport *t)
@@ -154,11 +162,14 @@ static void check_login(struct compiler *c, size_t i)
 	if (!transport_said(c, i, "login", &pos))
 		return;
 	if (t->by_mx)
-		mistake_add(c->mistakes, pos, "expected smtp \"HOST:PORT\"", "a login for whatever host the MX names");
+		mistake_add(c->mistakes, pos, "expected smtp \"HOST:PORT\"",
+			    "a login for whatever host the MX names");
 	if (!is_encrypted(t) && !t->allow_local)
-		mistake_add(c->mistakes, pos, "expected tls verified, implicit or required", "the password would cross the network in clear");
+		mistake_add(c->mistakes, pos, "expected tls verified, implicit or required",
+			    "the password would cross the network in clear");
 	if (c->conf->credentials == NULL)
-		mistake_add(c->mistakes, pos, "write credentials PATH; its lines are \"NAME: user password\"",
+		mistake_add(c->mistakes, pos,
+			    "write credentials PATH; its lines are \"NAME: user password\"",
 			    "nothing says where the password of login %s is", t->login);
 }
 
@@ -170,15 +181,19 @@ static void check_remote_tls(struct compiler *c, size_t i)
 
 	for (size_t k = 0; k < ARRAY_LEN(tls_only); k++)
 		if (t->tls == TLS_OFF && transport_said(c, i, tls_only[k], &pos))
-			mistake_add(c->mistakes, pos, "", "%s has no meaning with tls off", tls_only[k]);
+			mistake_add(c->mistakes, pos, "", "%s has no meaning with tls off",
+				    tls_only[k]);
 	if (t->path != NULL && t->tls != TLS_OFF)
-		mistake_add(c->mistakes, t->pos, "leave tls out", "no TLS is spoken over a Unix socket");
+		mistake_add(c->mistakes, t->pos, "leave tls out",
+			    "no TLS is spoken over a Unix socket");
 	if (t->by_mx && (t->tls == TLS_IMPLICIT || t->tls == TLS_VERIFIED))
-		mistake_add(c->mistakes, t->pos, "expected tls off, optional or required", "hosts found by MX cannot be verified by name");
+		mistake_add(c->mistakes, t->pos, "expected tls off, optional or required",
+			    "hosts found by MX cannot be verified by name");
 	if (t->by_mx && transport_said(c, i, "tls-name", &pos))
 		mistake_add(c->mistakes, pos, "", "tls-name has no meaning with smtp mx");
 	if (t->tls == TLS_VERIFIED && !t->tls_verify)
-		mistake_add(c->mistakes, t->pos, "write tls required to encrypt without verifying", "tls verified and tls-verify no contradict");
+		mistake_add(c->mistakes, t->pos, "write tls required to encrypt without verifying",
+			    "tls verified and tls-verify no contradict");
 }
 
 static void check_transport(struct compiler *c, size_t i)
@@ -203,14 +218,14 @@ static bool is_address(struct slice s)
 {
 	size_t at = slice_rindex(s, '@');
 
-	return at != SLICE_NONE && at > 0 && at <= 64 && is_host_name(slice_from(s, at + 1)) && slice_index(s, ' ') == SLICE_NONE &&
-	       slice_index(s, '<') == SLICE_NONE;
+	return at != SLICE_NONE && at > 0 && at <= 64 && is_host_name(slice_from(s, at + 1)) &&
+	       slice_index(s, ' ') == SLICE_NONE && slice_index(s, '<') == SLICE_NONE;
 }
 
 static bool is_postmaster(struct slice s)
 {
-	return s.len == 0 ||
-	       (is_address(s) && !slice_eq_nocase(slice_sub(s, 0, slice_rindex(s, '@')), slice_of("postmaster")));
+	return s.len == 0 || (is_address(s) && !slice_eq_nocase(slice_sub(s, 0, slice_rindex(s, '@')),
+								slice_of("postmaster")));
 }
 
 static bool is_folder(struct slice s)
@@ -273,7 +288,8 @@ static bool is_resolver(struct slice s)
 	struct slice rest = s, word;
 	size_t count = 0;
 
-	if (!slice_word(&rest, &word) || slice_eq(s, slice_of("auto")) || slice_eq(s, slice_of("recurse")))
+	if (!slice_word(&rest, &word) || slice_eq(s, slice_of("auto")) ||
+	    slice_eq(s, slice_of("recurse")))
 		return s.len > 0;
 	if (!slice_eq(word, slice_of("forward")))
 		return false;
@@ -304,7 +320,8 @@ static const struct {
 	{"runtime", is_folder, "expected an absolute path"},
 	{"log", is_log, "expected stderr, syslog, journald or an absolute path"},
 	{"log_level", is_log_level, "expected debug, info, warn or error"},
-	{"user_prefix", is_user_prefix, "expected the beginning of a user's name: at most 20 letters, digits, - and _"},
+	{"user_prefix", is_user_prefix,
+	 "expected the beginning of a user's name: at most 20 letters, digits, - and _"},
 	{"resolver", is_resolver, "expected auto, recurse, or forward ADDRESS..."},
 	{"dnssec", is_dnssec, "expected auto, require or off"},
 	{"sandbox_require", is_sandbox, "expected some of landlock mdwe scopes passrights"},
@@ -318,8 +335,8 @@ static void check_words(struct compiler *c)
 		const char *value = *(const char **)((char *)&c->conf->set + setting_at(index)->offset);
 
 		if (c->set_at[index].line != 0 && value != NULL && !words[i].is_good(slice_of(value)))
-			mistake_add(c->mistakes, c->set_at[index], words[i].expected, "\"%.80s\" does not fit %s", value,
-				    dashed(c, words[i].name));
+			mistake_add(c->mistakes, c->set_at[index], words[i].expected,
+				    "\"%.80s\" does not fit %s", value, dashed(c, words[i].name));
 	}
 }
 
@@ -328,7 +345,8 @@ static void check_words(struct compiler *c)
 static bool has_local_domains(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->route->count; i++)
-		if (conf->route->rules[i].verb == VERB_DELIVER || conf->route->rules[i].verb == VERB_ALIAS)
+		if (conf->route->rules[i].verb == VERB_DELIVER ||
+		    conf->route->rules[i].verb == VERB_ALIAS)
 			return true;
 	return false;
 }
@@ -339,9 +357,11 @@ static void check_route(struct compiler *c)
 	bool said = at.line != 0;
 
 	if (!said && c->conf->listener_count > 0)
-		mistake_add(c->mistakes, c->conf->listeners[0].pos, "write route { deliver ... }", "mail is taken and leads nowhere: there is no route");
+		mistake_add(c->mistakes, c->conf->listeners[0].pos, "write route { deliver ... }",
+			    "mail is taken and leads nowhere: there is no route");
 	else if (said && c->conf->set.postmaster[0] == '\0' && has_local_domains(c->conf))
-		mistake_add(c->mistakes, at, "write postmaster alice@example.org (RFC 5321 section 4.5.1)",
+		mistake_add(c->mistakes, at,
+			    "write postmaster alice@example.org (RFC 5321 section 4.5.1)",
 			    "mail is delivered here, and postmaster leads nowhere");
 }
 

@@ -4,7 +4,8 @@
 #include "conf/bundle.h"
 #include "conf/unit.h"
 
-/* A configuration's compiled form never needs more than a few times its text; the ceiling is for hostile ones. */
+/* A configuration's compiled form never needs more than a few times its text; the ceiling is for
+ * hostile ones. */
 #define ARENA_BYTES_MAX (64u << 20)
 #define MISTAKES_TEXT_MAX (512u << 10)
 
@@ -52,7 +53,8 @@ static struct conf *new_conf(struct arena *arena)
 	return conf;
 }
 
-/* What the system calls itself stands in the bundle, so that every process of a generation says the same name. */
+/* What the system calls itself stands in the bundle, so that every process of a generation says the
+ * same name. */
 static void default_hostname(struct compiler *c)
 {
 	struct slice text, name;
@@ -75,7 +77,8 @@ static void default_hostname(struct compiler *c)
 static void default_retry(struct compiler *c)
 {
 	/* 15m until 2h, then from 1h by 1.5 until 16h, then every 6h until 4d */
-	static struct conf_retry_step steps[] = {{900, 1000, 7200}, {3600, 1500, 57600}, {21600, 1000, 345600}};
+	static struct conf_retry_step steps[] = {
+		{900, 1000, 7200}, {3600, 1500, 57600}, {21600, 1000, 345600}};
 
 	if (c->conf->retry.count == 0)
 		c->conf->retry = (struct conf_retry){steps, sizeof(steps) / sizeof(steps[0])};
@@ -112,7 +115,8 @@ static void compile(struct compiler *c)
 	struct slice rest = c->bundle, name, text;
 
 	if (!bundle_next(&rest, &name, &text) || memchr(name.at, '\0', name.len) != NULL) {
-		mistake_add(c->mistakes, (struct conf_pos){"(configuration)", 1, 1}, "", "there is no text");
+		mistake_add(c->mistakes, (struct conf_pos){"(configuration)", 1, 1}, "",
+			    "there is no text");
 		return;
 	}
 	compile_file(c, arena_text(c->arena, name), text);

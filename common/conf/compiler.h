@@ -6,8 +6,8 @@
 #include "rules/build.h"
 
 /*
- * One compilation, from text to struct conf: statements are read by the tables in statements.c (which statement, where, how often,
- * what follows it), then check.c looks at the whole.
+ * One compilation, from text to struct conf: statements are read by the tables in statements.c (which
+ * statement, where, how often, what follows it), then check.c looks at the whole.
  */
 #define BLOCK_STATEMENTS_MAX 32u
 
@@ -56,8 +56,10 @@ struct statement {
 };
 
 /* Statements up to the `}`, which is consumed.  False: some had mistakes (all were read). */
-bool read_block(struct compiler *c, const char *of, const struct statement *rows, size_t count, void *into, struct said *said);
-bool statement_said(const struct said *said, const struct statement *rows, size_t count, const char *keyword, struct conf_pos *at_out);
+bool read_block(struct compiler *c, const char *of, const struct statement *rows, size_t count,
+		void *into, struct said *said);
+bool statement_said(const struct said *said, const struct statement *rows, size_t count,
+		    const char *keyword, struct conf_pos *at_out);
 
 /* Readers of one argument, into the field at st->offset. */
 bool read_name_field(struct compiler *c, const struct statement *st, void *into);
@@ -90,7 +92,8 @@ void compile_file(struct compiler *c, const char *name, struct slice text);
 
 /* What was said of a listener or a transport by that keyword. */
 bool listener_said(const struct compiler *c, size_t listener, const char *keyword);
-bool transport_said(const struct compiler *c, size_t transport, const char *keyword, struct conf_pos *at_out);
+bool transport_said(const struct compiler *c, size_t transport, const char *keyword,
+		    struct conf_pos *at_out);
 
 /* The whole: references, contradictions, what is missing.  Also sets what was left to its default. */
 void check_all(struct compiler *c);

@@ -21,7 +21,8 @@ bool is_host_name(struct slice s)
 	if (s.len == 0 || s.len > DOMAIN_BYTES_MAX || s.at[s.len - 1] == '.')
 		return false;
 	while (slice_cut(&rest, '.', &label)) {
-		if (label.len == 0 || label.len > 63 || label.at[0] == '-' || label.at[label.len - 1] == '-')
+		if (label.len == 0 || label.len > 63 || label.at[0] == '-' ||
+		    label.at[label.len - 1] == '-')
 			return false;
 		for (size_t i = 0; i < label.len; i++)
 			if (!ascii_is_alnum(label.at[i]) && label.at[i] != '-' && label.at[i] != '_')
@@ -61,7 +62,8 @@ bool read_text_field(struct compiler *c, const struct statement *st, void *into)
 	if (!take_text(c->p, "a text", &t))
 		return false;
 	if (t.text.len == 0 || t.text.len > TEXT_BYTES_MAX) {
-		mistake_add(c->mistakes, t.pos, "expected 1 to 1000 bytes", "a text of that length has no use here");
+		mistake_add(c->mistakes, t.pos, "expected 1 to 1000 bytes",
+			    "a text of that length has no use here");
 		return false;
 	}
 	*text = arena_text(c->arena, t.text);
@@ -105,8 +107,9 @@ static bool take_domain(struct compiler *c, const char **into)
 	if (!take_text(c->p, "a host name", &t))
 		return false;
 	if (!is_host_name(t.text)) {
-		mistake_add(c->mistakes, t.pos, "expected a host name such as mx1.example.org", "\"%.*s\" is no host name",
-			    t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+		mistake_add(c->mistakes, t.pos, "expected a host name such as mx1.example.org",
+			    "\"%.*s\" is no host name", t.text.len > 80 ? 80 : (int)t.text.len,
+			    t.text.at);
 		return false;
 	}
 	*into = arena_text(c->arena, t.text);
@@ -130,8 +133,10 @@ bool read_host_path_field(struct compiler *c, const struct statement *st, void *
 	rest = slice_of(*path);
 	while ((open = slice_index(rest, '{')) != SLICE_NONE) {
 		rest = slice_from(rest, open);
-		if (!slice_starts(rest, slice_of("{host}")) && !slice_starts(rest, slice_of("{hostname}"))) {
-			mistake_add(c->mistakes, pos, "only {hostname} has a meaning here", "an unknown name in the path");
+		if (!slice_starts(rest, slice_of("{host}")) &&
+		    !slice_starts(rest, slice_of("{hostname}"))) {
+			mistake_add(c->mistakes, pos, "only {hostname} has a meaning here",
+				    "an unknown name in the path");
 			return false;
 		}
 		rest = slice_from(rest, 1);
@@ -157,7 +162,8 @@ static bool in_bounds(const struct setting *s, unit_fn *unit, uint64_t value)
 {
 	uint64_t min = 0, max = 0;
 
-	return unit(slice_of(s->min), &min) && unit(slice_of(s->max), &max) && value >= min && value <= max;
+	return unit(slice_of(s->min), &min) && unit(slice_of(s->max), &max) && value >= min &&
+	       value <= max;
 }
 
 static bool any_number(struct slice s, uint64_t *out)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 /*
- * Any text is a configuration or has mistakes.  What compiles prints a form that compiles again and prints the same, and its rules
- * come to an end whatever facts and tables say.
+ * Any text is a configuration or has mistakes.  What compiles prints a form that compiles again and
+ * prints the same, and its rules come to an end whatever facts and tables say.
  */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

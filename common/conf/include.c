@@ -13,11 +13,12 @@ bool include_is_pattern(struct slice named)
 {
 	size_t slash = slice_rindex(named, '/');
 
-	return slice_index(slash == SLICE_NONE ? named : slice_from(named, slash + 1), '*') != SLICE_NONE;
+	return slice_index(slash == SLICE_NONE ? named : slice_from(named, slash + 1), '*') !=
+	       SLICE_NONE;
 }
 
-/* The last `*` takes as little as will do; on a mismatch it takes one character more: linear for one star, never worse than
- * the product of the lengths. */
+/* The last `*` takes as little as will do; on a mismatch it takes one character more: linear for one
+ * star, never worse than the product of the lengths. */
 bool include_matches(struct slice pattern, struct slice name)
 {
 	size_t p = 0, n = 0, star = SLICE_NONE, taken = 0;

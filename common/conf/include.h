@@ -3,7 +3,8 @@
 
 #include "base/buf.h"
 
-/* How `include` names files: the reader that opens them and the compiler that finds them in the bundle must agree. */
+/* How `include` names files: the reader that opens them and the compiler that finds them in the bundle
+ * must agree. */
 #define INCLUDE_DEPTH_MAX 8u
 
 /* `named` as seen from the folder of `file`. */

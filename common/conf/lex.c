@@ -46,7 +46,8 @@ static bool is_word(char c)
 
 static void skip_blanks(struct lex *l)
 {
-	while (!at_end(l) && (peek(l, 0) == ' ' || peek(l, 0) == '\t' || (peek(l, 0) == '\r' && peek(l, 1) == '\n')))
+	while (!at_end(l) &&
+	       (peek(l, 0) == ' ' || peek(l, 0) == '\t' || (peek(l, 0) == '\r' && peek(l, 1) == '\n')))
 		l->at++;
 	if (peek(l, 0) == '#')
 		while (!at_end(l) && peek(l, 0) != '\n')
@@ -77,13 +78,15 @@ static struct token take_word(struct lex *l, struct token t)
 		l->at += braces > 0 ? braces : 1;
 	}
 	if (peek(l, 0) == '#')
-		complain(l, position(l), "put a blank before a comment, or the word in quotes", "`#` inside a word");
+		complain(l, position(l), "put a blank before a comment, or the word in quotes",
+			 "`#` inside a word");
 	t.kind = TOKEN_WORD;
 	t.text = slice_sub(l->text, start, l->at - start);
 	return t;
 }
 
-/* The end of a string that starts at l->at (its quote), or SLICE_NONE when it is not closed on this line. */
+/* The end of a string that starts at l->at (its quote), or SLICE_NONE when it is not closed on this
+ * line. */
 static size_t string_end(const struct lex *l, bool *has_control_out)
 {
 	*has_control_out = false;
@@ -106,7 +109,8 @@ static struct slice unescape(struct lex *l, struct slice raw)
 	if (out == NULL)
 		return slice_empty();
 	for (size_t i = 0; i < raw.len; i++) {
-		if (raw.at[i] == '\\' && i + 1 < raw.len && (raw.at[i + 1] == '"' || raw.at[i + 1] == '\\'))
+		if (raw.at[i] == '\\' && i + 1 < raw.len &&
+		    (raw.at[i + 1] == '"' || raw.at[i + 1] == '\\'))
 			i++;
 		out[n++] = raw.at[i];
 	}
@@ -126,7 +130,8 @@ static struct token take_string(struct lex *l, struct token t)
 
 	t.kind = TOKEN_BAD;
 	if (end == SLICE_NONE) {
-		complain(l, t.pos, "the quote that ends it must stand on the same line", "a string without an end");
+		complain(l, t.pos, "the quote that ends it must stand on the same line",
+			 "a string without an end");
 		skip_line(l);
 		return t;
 	}
@@ -148,7 +153,9 @@ static struct token take_operator(struct lex *l, struct token t)
 	l->at += len;
 	if (len == 1 && (t.text.at[0] == '=' || t.text.at[0] == '!')) {
 		t.kind = TOKEN_BAD;
-		complain(l, t.pos, t.text.at[0] == '=' ? "equality is written ==" : "negation is written not, inequality !=",
+		complain(l, t.pos,
+			 t.text.at[0] == '=' ? "equality is written =="
+					     : "negation is written not, inequality !=",
 			 t.text.at[0] == '=' ? "a single `=`" : "a single `!`");
 	}
 	return t;
@@ -172,7 +179,8 @@ static enum token_kind punctuation(char c)
 		char c;
 		enum token_kind kind;
 	} marks[] = {
-		{'{', TOKEN_OPEN}, {'}', TOKEN_CLOSE}, {'(', TOKEN_PAREN_OPEN}, {')', TOKEN_PAREN_CLOSE}, {',', TOKEN_COMMA},
+		{'{', TOKEN_OPEN},	  {'}', TOKEN_CLOSE}, {'(', TOKEN_PAREN_OPEN},
+		{')', TOKEN_PAREN_CLOSE}, {',', TOKEN_COMMA},
 	};
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)

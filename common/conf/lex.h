@@ -4,9 +4,10 @@
 #include "conf/mistake.h"
 
 /*
- * Text to tokens.  `#` at the start of a word begins a comment; a line's end and `;` end a statement; in "strings" \" is a
- * quote and \\ a backslash, any other backslash stands for itself.  A word is a run of anything but blanks and
- * { } ( ) , ; " # = < > ! and may hold {name} in its middle (/var/mail/{domain}/{local}/).
+ * Text to tokens.  `#` at the start of a word begins a comment; a line's end and `;` end a statement;
+ * in "strings" \" is a quote and \\ a backslash, any other backslash stands for itself.  A word is a
+ * run of anything but blanks and { } ( ) , ; " # = < > ! and may hold {name} in its middle
+ * (/var/mail/{domain}/{local}/).
  */
 enum token_kind {
 	TOKEN_END, /* of the text */
@@ -38,10 +39,11 @@ struct lex {
 	struct mistakes *mistakes; /* NULL: mistakes are not told */
 };
 
-struct lex lex_make(const char *file, struct slice text, struct arena *arena, struct mistakes *mistakes);
+struct lex lex_make(const char *file, struct slice text, struct arena *arena,
+		    struct mistakes *mistakes);
 struct token lex_next(struct lex *l);
-/* After a table's key: an optional `:` and then the value, one string or the rest of the line up to a comment, `;` or `}`.
- * False: there is no `:`, neither here nor at the end of the key (has_colon). */
+/* After a table's key: an optional `:` and then the value, one string or the rest of the line up to a
+ * comment, `;` or `}`. False: there is no `:`, neither here nor at the end of the key (has_colon). */
 bool lex_value(struct lex *l, bool has_colon, struct token *value_out);
 
 #endif

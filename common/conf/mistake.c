@@ -77,7 +77,8 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many letters must be put in, left out, changed or swapped with the next one (Damerau), ignoring case and `-` or `_`. */
+/* How many letters must be put in, left out, changed or swapped with the next one (Damerau), ignoring
+ * case and `-` or `_`. */
 static char fold(char c)
 {
 	return c == '_' ? '-' : ascii_lower(c);
@@ -140,7 +141,8 @@ static void hint_list(struct buf *hint, const char *kind, const struct wordlist 
 	}
 }
 
-void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, struct slice word, const struct wordlist *allowed)
+void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, struct slice word,
+		     const struct wordlist *allowed)
 {
 	const char *nearest = wordlist_nearest(allowed, word);
 	struct buf hint = buf_make(2048);
@@ -149,7 +151,8 @@ void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, 
 		hint_list(&hint, kind, allowed);
 	if (nearest != NULL)
 		buf_addf(&hint, "%sdid you mean \"%s\"?", hint.len > 0 ? "; " : "", nearest);
-	mistake_add(m, pos, buf_text(&hint), "unknown %s \"%.*s\"", kind, (int)least(word.len, WORD_MAX), word.at);
+	mistake_add(m, pos, buf_text(&hint), "unknown %s \"%.*s\"", kind,
+		    (int)least(word.len, WORD_MAX), word.at);
 	buf_free(&hint);
 }
 
@@ -175,7 +178,8 @@ static bool is_continuation(char c)
 	return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-/* Control characters of a hostile file never reach a terminal; what is cut is cut at a character's end. */
+/* Control characters of a hostile file never reach a terminal; what is cut is cut at a character's end.
+ */
 static void show_line(struct buf *out, struct slice line)
 {
 	size_t len = least(line.len, LINE_SHOWN_MAX);
@@ -212,7 +216,8 @@ static void render_one(const struct mistakes *m, const struct mistake *one, stru
 {
 	struct slice text = slice_empty(), line;
 
-	buf_addf(out, "%s:%u:%u: %s\n", one->pos.file, one->pos.line, one->pos.column, one->what == NULL ? "?" : one->what);
+	buf_addf(out, "%s:%u:%u: %s\n", one->pos.file, one->pos.line, one->pos.column,
+		 one->what == NULL ? "?" : one->what);
 	if (one->pos.file == NULL || !bundle_find(m->bundle, slice_of(one->pos.file), &text))
 		return;
 	line = line_of(text, one->pos.line);
@@ -242,8 +247,10 @@ struct ranked {
 static int by_place(const void *left, const void *right)
 {
 	const struct ranked *a = left, *b = right;
-	const uint64_t x[4] = {a->file, a->mistake->pos.line, a->mistake->pos.column, a->mistake->order};
-	const uint64_t y[4] = {b->file, b->mistake->pos.line, b->mistake->pos.column, b->mistake->order};
+	const uint64_t x[4] = {a->file, a->mistake->pos.line, a->mistake->pos.column,
+			       a->mistake->order};
+	const uint64_t y[4] = {b->file, b->mistake->pos.line, b->mistake->pos.column,
+			       b->mistake->order};
 
 	for (size_t i = 0; i < 4; i++)
 		if (x[i] != y[i])

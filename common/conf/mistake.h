@@ -5,7 +5,8 @@
 #include "conf/conf.h"
 
 /*
- * Mistakes in a configuration, collected while it is read and checked, then rendered in the order of the text:
+ * Mistakes in a configuration, collected while it is read and checked, then rendered in the order of
+ * the text:
  *
  *   postern.conf:3:1: unknown statement "liten"
  *     liten :25 { role mx }
@@ -29,10 +30,12 @@ struct wordlist {
 	size_t count;
 };
 bool wordlist_add(struct arena *arena, struct wordlist *list, const char *word);
-/* What a person who wrote `word` probably meant: at most a third of its letters differ; NULL: nothing near. */
+/* What a person who wrote `word` probably meant: at most a third of its letters differ; NULL: nothing
+ * near. */
 const char *wordlist_nearest(const struct wordlist *list, struct slice word);
 /* `unknown KIND "word"`; the hint lists what is allowed when that is little, and names the nearest. */
-void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, struct slice word, const struct wordlist *allowed);
+void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, struct slice word,
+		     const struct wordlist *allowed);
 
 void mistakes_render(const struct mistakes *m, struct conf_mistakes *out);
 

@@ -3,7 +3,8 @@
 
 #include "conf/conf.h"
 
-/* Addresses as text without brackets: "192.0.2.1" (kept as ::ffff:192.0.2.1), "2001:db8::1".  No names, no scopes. */
+/* Addresses as text without brackets: "192.0.2.1" (kept as ::ffff:192.0.2.1), "2001:db8::1".  No names,
+ * no scopes. */
 bool net_address(struct slice s, struct in6_addr *out);
 bool net_is_v4(const struct in6_addr *a);
 

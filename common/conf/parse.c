@@ -7,9 +7,11 @@
 #define NAME_MAX_BYTES 63
 #define PATH_MAX_BYTES 4095
 
-void parser_start(struct parser *p, const char *file, struct slice text, struct arena *arena, struct mistakes *mistakes)
+void parser_start(struct parser *p, const char *file, struct slice text, struct arena *arena,
+		  struct mistakes *mistakes)
 {
-	*p = (struct parser){.lex = lex_make(file, text, arena, mistakes), .arena = arena, .mistakes = mistakes};
+	*p = (struct parser){
+		.lex = lex_make(file, text, arena, mistakes), .arena = arena, .mistakes = mistakes};
 	parser_next(p);
 }
 
@@ -59,14 +61,16 @@ void parser_skip_lines(struct parser *p)
 /* A condition that goes on in the next line. */
 static bool is_joint(const struct token *t)
 {
-	return t->kind == TOKEN_WORD && (slice_eq(t->text, slice_of("and")) || slice_eq(t->text, slice_of("or")));
+	return t->kind == TOKEN_WORD &&
+	       (slice_eq(t->text, slice_of("and")) || slice_eq(t->text, slice_of("or")));
 }
 
 void parser_skip_statement(struct parser *p)
 {
 	size_t depth = 0;
 
-	while (p->now.kind != TOKEN_END && (depth > 0 || !parser_at_statement_end(p) || (p->now.kind == TOKEN_LINE && is_joint(&p->last)))) {
+	while (p->now.kind != TOKEN_END && (depth > 0 || !parser_at_statement_end(p) ||
+					    (p->now.kind == TOKEN_LINE && is_joint(&p->last)))) {
 		if (p->now.kind == TOKEN_OPEN)
 			depth++;
 		if (p->now.kind == TOKEN_CLOSE)
@@ -142,8 +146,9 @@ bool take_name(struct parser *p, const char *what, const char **into)
 
 static bool is_path(const struct token *t)
 {
-	return (t->kind == TOKEN_WORD || t->kind == TOKEN_STRING) && t->text.len > 0 && t->text.at[0] == '/' &&
-	       t->text.len <= PATH_MAX_BYTES && memchr(t->text.at, '\0', t->text.len) == NULL;
+	return (t->kind == TOKEN_WORD || t->kind == TOKEN_STRING) && t->text.len > 0 &&
+	       t->text.at[0] == '/' && t->text.len <= PATH_MAX_BYTES &&
+	       memchr(t->text.at, '\0', t->text.len) == NULL;
 }
 
 bool take_path(struct parser *p, const char **into)
@@ -187,7 +192,8 @@ bool take_number(struct parser *p, uint64_t min, uint64_t max, uint64_t *into)
 	bool ok;
 
 	buf_addf(&expected, "a number from %" PRIu64 " to %" PRIu64, min, max);
-	ok = take(p, p->now.kind == TOKEN_WORD && slice_u64(p->now.text, max, &value) && value >= min, buf_text(&expected), &t);
+	ok = take(p, p->now.kind == TOKEN_WORD && slice_u64(p->now.text, max, &value) && value >= min,
+		  buf_text(&expected), &t);
 	buf_free(&expected);
 	if (ok)
 		*into = value;

@@ -4,8 +4,9 @@
 #include "conf/lex.h"
 
 /*
- * One token ahead, and the arguments of statements.  Each take_... consumes what it names and is true, or tells a mistake at
- * the token that stands there instead, leaves it, and is false; `into` is then untouched.
+ * One token ahead, and the arguments of statements.  Each take_... consumes what it names and is true,
+ * or tells a mistake at the token that stands there instead, leaves it, and is false; `into` is then
+ * untouched.
  */
 struct parser {
 	struct lex lex;
@@ -15,7 +16,8 @@ struct parser {
 	struct mistakes *mistakes;
 };
 
-void parser_start(struct parser *p, const char *file, struct slice text, struct arena *arena, struct mistakes *mistakes);
+void parser_start(struct parser *p, const char *file, struct slice text, struct arena *arena,
+		  struct mistakes *mistakes);
 void parser_next(struct parser *p);
 
 bool parser_at(const struct parser *p, enum token_kind kind);

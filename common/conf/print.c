@@ -69,8 +69,11 @@ static void print_yes_no(struct buf *out, const char *keyword, bool value)
 
 static const char *tls_name(enum conf_tls_mode mode)
 {
-	static const char *const names[] = {
-		[TLS_OFF] = "off", [TLS_OPTIONAL] = "optional", [TLS_REQUIRED] = "required", [TLS_IMPLICIT] = "implicit", [TLS_VERIFIED] = "verified"};
+	static const char *const names[] = {[TLS_OFF] = "off",
+					    [TLS_OPTIONAL] = "optional",
+					    [TLS_REQUIRED] = "required",
+					    [TLS_IMPLICIT] = "implicit",
+					    [TLS_VERIFIED] = "verified"};
 
 	return names[mode];
 }
@@ -87,7 +90,8 @@ static void print_trusted(const struct conf *c, struct buf *out)
 
 static void print_listener(const struct conf_listener *l, struct buf *out)
 {
-	static const char *const auths[] = {[AUTH_OFF] = "off", [AUTH_OPTIONAL] = "optional", [AUTH_REQUIRED] = "required"};
+	static const char *const auths[] = {
+		[AUTH_OFF] = "off", [AUTH_OPTIONAL] = "optional", [AUTH_REQUIRED] = "required"};
 
 	buf_addf(out, "listen %s {\n", l->name);
 	print_word(out, "role", l->role == LISTENER_MX ? "mx" : "submission");
@@ -136,7 +140,10 @@ static void print_entries(const struct conf_table *t, struct buf *out)
 
 static void print_table(const struct conf_table *t, struct buf *out)
 {
-	static const char *const kinds[] = {[TABLE_FILE] = "file", [TABLE_CIDR] = "cidr", [TABLE_SQLITE] = "sqlite", [TABLE_DIRECTORY] = "directory"};
+	static const char *const kinds[] = {[TABLE_FILE] = "file",
+					    [TABLE_CIDR] = "cidr",
+					    [TABLE_SQLITE] = "sqlite",
+					    [TABLE_DIRECTORY] = "directory"};
 
 	if (t->kind == TABLE_INLINE) {
 		print_entries(t, out);
@@ -215,7 +222,8 @@ static void print_retry(const struct conf *c, struct buf *out)
 	for (size_t i = 0; i < c->retry.count; i++) {
 		const struct conf_retry_step *step = &c->retry.steps[i];
 
-		buf_addf(out, "%s %s ", i == 0 ? "" : " then", step->factor_permille == 1000 ? "every" : "from");
+		buf_addf(out, "%s %s ", i == 0 ? "" : " then",
+			 step->factor_permille == 1000 ? "every" : "from");
 		unit_print_time(out, step->first_s * 1000);
 		if (step->factor_permille != 1000) {
 			buf_add_text(out, " by ");

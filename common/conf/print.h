@@ -3,8 +3,9 @@
 
 #include "conf/conf.h"
 
-/* The canonical form, everything that was left to a default said: read again, it gives the same configuration and prints the same.
- * Files that were included are one text.  False: no memory, or more than the buffer takes. */
+/* The canonical form, everything that was left to a default said: read again, it gives the same
+ * configuration and prints the same. Files that were included are one text.  False: no memory, or more
+ * than the buffer takes. */
 bool conf_print(const struct conf *c, struct buf *out);
 
 #endif

@@ -51,7 +51,8 @@ static void visit(const struct visit *v, uint32_t roles, enum conf_path_kind kin
 		v->fn(roles, kind, path, v->arg);
 }
 
-/* The folder of virtual Maildirs, before the first part that differs: its owner may not be able to walk there by name. */
+/* The folder of virtual Maildirs, before the first part that differs: its owner may not be able to walk
+ * there by name. */
 static void visit_base(const struct visit *v, const struct conf_transport *t)
 {
 	char path[CONF_BASE_MAX];
@@ -96,8 +97,8 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 
 /* ---- retry ---- */
 
-/* The interval in force at that age, of a step that began at `start_s`.  Growing ones start with first_s and grow with each
- * interval that has passed. */
+/* The interval in force at that age, of a step that began at `start_s`.  Growing ones start with
+ * first_s and grow with each interval that has passed. */
 static uint64_t interval_s(const struct conf_retry_step *step, uint64_t start_s, uint64_t age_s)
 {
 	uint64_t interval_ms = step->first_s * 1000, at_ms = start_s * 1000;

@@ -6,7 +6,8 @@
 
 static const struct setting settings[] = {
 #define SET_TEXT(name, def, doc) {#name, SETTING_TEXT, FIELD(name), def, "", "", doc},
-#define SET_NUMBER(name, def, min, max, doc) {#name, SETTING_NUMBER, FIELD(name), #def, #min, #max, doc},
+#define SET_NUMBER(name, def, min, max, doc) \
+	{#name, SETTING_NUMBER, FIELD(name), #def, #min, #max, doc},
 #define SET_SIZE(name, def, min, max, doc) {#name, SETTING_SIZE, FIELD(name), def, min, max, doc},
 #define SET_TIME(name, def, min, max, doc) {#name, SETTING_TIME, FIELD(name##_ms), def, min, max, doc},
 #define SET_BOOL(name, def, doc) {#name, SETTING_BOOL, FIELD(name), def, "", "", doc},

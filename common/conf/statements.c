@@ -31,7 +31,8 @@ static size_t find_row(const struct statement *rows, size_t count, struct slice 
 	return i;
 }
 
-bool statement_said(const struct said *said, const struct statement *rows, size_t count, const char *keyword, struct conf_pos *at_out)
+bool statement_said(const struct said *said, const struct statement *rows, size_t count,
+		    const char *keyword, struct conf_pos *at_out)
 {
 	size_t i = find_row(rows, count, slice_of(keyword));
 
@@ -50,7 +51,8 @@ static bool is_second(struct compiler *c, const struct conf_pos *first, struct s
 	if (first->line == 0)
 		return false;
 	buf_addf(&hint, "first in line %u of %s", first->line, first->file);
-	mistake_add(c->mistakes, c->p->now.pos, buf_text(&hint), "%.*s is said twice", SLICE_ARG(keyword));
+	mistake_add(c->mistakes, c->p->now.pos, buf_text(&hint), "%.*s is said twice",
+		    SLICE_ARG(keyword));
 	buf_free(&hint);
 	return true;
 }
@@ -77,10 +79,12 @@ static void unknown_row(struct compiler *c, const char *of, const struct stateme
 	mistake_unknown(c->mistakes, c->p->now.pos, of, c->p->now.text, &allowed);
 }
 
-/* Behind a mistake: to the next keyword of this block, for statements share lines; else to the end of the line. */
+/* Behind a mistake: to the next keyword of this block, for statements share lines; else to the end of
+ * the line. */
 static void skip_to_keyword(struct parser *p, const struct statement *rows, size_t count)
 {
-	while (!parser_at_statement_end(p) && (!parser_at(p, TOKEN_WORD) || find_row(rows, count, p->now.text) == count)) {
+	while (!parser_at_statement_end(p) &&
+	       (!parser_at(p, TOKEN_WORD) || find_row(rows, count, p->now.text) == count)) {
 		if (parser_at(p, TOKEN_OPEN)) {
 			parser_skip_statement(p);
 			return;
@@ -90,7 +94,8 @@ static void skip_to_keyword(struct parser *p, const struct statement *rows, size
 }
 
 /* Statements may share a line: each knows where its arguments end. */
-bool read_block(struct compiler *c, const char *of, const struct statement *rows, size_t count, void *into, struct said *said)
+bool read_block(struct compiler *c, const char *of, const struct statement *rows, size_t count,
+		void *into, struct said *said)
 {
 	struct conf_pos start = c->p->now.pos;
 	struct parser *p = c->p;
@@ -171,7 +176,8 @@ static void read_statements(struct compiler *c)
 {
 	struct parser *p = c->p;
 
-	for (parser_skip_lines(p); !parser_at(p, TOKEN_END) && !arena_failed(c->arena); parser_skip_lines(p)) {
+	for (parser_skip_lines(p); !parser_at(p, TOKEN_END) && !arena_failed(c->arena);
+	     parser_skip_lines(p)) {
 		bool ok;
 
 		if (parser_at(p, TOKEN_CLOSE)) {
@@ -223,7 +229,8 @@ static void include_one(struct compiler *c, struct slice name, struct slice text
 	c->depth--;
 }
 
-/* Those of the bundle that match, in its order (by name); the file that says it, and what came before, are passed over. */
+/* Those of the bundle that match, in its order (by name); the file that says it, and what came before,
+ * are passed over. */
 static void include_matching(struct compiler *c, struct slice pattern)
 {
 	struct slice rest = c->bundle, name, text;
@@ -232,9 +239,11 @@ static void include_matching(struct compiler *c, struct slice pattern)
 	folder = folder == SLICE_NONE ? 0 : folder + 1;
 	while (bundle_next(&rest, &name, &text)) {
 		struct slice base = slice_from(name, folder);
-		bool here = slice_eq(slice_sub(name, 0, folder), slice_sub(pattern, 0, folder)) && base.len > 0 && base.at[0] != '.';
+		bool here = slice_eq(slice_sub(name, 0, folder), slice_sub(pattern, 0, folder)) &&
+			    base.len > 0 && base.at[0] != '.';
 
-		if (here && slice_index(base, '/') == SLICE_NONE && !slice_eq(name, slice_of(BUNDLE_SYSTEM)) &&
+		if (here && slice_index(base, '/') == SLICE_NONE &&
+		    !slice_eq(name, slice_of(BUNDLE_SYSTEM)) &&
 		    include_matches(slice_from(pattern, folder), base) && !was_included(c, name))
 			include_one(c, name, text);
 	}
@@ -264,7 +273,8 @@ bool read_include(struct compiler *c, const struct statement *st, void *into)
 	if (!take_text(c->p, "the path of a file", &t))
 		return false;
 	if (c->depth >= INCLUDE_DEPTH_MAX) {
-		mistake_add(c->mistakes, t.pos, "at most 8 levels", "files include each other too deeply");
+		mistake_add(c->mistakes, t.pos, "at most 8 levels",
+			    "files include each other too deeply");
 		return false;
 	}
 	include_resolve(slice_of(c->p->lex.file), t.text, &name);

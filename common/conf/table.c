@@ -21,7 +21,8 @@ static bool key_has_colon(struct compiler *c, const struct token *key, struct sl
 		return true;
 	}
 	if (slice_index(*text, ':') != SLICE_NONE && !net_address(*text, &ip))
-		mistake_add(c->mistakes, key->pos, "put a blank behind the `:`, or the key in quotes", "a `:` inside a key");
+		mistake_add(c->mistakes, key->pos, "put a blank behind the `:`, or the key in quotes",
+			    "a `:` inside a key");
 	return false;
 }
 
@@ -57,10 +58,12 @@ static bool read_entry(struct compiler *c, struct conf_table *t)
 	bool has_value = lex_value(&c->p->lex, colon, &value) || split_quoted(&key, &text, &value);
 
 	if (has_value && value.text.len == 0 && value.kind == TOKEN_WORD)
-		mistake_add(c->mistakes, key.pos, "expected \"key: value\", or a key alone", "a key with `:` and no value");
+		mistake_add(c->mistakes, key.pos, "expected \"key: value\", or a key alone",
+			    "a key with `:` and no value");
 	parser_next(c->p);
 	if (text.len == 0 || t->entry_count >= ENTRIES_MAX) {
-		mistake_add(c->mistakes, key.pos, "", text.len == 0 ? "an empty key" : "more than 100000 entries: use a file");
+		mistake_add(c->mistakes, key.pos, "",
+			    text.len == 0 ? "an empty key" : "more than 100000 entries: use a file");
 		return false;
 	}
 	e = arena_push(c->arena, &entries, &t->entry_count, sizeof(*e));
@@ -93,7 +96,8 @@ static void check_keys(struct compiler *c, const struct conf_table *t)
 	qsort(sorted, t->entry_count, sizeof(*sorted), by_key);
 	for (size_t i = 1; i < t->entry_count; i++)
 		if (strcmp(sorted[i - 1].key, sorted[i].key) == 0) {
-			mistake_add(c->mistakes, t->pos, "", "table %s has the key \"%s\" twice", t->name, sorted[i].key);
+			mistake_add(c->mistakes, t->pos, "", "table %s has the key \"%s\" twice",
+				    t->name, sorted[i].key);
 			break;
 		}
 	free(sorted);
@@ -161,11 +165,14 @@ static bool take_query(struct compiler *c, struct conf_table *t)
 	const char *mistake;
 	struct token q;
 
-	if (!take_string(c->p, "a query in quotes: \"select target from aliases where address = ?\"", &q))
+	if (!take_string(c->p, "a query in quotes: \"select target from aliases where address = ?\"",
+			 &q))
 		return false;
 	mistake = query_mistake(q.text);
 	if (mistake != NULL)
-		mistake_add(c->mistakes, q.pos, "expected such as \"select target from aliases where address = ?\"", "%s", mistake);
+		mistake_add(c->mistakes, q.pos,
+			    "expected such as \"select target from aliases where address = ?\"", "%s",
+			    mistake);
 	t->query = arena_text(c->arena, q.text);
 	return t->query != NULL;
 }
@@ -191,7 +198,8 @@ static bool is_taken(struct compiler *c, const struct conf_table *t)
 	struct buf hint = buf_make(512);
 
 	if (strcmp(t->name, "trusted") == 0)
-		mistake_add(c->mistakes, t->pos, "choose another name", "trusted is the list of trusted networks");
+		mistake_add(c->mistakes, t->pos, "choose another name",
+			    "trusted is the list of trusted networks");
 	for (size_t i = 0; i < c->conf->table_count; i++) {
 		const struct conf_table *other = &c->conf->tables[i];
 

@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-/* What processes read from a compiled configuration.  calloc is wrapped: `fail_at` makes one of its calls fail. */
+/* What processes read from a compiled configuration.  calloc is wrapped: `fail_at` makes one of its
+ * calls fail. */
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -44,7 +45,8 @@ static const char whole[] =
 	"transport isp { smtp \"smtp.isp.example:587\" login isp tls-ca /etc/ca.pem }\n"
 	"transport out { smtp mx }\n"
 	"policy rcpt { reject \"no\" if recipient.domain not in here and client not in trusted }\n"
-	"route { alias there if recipient in there\n deliver home if recipient.domain in here\n relay out }\n";
+	"route { alias there if recipient in there\n deliver home if recipient.domain in here\n relay "
+	"out }\n";
 
 static struct conf *compile(const char *text, const char *system)
 {
@@ -140,7 +142,10 @@ static void test_hostname_of_the_system(void **state)
 	static const struct {
 		const char *system, *hostname;
 	} rows[] = {
-		{NULL, "localhost"}, {"hostname \"box.example\"\n", "box.example"}, {"hostname \"bad name\"\n", "localhost"}, {"", "localhost"},
+		{NULL, "localhost"},
+		{"hostname \"box.example\"\n", "box.example"},
+		{"hostname \"bad name\"\n", "localhost"},
+		{"", "localhost"},
 	};
 
 	(void)state;
@@ -240,8 +245,11 @@ static void test_bases(void **state)
 	static const struct {
 		const char *maildir, *base; /* base NULL: none */
 	} rows[] = {
-		{"/var/mail/{domain}/{local}/", "/var/mail/."}, {"/var/mail/x-{local}", "/var/mail/."}, {"/{local}", "/."},
-		{"/srv/all//", "/srv/all/."}, {"~/Maildir/", NULL},
+		{"/var/mail/{domain}/{local}/", "/var/mail/."},
+		{"/var/mail/x-{local}", "/var/mail/."},
+		{"/{local}", "/."},
+		{"/srv/all//", "/srv/all/."},
+		{"~/Maildir/", NULL},
 	};
 
 	(void)state;
@@ -263,18 +271,24 @@ static void test_retry(void **state)
 		unsigned tries;
 		uint64_t next_s;
 	} rows[] = {
-		{0, 0, 1}, {345600, 0, 1}, {9999999, 0, 1}, /* never expired untried */
-		{0, 1, 900}, {7199, 8, 900},
-		{7200, 9, 3600}, {10799, 10, 3600}, {10800, 10, 5400}, {16199, 10, 5400}, {16200, 11, 8100}, {24300, 12, 12150},
-		{36450, 13, 18225}, {57599, 14, 27338 /* 54675 s on: rounded */},
-		{57600, 15, 21600}, {300000, 20, 21600},
-		{324000, 21, 21600}, {324001, 21, 21599}, {345599, 22, 1}, {345600, 23, 0}, {9999999, 23, 0},
+		{0, 0, 1},	     {345600, 0, 1},
+		{9999999, 0, 1}, /* never expired untried */
+		{0, 1, 900},	     {7199, 8, 900},
+		{7200, 9, 3600},     {10799, 10, 3600},
+		{10800, 10, 5400},   {16199, 10, 5400},
+		{16200, 11, 8100},   {24300, 12, 12150},
+		{36450, 13, 18225},  {57599, 14, 27338 /* 54675 s on: rounded */},
+		{57600, 15, 21600},  {300000, 20, 21600},
+		{324000, 21, 21600}, {324001, 21, 21599},
+		{345599, 22, 1},     {345600, 23, 0},
+		{9999999, 23, 0},
 	};
 	struct conf *c = compile("hostname a.example\n", NULL);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(conf_retry_next(&c->retry, rows[i].age_s, rows[i].tries), rows[i].next_s);
+		assert_int_equal(conf_retry_next(&c->retry, rows[i].age_s, rows[i].tries),
+				 rows[i].next_s);
 	conf_free(&c);
 }
 
@@ -282,7 +296,9 @@ static void test_retry(void **state)
 static void test_retry_ends(void **state)
 {
 	static const char *const rules[] = {
-		"retry { every 1s until 10m }", "retry { from 1s by 1.05 until 365d }", "retry { from 1s by 10 until 1w then every 1d until 2w }",
+		"retry { every 1s until 10m }",
+		"retry { from 1s by 1.05 until 365d }",
+		"retry { from 1s by 10 until 1w then every 1d until 2w }",
 		"retry { every 2h until 1h }",
 	};
 
@@ -329,7 +345,8 @@ static void test_no_memory(void **state)
 /* Bytes that are no bundle, or one with nothing in it, are refused and nothing else. */
 static void test_bad_bundles(void **state)
 {
-	static const struct slice rows[] = {{"", 0}, {"x", 1}, {"\0\0\0\1\0\0\0\5xab", 11}, {"\0\0\0\0\0\0\0\1x", 9}};
+	static const struct slice rows[] = {
+		{"", 0}, {"x", 1}, {"\0\0\0\1\0\0\0\5xab", 11}, {"\0\0\0\0\0\0\0\1x", 9}};
 	struct conf_mistakes mistakes;
 
 	(void)state;
@@ -339,7 +356,8 @@ static void test_bad_bundles(void **state)
 	}
 }
 
-/* Every truncation and every changed byte compiles or is refused with a mistake, and stays inside its memory. */
+/* Every truncation and every changed byte compiles or is refused with a mistake, and stays inside its
+ * memory. */
 static void test_damaged_texts(void **state)
 {
 	char text[sizeof(whole)];
@@ -356,7 +374,9 @@ static void test_damaged_texts(void **state)
 			memcpy(text, whole, sizeof(whole));
 			if (b < sizeof(bytes))
 				text[i] = bytes[b];
-			assert_true(bundle_add(&bundle, slice_of("x"), slice_make(text, b < sizeof(bytes) ? sizeof(whole) - 1 : i)));
+			assert_true(bundle_add(
+				&bundle, slice_of("x"),
+				slice_make(text, b < sizeof(bytes) ? sizeof(whole) - 1 : i)));
 			c = conf_compile(buf_slice(&bundle), &mistakes);
 			assert_true((c == NULL) == (mistakes.count > 0));
 			buf_free(&mistakes.text);
@@ -394,7 +414,8 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_transports),
 		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_bases), cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_bases),
+		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_retry_ends),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_bad_bundles),

@@ -11,8 +11,9 @@
 #include <cmocka.h>
 
 /*
- * docs/configuration.md against the code: each ```postern example compiles; each ```postern mistake gives what the ```text behind it
- * shows; the tables of settings and facts are what the code says.  `POSTERN_GOLDEN=rewrite` puts those tables into the file.
+ * docs/configuration.md against the code: each ```postern example compiles; each ```postern mistake
+ * gives what the ```text behind it shows; the tables of settings and facts are what the code says.
+ * `POSTERN_GOLDEN=rewrite` puts those tables into the file.
  */
 #define DOC_MAX (1u << 20)
 
@@ -112,7 +113,8 @@ static void add_setting(const struct setting *s, struct buf *out)
 	for (const char *c = s->name; *c != '\0'; c++)
 		buf_add_char(out, *c == '_' ? '-' : *c);
 	buf_addf(out, s->initial[0] == '\0' ? "` | |" : "` | `%s` |", s->initial);
-	buf_addf(out, s->min[0] == '\0' ? " | %.0s%.0s%s |\n" : " %s to %s | %s |\n", s->min, s->max, s->about);
+	buf_addf(out, s->min[0] == '\0' ? " | %.0s%.0s%s |\n" : " %s to %s | %s |\n", s->min, s->max,
+		 s->about);
 }
 
 static void add_settings(struct buf *out)
@@ -124,9 +126,14 @@ static void add_settings(struct buf *out)
 
 static void add_fact(const struct fact_info *f, struct buf *out)
 {
-	static const char *const types[] = {
-		[FACT_TYPE_TEXT] = "text", [FACT_TYPE_DOMAIN] = "host name", [FACT_TYPE_ADDRESS] = "mail address", [FACT_TYPE_IP] = "address",
-		[FACT_TYPE_NUMBER] = "number", [FACT_TYPE_SIZE] = "size", [FACT_TYPE_BOOL] = "yes or no", [FACT_TYPE_WORD] = "word"};
+	static const char *const types[] = {[FACT_TYPE_TEXT] = "text",
+					    [FACT_TYPE_DOMAIN] = "host name",
+					    [FACT_TYPE_ADDRESS] = "mail address",
+					    [FACT_TYPE_IP] = "address",
+					    [FACT_TYPE_NUMBER] = "number",
+					    [FACT_TYPE_SIZE] = "size",
+					    [FACT_TYPE_BOOL] = "yes or no",
+					    [FACT_TYPE_WORD] = "word"};
 	const char *sep = "";
 
 	buf_addf(out, "| `%s` | %s | ", f->name, types[f->type]);
@@ -216,16 +223,20 @@ static void assert_named(bool named, const char *word)
 
 static void test_words(void **state)
 {
-	static const char *const statements[] = {"include", "trusted", "listen", "tls", "auth", "credentials", "table", "transport", "policy",
-						 "route", "retry"};
-	static const char *const lines[] = {"role", "tls", "auth", "isolation", "hostname", "maildir", "smtp", "lmtp", "user", "delivered-to",
-					    "tls-ca", "tls-name", "tls-verify", "login", "allow-local", "connections", "messages", "recipients"};
+	static const char *const statements[] = {"include", "trusted",	   "listen", "tls",
+						 "auth",    "credentials", "table",  "transport",
+						 "policy",  "route",	   "retry"};
+	static const char *const lines[] = {
+		"role",	      "tls",   "auth",	      "isolation",    "hostname", "maildir",
+		"smtp",	      "lmtp",  "user",	      "delivered-to", "tls-ca",	  "tls-name",
+		"tls-verify", "login", "allow-local", "connections",  "messages", "recipients"};
 
 	(void)state;
 	for (size_t i = 0; i < verb_count(); i++)
 		assert_named(is_named("\n| `", verb_at(i)->name, ""), verb_at(i)->name);
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
-		assert_named(is_named("\n", statements[i], " ") || is_named("`", statements[i], " "), statements[i]);
+		assert_named(is_named("\n", statements[i], " ") || is_named("`", statements[i], " "),
+			     statements[i]);
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		assert_named(is_named("\n| `", lines[i], ""), lines[i]);
 	for (unsigned i = 0; i < SHAPE_COUNT; i++)
@@ -235,10 +246,8 @@ static void test_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_settings),
-		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_examples), cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_settings), cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_words),
 	};
 

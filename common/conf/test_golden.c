@@ -18,7 +18,8 @@
  *   -- mistakes        what conf_compile tells, or
  *   -- prints          what it prints, which must compile again and print the same
  *
- * `POSTERN_GOLDEN=rewrite build/unit/test_conf_golden` writes what comes out now; git shows the difference.
+ * `POSTERN_GOLDEN=rewrite build/unit/test_conf_golden` writes what comes out now; git shows the
+ * difference.
  */
 #define GOLDEN_MAX (1u << 20)
 
@@ -92,7 +93,8 @@ static void assert_same(struct slice name, struct slice got, struct slice expect
 {
 	if (slice_eq(got, expected))
 		return;
-	print_error("case %.*s: got\n%.*s\nexpected\n%.*s\n", SLICE_ARG(name), SLICE_ARG(got), SLICE_ARG(expected));
+	print_error("case %.*s: got\n%.*s\nexpected\n%.*s\n", SLICE_ARG(name), SLICE_ARG(got),
+		    SLICE_ARG(expected));
 	fail();
 }
 
@@ -111,7 +113,8 @@ static void print_again(struct slice name, struct slice printed)
 }
 
 /* Runs one case and adds it to `now` as it comes out. */
-static void run_case(struct slice name, struct slice input, struct slice expected, bool rewrite, struct buf *now)
+static void run_case(struct slice name, struct slice input, struct slice expected, bool rewrite,
+		     struct buf *now)
 {
 	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), out = buf_make(GOLDEN_MAX);
 

@@ -25,10 +25,23 @@ static void test_times(void **state)
 		uint64_t ms;
 		const char *printed;
 	} rows[] = {
-		{"0", true, 0, "0s"}, {"0s", true, 0, "0s"}, {"250ms", true, 250, "250ms"}, {"90s", true, 90000, "90s"},
-		{"60s", true, 60000, "1m"}, {"15m", true, 900000, "15m"}, {"36h", true, 129600000, "36h"}, {"48h", true, 172800000, "2d"},
-		{"1W", true, 604800000, "1w"}, {"", false, 0, ""}, {"15", false, 0, ""}, {"m", false, 0, ""}, {"-1s", false, 0, ""},
-		{"1.5h", false, 0, ""}, {"15 m", false, 0, ""}, {"15min", false, 0, ""}, {"99999999999999999999s", false, 0, ""},
+		{"0", true, 0, "0s"},
+		{"0s", true, 0, "0s"},
+		{"250ms", true, 250, "250ms"},
+		{"90s", true, 90000, "90s"},
+		{"60s", true, 60000, "1m"},
+		{"15m", true, 900000, "15m"},
+		{"36h", true, 129600000, "36h"},
+		{"48h", true, 172800000, "2d"},
+		{"1W", true, 604800000, "1w"},
+		{"", false, 0, ""},
+		{"15", false, 0, ""},
+		{"m", false, 0, ""},
+		{"-1s", false, 0, ""},
+		{"1.5h", false, 0, ""},
+		{"15 m", false, 0, ""},
+		{"15min", false, 0, ""},
+		{"99999999999999999999s", false, 0, ""},
 		{"9223372036854775807s", false, 0, ""},
 	};
 	struct buf out = buf_make(64);
@@ -56,9 +69,18 @@ static void test_sizes(void **state)
 		uint64_t bytes;
 		const char *printed;
 	} rows[] = {
-		{"0", true, 0, "0"}, {"1000", true, 1000, "1000"}, {"64K", true, 65536, "64K"}, {"64k", true, 65536, "64K"},
-		{"2048K", true, 2097152, "2M"}, {"1T", true, 1ull << 40, "1T"}, {"", false, 0, ""}, {"K", false, 0, ""}, {"1KB", false, 0, ""},
-		{"1.5M", false, 0, ""}, {"16777216T", false, 0, ""}, {"0x10", false, 0, ""},
+		{"0", true, 0, "0"},
+		{"1000", true, 1000, "1000"},
+		{"64K", true, 65536, "64K"},
+		{"64k", true, 65536, "64K"},
+		{"2048K", true, 2097152, "2M"},
+		{"1T", true, 1ull << 40, "1T"},
+		{"", false, 0, ""},
+		{"K", false, 0, ""},
+		{"1KB", false, 0, ""},
+		{"1.5M", false, 0, ""},
+		{"16777216T", false, 0, ""},
+		{"0x10", false, 0, ""},
 	};
 	struct buf out = buf_make(64);
 
@@ -85,8 +107,10 @@ static void test_factors(void **state)
 		uint64_t permille;
 		const char *printed;
 	} rows[] = {
-		{"1", true, 1000, "1"}, {"1.5", true, 1500, "1.5"}, {"1.05", true, 1050, "1.05"}, {"2.125", true, 2125, "2.125"},
-		{"1.", false, 0, ""}, {".5", false, 0, ""}, {"1.0005", false, 0, ""}, {"x", false, 0, ""},
+		{"1", true, 1000, "1"},	      {"1.5", true, 1500, "1.5"},
+		{"1.05", true, 1050, "1.05"}, {"2.125", true, 2125, "2.125"},
+		{"1.", false, 0, ""},	      {".5", false, 0, ""},
+		{"1.0005", false, 0, ""},     {"x", false, 0, ""},
 	};
 	struct buf out = buf_make(64);
 
@@ -122,9 +146,15 @@ static void test_networks(void **state)
 		{"::/0", NET_OK, "::/0", "::1", "no address"},
 		{"192.0.2.1/24", NET_HOST_BITS, "192.0.2.0/24", "192.0.2.9", "192.0.3.1"},
 		{"2001:db8::1/32", NET_HOST_BITS, "2001:db8::/32", "2001:db8::5", "::"},
-		{"192.0.2.0/33", NET_BAD, "", "", ""}, {"2001:db8::/129", NET_BAD, "", "", ""}, {"192.0.2/24", NET_BAD, "", "", ""},
-		{"example.org", NET_BAD, "", "", ""}, {"", NET_BAD, "", "", ""}, {"/8", NET_BAD, "", "", ""}, {"1.2.3.4/", NET_BAD, "", "", ""},
-		{"fe80::1%eth0", NET_BAD, "", "", ""}, {"1.2.3.4/-1", NET_BAD, "", "", ""},
+		{"192.0.2.0/33", NET_BAD, "", "", ""},
+		{"2001:db8::/129", NET_BAD, "", "", ""},
+		{"192.0.2/24", NET_BAD, "", "", ""},
+		{"example.org", NET_BAD, "", "", ""},
+		{"", NET_BAD, "", "", ""},
+		{"/8", NET_BAD, "", "", ""},
+		{"1.2.3.4/", NET_BAD, "", "", ""},
+		{"fe80::1%eth0", NET_BAD, "", "", ""},
+		{"1.2.3.4/-1", NET_BAD, "", "", ""},
 	};
 	struct buf out = buf_make(128);
 
@@ -148,8 +178,10 @@ static void test_networks(void **state)
 static void lex_all(const char *text, struct buf *kinds, struct buf *texts)
 {
 	static const char letters[] = {
-		[TOKEN_END] = '.', [TOKEN_LINE] = ';', [TOKEN_WORD] = 'w', [TOKEN_STRING] = 's', [TOKEN_OPERATOR] = 'o', [TOKEN_OPEN] = '{',
-		[TOKEN_CLOSE] = '}', [TOKEN_PAREN_OPEN] = '(', [TOKEN_PAREN_CLOSE] = ')', [TOKEN_COMMA] = ',', [TOKEN_BAD] = '!'};
+		[TOKEN_END] = '.',    [TOKEN_LINE] = ';',	[TOKEN_WORD] = 'w',
+		[TOKEN_STRING] = 's', [TOKEN_OPERATOR] = 'o',	[TOKEN_OPEN] = '{',
+		[TOKEN_CLOSE] = '}',  [TOKEN_PAREN_OPEN] = '(', [TOKEN_PAREN_CLOSE] = ')',
+		[TOKEN_COMMA] = ',',  [TOKEN_BAD] = '!'};
 	struct arena *arena = arena_new(1 << 20);
 	struct lex l = lex_make("x", slice_of(text), arena, NULL);
 	struct token t;
@@ -228,8 +260,15 @@ static void test_nearest(void **state)
 	static const struct {
 		const char *word, *nearest;
 	} rows[] = {
-		{"liten", "listen"}, {"lsiten", "listen"}, {"transprot", "transport"}, {"Route", "route"}, {"my_domain", "my-domains"},
-		{"zzzzzz", NULL}, {"x", NULL}, {"", NULL}, {"rout", "route"},
+		{"liten", "listen"},
+		{"lsiten", "listen"},
+		{"transprot", "transport"},
+		{"Route", "route"},
+		{"my_domain", "my-domains"},
+		{"zzzzzz", NULL},
+		{"x", NULL},
+		{"", NULL},
+		{"rout", "route"},
 	};
 	struct arena *arena = arena_new(65536);
 	struct wordlist list = {NULL, 0};
@@ -255,14 +294,22 @@ static void test_include_patterns(void **state)
 		const char *pattern, *name;
 		bool matches;
 	} rows[] = {
-		{"*.conf", "a.conf", true}, {"*.conf", "a.conf.bak", false}, {"*", "", true}, {"a*b*c", "axxbyyc", true},
-		{"a*b*c", "acb", false}, {"x", "x", true}, {"x", "xy", false}, {"**", "abc", true}, {"*ab", "aab", true},
+		{"*.conf", "a.conf", true},
+		{"*.conf", "a.conf.bak", false},
+		{"*", "", true},
+		{"a*b*c", "axxbyyc", true},
+		{"a*b*c", "acb", false},
+		{"x", "x", true},
+		{"x", "xy", false},
+		{"**", "abc", true},
+		{"*ab", "aab", true},
 	};
 	struct buf out = buf_make(256);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(include_matches(slice_of(rows[i].pattern), slice_of(rows[i].name)), rows[i].matches);
+		assert_int_equal(include_matches(slice_of(rows[i].pattern), slice_of(rows[i].name)),
+				 rows[i].matches);
 	include_resolve(slice_of("/etc/postern/postern.conf"), slice_of("conf.d/*.conf"), &out);
 	assert_string_equal(buf_text(&out), "/etc/postern/conf.d/*.conf");
 	buf_clear(&out);
@@ -301,7 +348,8 @@ static void test_bundle_round_trip(void **state)
 	assert_true(bundle_next(&rest, &name, &text));
 	assert_false(bundle_next(&rest, &name, &text));
 	assert_int_equal(rest.len, 0);
-	assert_true(bundle_find(buf_slice(&b), slice_of("last"), &text) && slice_eq(text, slice_of("y")));
+	assert_true(bundle_find(buf_slice(&b), slice_of("last"), &text) &&
+		    slice_eq(text, slice_of("y")));
 	assert_false(bundle_find(buf_slice(&b), slice_of("las"), &text));
 	buf_free(&b);
 }
@@ -397,7 +445,8 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-	static const char *const names[] = {"main.conf", "one.conf", "d/b.conf", "d/a.conf", "d/c.txt", "d/.h.conf", "fifo", "d"};
+	static const char *const names[] = {"main.conf", "one.conf",  "d/b.conf", "d/a.conf",
+					    "d/c.txt",	 "d/.h.conf", "fifo",	  "d"};
 	char path[256];
 
 	(void)state;
@@ -428,7 +477,8 @@ static void test_read_follows_includes(void **state)
 	struct buf b = buf_make(0), why = buf_make(1024);
 
 	(void)state;
-	put("main.conf", "hostname x # include \"nothing\"\ninclude \"one.conf\"\ninclude \"d/*.conf\"\ninclude \"e/*.conf\"\n");
+	put("main.conf", "hostname x # include \"nothing\"\ninclude \"one.conf\"\ninclude "
+			 "\"d/*.conf\"\ninclude \"e/*.conf\"\n");
 	put("one.conf", "postmaster \"include two.conf\"\n");
 	put("d/b.conf", "");
 	put("d/a.conf", "include \"../one.conf\"\ninclude ../one.conf");
@@ -493,7 +543,8 @@ int main(void)
 		cmocka_unit_test(test_bundle_bounds),
 		cmocka_unit_test_setup_teardown(test_read_follows_includes, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_read_refuses, make_folder, remove_folder),
-		cmocka_unit_test_setup_teardown(test_read_stops_at_a_circle, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_read_stops_at_a_circle, make_folder,
+						remove_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,8 @@ static const struct statement rows[] = {
 	{"recipients", read_u32_field, OF(recipients), 1, 100000, NULL, false},
 };
 
-bool transport_said(const struct compiler *c, size_t transport, const char *keyword, struct conf_pos *at_out)
+bool transport_said(const struct compiler *c, size_t transport, const char *keyword,
+		    struct conf_pos *at_out)
 {
 	return statement_said(&c->transports[transport].said, rows, ARRAY_LEN(rows), keyword, at_out);
 }
@@ -91,7 +92,9 @@ static bool read_maildir(struct compiler *c, const struct statement *st, void *i
 		return false;
 	mistake = maildir_mistake(path.text);
 	if (mistake != NULL) {
-		mistake_add(c->mistakes, path.pos, "expected such as \"~/Maildir/\" or \"/var/mail/{domain}/{local}/\"", "%s", mistake);
+		mistake_add(c->mistakes, path.pos,
+			    "expected such as \"~/Maildir/\" or \"/var/mail/{domain}/{local}/\"", "%s",
+			    mistake);
 		return false;
 	}
 	t->maildir = arena_text(c->arena, path.text);
@@ -106,7 +109,8 @@ static bool take_host_port(struct compiler *c, struct conf_transport *t, const c
 
 	if (!take_text(c->p, expected, &at))
 		return false;
-	if (!split_host_port(at.text, &host, &t->port) || (!net_address(host, &ip) && !is_host_name(host))) {
+	if (!split_host_port(at.text, &host, &t->port) ||
+	    (!net_address(host, &ip) && !is_host_name(host))) {
 		struct buf hint = buf_make(128);
 
 		buf_addf(&hint, "expected %s", expected);
@@ -133,15 +137,16 @@ static bool read_smtp(struct compiler *c, const struct statement *st, void *into
 static bool read_lmtp(struct compiler *c, const struct statement *st, void *into)
 {
 	struct conf_transport *t = into;
-	bool is_path = (parser_at(c->p, TOKEN_STRING) || parser_at(c->p, TOKEN_WORD)) && c->p->now.text.len > 0 &&
-		       c->p->now.text.at[0] == '/';
+	bool is_path = (parser_at(c->p, TOKEN_STRING) || parser_at(c->p, TOKEN_WORD)) &&
+		       c->p->now.text.len > 0 && c->p->now.text.at[0] == '/';
 
 	(void)st;
 	t->kind = TRANSPORT_LMTP;
 	if (!is_path)
 		return take_host_port(c, t, "the path of a socket, or \"HOST:PORT\"");
 	if (c->p->now.text.len >= 108) {
-		mistake_add(c->mistakes, c->p->now.pos, "at most 107 bytes", "the path of a Unix socket is too long");
+		mistake_add(c->mistakes, c->p->now.pos, "at most 107 bytes",
+			    "the path of a Unix socket is too long");
 		return false;
 	}
 	return take_path(c->p, &t->path);
@@ -157,7 +162,8 @@ static bool is_taken(struct compiler *c, const struct conf_transport *t)
 		if (strcmp(other->name, t->name) != 0)
 			continue;
 		buf_addf(&hint, "the other is in line %u of %s", other->pos.line, other->pos.file);
-		mistake_add(c->mistakes, t->pos, buf_text(&hint), "two transports are called %s", t->name);
+		mistake_add(c->mistakes, t->pos, buf_text(&hint), "two transports are called %s",
+			    t->name);
 		buf_free(&hint);
 		return true;
 	}

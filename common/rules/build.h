@@ -5,10 +5,12 @@
 #include "rules/rules.h"
 
 /*
- * For the compiler of the configuration: rules from text, then their names resolved, when all tables and transports are known.
+ * For the compiler of the configuration: rules from text, then their names resolved, when all tables
+ * and transports are known.
  */
 
-/* From behind `{` up to its `}` (which stays), adding to `list`; mistakes are told, and reading goes on at the next rule. */
+/* From behind `{` up to its `}` (which stays), adding to `list`; mistakes are told, and reading goes on
+ * at the next rule. */
 void rules_parse(struct parser *p, struct rule_list *list);
 
 /* What the rules of all places may name. */

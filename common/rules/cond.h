@@ -6,8 +6,8 @@
 #include "rules/rules.h"
 
 /*
- * A condition as a tree.  and, or, not hold children; everything else is a test, which may be negated (`!=`, `not in`, `is not`,
- * `not matches`) and may be followed by `assume no`.
+ * A condition as a tree.  and, or, not hold children; everything else is a test, which may be negated
+ * (`!=`, `not in`, `is not`, `not matches`) and may be followed by `assume no`.
  */
 enum cond_kind {
 	COND_AND,
@@ -24,7 +24,15 @@ enum cond_kind {
 	COND_SHAPE,
 };
 
-enum cond_compare { COMPARE_EQUAL, COMPARE_NOT_EQUAL, COMPARE_LESS, COMPARE_AT_MOST, COMPARE_MORE, COMPARE_AT_LEAST, COMPARE_COUNT };
+enum cond_compare {
+	COMPARE_EQUAL,
+	COMPARE_NOT_EQUAL,
+	COMPARE_LESS,
+	COMPARE_AT_MOST,
+	COMPARE_MORE,
+	COMPARE_AT_LEAST,
+	COMPARE_COUNT
+};
 const char *cond_compare_text(enum cond_compare c);
 
 struct cond {
@@ -58,7 +66,8 @@ struct cond *cond_parse(struct parser *p, unsigned place);
 /* Calls fn for every test, with whether it stands under an odd number of `not`s. */
 typedef void cond_each_fn(struct cond *test, bool inverted, void *arg);
 void cond_each(struct cond *c, bool inverted, cond_each_fn *fn, void *arg);
-/* No message gets through this condition unless its recipient was found in a table or a list, or is equal to a text. */
+/* No message gets through this condition unless its recipient was found in a table or a list, or is
+ * equal to a text. */
 bool cond_needs_recipient(const struct cond *c);
 
 void cond_print(const struct cond *c, struct buf *out);

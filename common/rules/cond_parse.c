@@ -14,8 +14,8 @@ struct reader {
 static struct cond *read_or(struct reader *r);
 
 static const char *const compares[COMPARE_COUNT] = {
-	[COMPARE_EQUAL] = "==", [COMPARE_NOT_EQUAL] = "!=", [COMPARE_LESS] = "<",
-	[COMPARE_AT_MOST] = "<=", [COMPARE_MORE] = ">", [COMPARE_AT_LEAST] = ">=",
+	[COMPARE_EQUAL] = "==",	  [COMPARE_NOT_EQUAL] = "!=", [COMPARE_LESS] = "<",
+	[COMPARE_AT_MOST] = "<=", [COMPARE_MORE] = ">",	      [COMPARE_AT_LEAST] = ">=",
 };
 
 const char *cond_compare_text(enum cond_compare c)
@@ -85,7 +85,8 @@ static bool right_text(struct reader *r, struct cond *c)
 	if (!take_word(r->p, "a text in quotes, or a fact", &t))
 		return false;
 	if (fact_find(t.text) == FACT_COUNT) {
-		mistake_add(r->p->mistakes, t.pos, "a text stands in quotes", "\"%.*s\" is no fact", SLICE_ARG(t.text));
+		mistake_add(r->p->mistakes, t.pos, "a text stands in quotes", "\"%.*s\" is no fact",
+			    SLICE_ARG(t.text));
 		return false;
 	}
 	c->other = place_fact(r->p, t.pos, t.text, r->place);
@@ -93,7 +94,8 @@ static bool right_text(struct reader *r, struct cond *c)
 		return false;
 	if (is_text(fact_info(c->other)->type))
 		return true;
-	mistake_add(r->p->mistakes, t.pos, "expected a text in quotes, or a fact that is one", "%s is no text", fact_info(c->other)->name);
+	mistake_add(r->p->mistakes, t.pos, "expected a text in quotes, or a fact that is one",
+		    "%s is no text", fact_info(c->other)->name);
 	return false;
 }
 
@@ -114,13 +116,15 @@ static bool push_net(struct reader *r, struct cond *c, const struct token *t)
 	case NET_HOST_BITS:
 		buf_add_text(&meant, "did you mean ");
 		net_print(&meant, &net);
-		mistake_add(r->p->mistakes, t->pos, buf_text(&meant), "bits are set behind the prefix of \"%.*s\"", SLICE_ARG(t->text));
+		mistake_add(r->p->mistakes, t->pos, buf_text(&meant),
+			    "bits are set behind the prefix of \"%.*s\"", SLICE_ARG(t->text));
 		buf_free(&meant);
 		return false;
 	case NET_BAD:
 		break;
 	}
-	mistake_add(r->p->mistakes, t->pos, "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
+	mistake_add(r->p->mistakes, t->pos,
+		    "expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
 		    "\"%.*s\" is no network", SLICE_ARG(t->text));
 	return false;
 }
@@ -150,8 +154,10 @@ struct comparison {
 
 static const struct comparison *comparison_of(enum fact_type type)
 {
-	static const struct comparison text = {COND_TEXT_EQUAL, false, right_text}, word = {COND_TEXT_EQUAL, false, right_word},
-				       net = {COND_IN_NETS, false, right_net}, number = {COND_NUMBER, true, right_number};
+	static const struct comparison text = {COND_TEXT_EQUAL, false, right_text},
+				       word = {COND_TEXT_EQUAL, false, right_word},
+				       net = {COND_IN_NETS, false, right_net},
+				       number = {COND_NUMBER, true, right_number};
 
 	switch (type) {
 	case FACT_TYPE_TEXT:
@@ -181,9 +187,11 @@ static struct cond *read_compare(struct reader *r, struct cond *c)
 		compare++;
 	parser_next(r->p);
 	if (how == NULL)
-		return fail(r, op.pos, "write it bare, or with `not` before it", "a fact that is yes or no is not compared");
+		return fail(r, op.pos, "write it bare, or with `not` before it",
+			    "a fact that is yes or no is not compared");
 	if (compare > COMPARE_NOT_EQUAL && !how->ordered)
-		return fail(r, op.pos, "expected == or !=", "only numbers and sizes are greater or less");
+		return fail(r, op.pos,
+			    "expected == or !=", "only numbers and sizes are greater or less");
 	c->kind = how->kind;
 	c->compare = (enum cond_compare)compare;
 	c->negated = !how->ordered && compare == COMPARE_NOT_EQUAL;
@@ -211,7 +219,8 @@ static struct cond *read_list(struct reader *r, struct cond *c, bool nets)
 	r->parens++;
 	do {
 		skip_lines(r);
-		if (nets ? !take_text(r->p, "an address or a network", &t) : !take_string(r->p, "a text in quotes", &t))
+		if (nets ? !take_text(r->p, "an address or a network", &t)
+			 : !take_string(r->p, "a text in quotes", &t))
 			return NULL;
 		if (nets ? !push_net(r, c, &t) : !push_text(r, c, &t))
 			return NULL;
@@ -241,7 +250,10 @@ static struct cond *read_in(struct reader *r, struct cond *c)
 		return fail(r, r->p->last.pos, "", "only texts and addresses are looked for in tables");
 	if (parser_accept(r->p, TOKEN_PAREN_OPEN))
 		return read_list(r, c, nets);
-	if (!take_word(r->p, nets ? "a table, trusted, a network or a list in ( )" : "a table, or a list in ( )", &t))
+	if (!take_word(r->p,
+		       nets ? "a table, trusted, a network or a list in ( )"
+			    : "a table, or a list in ( )",
+		       &t))
 		return NULL;
 	c->kind = COND_IN_TABLE;
 	if (nets && looks_like_net(t.text)) {
@@ -250,7 +262,8 @@ static struct cond *read_in(struct reader *r, struct cond *c)
 	}
 	if (slice_eq(t.text, slice_of("trusted"))) {
 		if (!nets)
-			return fail(r, t.pos, "only the client can be in trusted", "trusted is a list of networks");
+			return fail(r, t.pos, "only the client can be in trusted",
+				    "trusted is a list of networks");
 		c->kind = COND_IN_NETS;
 	}
 	c->pos = t.pos; /* of the table, for those who find that there is none */
@@ -301,7 +314,8 @@ static struct cond *read_matches(struct reader *r, struct cond *c)
 		return c;
 	t.pos.column += (uint32_t)offset + 1;
 	if (why[0] != '\0')
-		mistake_add(r->p->mistakes, t.pos, "expected a regular expression (PCRE2)", "bad pattern: %s", why);
+		mistake_add(r->p->mistakes, t.pos, "expected a regular expression (PCRE2)",
+			    "bad pattern: %s", why);
 	return NULL;
 }
 
@@ -425,7 +439,8 @@ static struct cond *read_chain(struct reader *r, const char *word, enum cond_kin
 	struct cond *first = read(r), *chain = NULL;
 
 	while (first != NULL && accept_joint(r, word)) {
-		if (chain == NULL && ((chain = node(r, kind, pos)) == NULL || !push_child(r, chain, first)))
+		if (chain == NULL &&
+		    ((chain = node(r, kind, pos)) == NULL || !push_child(r, chain, first)))
 			return NULL;
 		if (!push_child(r, chain, read(r)))
 			return NULL;
@@ -464,9 +479,12 @@ void cond_each(struct cond *c, bool inverted, cond_each_fn *fn, void *arg)
 
 static bool pins_recipient(const struct cond *c)
 {
-	bool positive = (c->kind == COND_IN_TABLE || c->kind == COND_IN_TEXTS || c->kind == COND_TEXT_EQUAL) && !c->negated;
+	bool positive =
+		(c->kind == COND_IN_TABLE || c->kind == COND_IN_TEXTS || c->kind == COND_TEXT_EQUAL) &&
+		!c->negated;
 
-	return positive && c->other == FACT_COUNT && (c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_DOMAIN);
+	return positive && c->other == FACT_COUNT &&
+	       (c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_DOMAIN);
 }
 
 bool cond_needs_recipient(const struct cond *c)

@@ -97,8 +97,12 @@ static void give_up(struct policy *p, const struct rule *r, enum answer a)
 	struct buf memory = v->memory;
 
 	buf_clear(&memory);
-	*v = (struct policy_verdict){.end = a == ANSWER_PENDING ? POLICY_NEED : POLICY_UNKNOWN, .rule = r, .cause = p->run.cause,
-				     .text = slice_empty(), .dsn = "", .memory = memory};
+	*v = (struct policy_verdict){.end = a == ANSWER_PENDING ? POLICY_NEED : POLICY_UNKNOWN,
+				     .rule = r,
+				     .cause = p->run.cause,
+				     .text = slice_empty(),
+				     .dsn = "",
+				     .memory = memory};
 	if (v->cause == NULL)
 		v->cause = "memory";
 }
@@ -116,12 +120,17 @@ static enum answer step(struct policy *p, const struct rule *r, bool *final)
 	return a;
 }
 
-void policy_eval(const struct rule_list *list, const struct rule_source *source, struct policy_verdict *out)
+void policy_eval(const struct rule_list *list, const struct rule_source *source,
+		 struct policy_verdict *out)
 {
-	struct policy p = {{source, NULL, out->effects, 0}, out, list == NULL ? 0 : list->place, 0, {0}};
+	struct policy p = {
+		{source, NULL, out->effects, 0}, out, list == NULL ? 0 : list->place, 0, {0}};
 	bool final = false;
 
-	*out = (struct policy_verdict){.end = POLICY_VERDICT, .verb = VERB_ACCEPT, .dsn = "", .text = slice_empty(),
+	*out = (struct policy_verdict){.end = POLICY_VERDICT,
+				       .verb = VERB_ACCEPT,
+				       .dsn = "",
+				       .text = slice_empty(),
 				       .memory = buf_make(MEMORY_MAX)};
 	for (size_t i = 0; list != NULL && i < list->count && !final; i++) {
 		enum answer a = step(&p, &list->rules[i], &final);
@@ -158,10 +167,12 @@ static void route_text(struct run *run, const struct rule *r, struct route_step 
 	buf_free(&text);
 }
 
-void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source, struct route_step *out)
+void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source,
+		struct route_step *out)
 {
-	static const enum route_end ends[] = {
-		[ANSWER_YES] = ROUTE_STEP, [ANSWER_UNKNOWN] = ROUTE_UNKNOWN, [ANSWER_PENDING] = ROUTE_NEED};
+	static const enum route_end ends[] = {[ANSWER_YES] = ROUTE_STEP,
+					      [ANSWER_UNKNOWN] = ROUTE_UNKNOWN,
+					      [ANSWER_PENDING] = ROUTE_NEED};
 	struct run run = {source, NULL, NULL, 0};
 	enum answer a = ANSWER_NO;
 	size_t i = from;

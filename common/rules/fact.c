@@ -11,24 +11,43 @@
 static const char *const roles[] = {"mx", "submission", "local", NULL};
 
 static const struct fact_info facts[FACT_COUNT] = {
-	[FACT_CLIENT] = {"client", FACT_TYPE_IP, POLICY | ROUTE, NULL, 0, 0, "the address of the peer; null: mail made on this host"},
-	[FACT_LISTENER_ROLE] = {"listener.role", FACT_TYPE_WORD, POLICY | ROUTE, roles, 0, 0, "mx, submission or local (the submission socket)"},
-	[FACT_HOSTNAME] = {"hostname", FACT_TYPE_DOMAIN, POLICY | ROUTE, NULL, 0, 0, "the name of this host on that listener"},
-	[FACT_TLS] = {"tls", FACT_TYPE_BOOL, POLICY, NULL, FACT_TLS_VERSION, FACT_IS_SET, "the session is encrypted"},
-	[FACT_TLS_VERSION] = {"tls.version", FACT_TYPE_TEXT, POLICY, NULL, 0, 0, "\"TLSv1.2\" or \"TLSv1.3\"; null in clear"},
-	[FACT_TLS_CIPHER] = {"tls.cipher", FACT_TYPE_TEXT, POLICY, NULL, 0, 0, "the cipher suite; null in clear"},
-	[FACT_TLS_SNI] = {"tls.sni", FACT_TYPE_DOMAIN, POLICY, NULL, 0, 0, "the server name the client asked for; null: none"},
-	[FACT_HELO_NAME] = {"helo.name", FACT_TYPE_DOMAIN, FROM_HELO, NULL, 0, 0, "the argument of HELO or EHLO (also written helo)"},
-	[FACT_LOGIN] = {"login", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, 0, 0, "who logged in; null: nobody"},
-	[FACT_AUTHENTICATED] = {"authenticated", FACT_TYPE_BOOL, FROM_MAIL | ROUTE, NULL, FACT_LOGIN, FACT_IS_SET, "somebody logged in"},
-	[FACT_SENDER] = {"sender", FACT_TYPE_ADDRESS, FROM_MAIL | ROUTE, NULL, 0, 0, "the address of MAIL FROM; null: <>"},
-	[FACT_SENDER_LOCAL] = {"sender.local", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, FACT_SENDER, FACT_LOCAL_PART, "its part before the @"},
-	[FACT_SENDER_DOMAIN] = {"sender.domain", FACT_TYPE_DOMAIN, FROM_MAIL | ROUTE, NULL, FACT_SENDER, FACT_DOMAIN_PART, "its part behind the @"},
-	[FACT_SIZE] = {"size", FACT_TYPE_SIZE, FROM_MAIL | ROUTE, NULL, 0, 0, "bytes announced, at stage data received; 0: not announced"},
-	[FACT_RECIPIENT] = {"recipient", FACT_TYPE_ADDRESS, RULES_IN(STAGE_RCPT) | ROUTE, NULL, 0, 0, "the address of RCPT TO, or what it was turned into"},
-	[FACT_RECIPIENT_LOCAL] = {"recipient.local", FACT_TYPE_TEXT, RULES_IN(STAGE_RCPT) | ROUTE, NULL, FACT_RECIPIENT, FACT_LOCAL_PART, "its part before the @"},
-	[FACT_RECIPIENT_DOMAIN] = {"recipient.domain", FACT_TYPE_DOMAIN, RULES_IN(STAGE_RCPT) | ROUTE, NULL, FACT_RECIPIENT, FACT_DOMAIN_PART, "its part behind the @"},
-	[FACT_RECIPIENT_COUNT] = {"recipient.count", FACT_TYPE_NUMBER, RULES_IN(STAGE_RCPT) | RULES_IN(STAGE_DATA), NULL, 0, 0, "recipients so far, this one included"},
+	[FACT_CLIENT] = {"client", FACT_TYPE_IP, POLICY | ROUTE, NULL, 0, 0,
+			 "the address of the peer; null: mail made on this host"},
+	[FACT_LISTENER_ROLE] = {"listener.role", FACT_TYPE_WORD, POLICY | ROUTE, roles, 0, 0,
+				"mx, submission or local (the submission socket)"},
+	[FACT_HOSTNAME] = {"hostname", FACT_TYPE_DOMAIN, POLICY | ROUTE, NULL, 0, 0,
+			   "the name of this host on that listener"},
+	[FACT_TLS] = {"tls", FACT_TYPE_BOOL, POLICY, NULL, FACT_TLS_VERSION, FACT_IS_SET,
+		      "the session is encrypted"},
+	[FACT_TLS_VERSION] = {"tls.version", FACT_TYPE_TEXT, POLICY, NULL, 0, 0,
+			      "\"TLSv1.2\" or \"TLSv1.3\"; null in clear"},
+	[FACT_TLS_CIPHER] = {"tls.cipher", FACT_TYPE_TEXT, POLICY, NULL, 0, 0,
+			     "the cipher suite; null in clear"},
+	[FACT_TLS_SNI] = {"tls.sni", FACT_TYPE_DOMAIN, POLICY, NULL, 0, 0,
+			  "the server name the client asked for; null: none"},
+	[FACT_HELO_NAME] = {"helo.name", FACT_TYPE_DOMAIN, FROM_HELO, NULL, 0, 0,
+			    "the argument of HELO or EHLO (also written helo)"},
+	[FACT_LOGIN] = {"login", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, 0, 0,
+			"who logged in; null: nobody"},
+	[FACT_AUTHENTICATED] = {"authenticated", FACT_TYPE_BOOL, FROM_MAIL | ROUTE, NULL, FACT_LOGIN,
+				FACT_IS_SET, "somebody logged in"},
+	[FACT_SENDER] = {"sender", FACT_TYPE_ADDRESS, FROM_MAIL | ROUTE, NULL, 0, 0,
+			 "the address of MAIL FROM; null: <>"},
+	[FACT_SENDER_LOCAL] = {"sender.local", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, FACT_SENDER,
+			       FACT_LOCAL_PART, "its part before the @"},
+	[FACT_SENDER_DOMAIN] = {"sender.domain", FACT_TYPE_DOMAIN, FROM_MAIL | ROUTE, NULL, FACT_SENDER,
+				FACT_DOMAIN_PART, "its part behind the @"},
+	[FACT_SIZE] = {"size", FACT_TYPE_SIZE, FROM_MAIL | ROUTE, NULL, 0, 0,
+		       "bytes announced, at stage data received; 0: not announced"},
+	[FACT_RECIPIENT] = {"recipient", FACT_TYPE_ADDRESS, RULES_IN(STAGE_RCPT) | ROUTE, NULL, 0, 0,
+			    "the address of RCPT TO, or what it was turned into"},
+	[FACT_RECIPIENT_LOCAL] = {"recipient.local", FACT_TYPE_TEXT, RULES_IN(STAGE_RCPT) | ROUTE, NULL,
+				  FACT_RECIPIENT, FACT_LOCAL_PART, "its part before the @"},
+	[FACT_RECIPIENT_DOMAIN] = {"recipient.domain", FACT_TYPE_DOMAIN, RULES_IN(STAGE_RCPT) | ROUTE,
+				   NULL, FACT_RECIPIENT, FACT_DOMAIN_PART, "its part behind the @"},
+	[FACT_RECIPIENT_COUNT] = {"recipient.count", FACT_TYPE_NUMBER,
+				  RULES_IN(STAGE_RCPT) | RULES_IN(STAGE_DATA), NULL, 0, 0,
+				  "recipients so far, this one included"},
 };
 
 const char *rules_place_name(unsigned place)
@@ -113,7 +132,8 @@ static bool has_letter(struct slice s)
 	return false;
 }
 
-/* RFC 5321 §2.3.5: two labels or more; the last not all digits, or it would be an address (RFC 1123 §2.1). */
+/* RFC 5321 §2.3.5: two labels or more; the last not all digits, or it would be an address (RFC 1123
+ * §2.1). */
 static bool is_fqdn(struct slice s)
 {
 	struct slice rest = s, label = slice_empty();
@@ -130,7 +150,8 @@ static bool is_fqdn(struct slice s)
 }
 
 #define TYPE(t) (1u << (t))
-#define TEXTS (TYPE(FACT_TYPE_TEXT) | TYPE(FACT_TYPE_DOMAIN) | TYPE(FACT_TYPE_ADDRESS) | TYPE(FACT_TYPE_IP))
+#define TEXTS \
+	(TYPE(FACT_TYPE_TEXT) | TYPE(FACT_TYPE_DOMAIN) | TYPE(FACT_TYPE_ADDRESS) | TYPE(FACT_TYPE_IP))
 
 static const struct {
 	const char *name;

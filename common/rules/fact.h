@@ -6,8 +6,8 @@
 #include <netinet/in.h>
 
 /*
- * What a rule may ask about: each fact has a name, a type and the places where it is known.  To add one: a line here and a row
- * in fact.c.
+ * What a rule may ask about: each fact has a name, a type and the places where it is known.  To add
+ * one: a line here and a row in fact.c.
  */
 enum fact_id {
 	FACT_CLIENT, /* the peer's address; empty: mail made on this host */

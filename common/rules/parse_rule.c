@@ -3,11 +3,13 @@
 #include "rules/template.h"
 #include "rules/verb.h"
 
-/* Reading one rule: its verb by the table in verb.c, `if` and a condition, then the checks that need nothing but the rule. */
+/* Reading one rule: its verb by the table in verb.c, `if` and a condition, then the checks that need
+ * nothing but the rule. */
 
 static const char *replies_expected(unsigned classes)
 {
-	static const char *const expected[] = {"", "a code from 400 to 459", "a code from 500 to 559", "a code from 400 to 459 or 500 to 559"};
+	static const char *const expected[] = {"", "a code from 400 to 459", "a code from 500 to 559",
+					       "a code from 400 to 459 or 500 to 559"};
 
 	return expected[classes & 3];
 }
@@ -17,7 +19,8 @@ static bool is_code(struct slice s, unsigned classes, uint64_t *code)
 {
 	if (s.len != 3 || !slice_u64(s, 559, code) || *code % 100 > 59)
 		return false;
-	return (*code / 100 == 4 && (classes & REPLY_4XX)) || (*code / 100 == 5 && (classes & REPLY_5XX));
+	return (*code / 100 == 4 && (classes & REPLY_4XX)) ||
+	       (*code / 100 == 5 && (classes & REPLY_5XX));
 }
 
 /* RFC 3463: class.subject.detail, and the class is that of the code. */
@@ -41,7 +44,8 @@ static bool read_dsn(struct parser *p, struct rule *r)
 	if (!parser_at(p, TOKEN_WORD))
 		return true;
 	if (!is_dsn(p->now.text, r->code / 100u)) {
-		parser_expected(p, "an enhanced status code of the same class such as 5.7.1, or the text in quotes");
+		parser_expected(p, "an enhanced status code of the same class such as 5.7.1, or the "
+				   "text in quotes");
 		return false;
 	}
 	return take_word(p, "", &t) && slice_copy(t.text, r->dsn, sizeof(r->dsn));
@@ -83,7 +87,8 @@ static bool read_text(struct parser *p, struct rule *r, unsigned place, const ch
 		return false;
 	if (t.text.len > 0 && t.text.len <= VERB_TEXT_MAX && is_printable(text->source))
 		return true;
-	mistake_add(p->mistakes, t.pos, "expected 1 to 500 characters of printable ASCII", "a text that cannot be sent");
+	mistake_add(p->mistakes, t.pos, "expected 1 to 500 characters of printable ASCII",
+		    "a text that cannot be sent");
 	return false;
 }
 
@@ -200,7 +205,8 @@ bool verb_read_rewrite(struct parser *p, const struct verb *v, unsigned place, s
 		return false;
 	if (slice_index(slice_of(r->text->source), '@') != SLICE_NONE || !template_is_literal(r->text))
 		return true;
-	mistake_add(p->mistakes, pos, "expected an address such as \"{recipient.local}@example.org\"", "this is no address");
+	mistake_add(p->mistakes, pos, "expected an address such as \"{recipient.local}@example.org\"",
+		    "this is no address");
 	return false;
 }
 
@@ -216,10 +222,12 @@ struct assume_check {
 #define HARMLESS (VERB(VERB_DELAY) | VERB(VERB_ADD_HEADER) | VERB(VERB_TAG) | VERB(VERB_LOG))
 #define REFUSING (VERB(VERB_REJECT) | VERB(VERB_DEFER) | VERB(VERB_DROP))
 
-/* Who is found in it is refused; when it cannot be read, nobody is.  Never of the recipient: that decides what is ours. */
+/* Who is found in it is refused; when it cannot be read, nobody is.  Never of the recipient: that
+ * decides what is ours. */
 static bool is_block_list(const struct cond *c, bool inverted)
 {
-	bool recipient = c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_LOCAL || c->fact == FACT_RECIPIENT_DOMAIN;
+	bool recipient = c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_LOCAL ||
+			 c->fact == FACT_RECIPIENT_DOMAIN;
 
 	return c->kind == COND_IN_TABLE && !c->negated && !inverted && !recipient;
 }
@@ -232,7 +240,8 @@ static void check_assume(struct cond *test, bool inverted, void *arg)
 
 	if (test->assume_no && !(verb & HARMLESS) && !block_list)
 		mistake_add(check->p->mistakes, test->pos,
-			    "allowed with delay, add-header, tag and log, and to refuse who stands in a block list",
+			    "allowed with delay, add-header, tag and log, and to refuse who stands in "
+			    "a block list",
 			    "`assume no` is not allowed here");
 }
 
@@ -250,8 +259,10 @@ static bool read_condition(struct parser *p, unsigned place, struct rule *r)
 static void check_relay(struct parser *p, const struct rule *r)
 {
 	if (r->relay_domain && !cond_needs_recipient(r->when))
-		mistake_add(p->mistakes, r->pos, "add a condition such as: if recipient.domain in backup_domains",
-			    "a relay-domain rule that does not say which domains would be an open relay");
+		mistake_add(
+			p->mistakes, r->pos,
+			"add a condition such as: if recipient.domain in backup_domains",
+			"a relay-domain rule that does not say which domains would be an open relay");
 }
 
 static void unknown_verb(struct parser *p, unsigned place)
@@ -276,7 +287,8 @@ static bool read_rule(struct parser *p, const struct verb *v, unsigned place, st
 	if (!v->read(p, v, place, r) || !read_condition(p, place, r))
 		return false;
 	if (!parser_at_statement_end(p)) {
-		parser_expected(p, r->when == NULL ? "if, or the end of the rule" : "and, or, or the end of the rule");
+		parser_expected(p, r->when == NULL ? "if, or the end of the rule"
+						   : "and, or, or the end of the rule");
 		return false;
 	}
 	check_relay(p, r);
@@ -284,7 +296,8 @@ static bool read_rule(struct parser *p, const struct verb *v, unsigned place, st
 }
 
 /* Told once a list: one missing `if` is one mistake. */
-static void check_reached(struct parser *p, const struct rule_list *list, struct conf_pos pos, bool *told)
+static void check_reached(struct parser *p, const struct rule_list *list, struct conf_pos pos,
+			  bool *told)
 {
 	const struct rule *last = list->count == 0 ? NULL : &list->rules[list->count - 1];
 	struct buf hint = buf_make(256);
@@ -297,7 +310,8 @@ static void check_reached(struct parser *p, const struct rule_list *list, struct
 	buf_free(&hint);
 }
 
-/* Its mistake was told, nothing more is to be said of it; but a tag stays known to the rules that ask for it. */
+/* Its mistake was told, nothing more is to be said of it; but a tag stays known to the rules that ask
+ * for it. */
 static void drop_rule(struct rule_list *list, struct rule *r)
 {
 	if (r->verb == VERB_TAG && r->name != NULL)
@@ -310,8 +324,10 @@ void rules_parse(struct parser *p, struct rule_list *list)
 {
 	bool told = false;
 
-	for (parser_skip_lines(p); !parser_at(p, TOKEN_CLOSE) && !parser_at(p, TOKEN_END); parser_skip_lines(p)) {
-		const struct verb *v = parser_at(p, TOKEN_WORD) ? verb_find(p->now.text, list->place) : NULL;
+	for (parser_skip_lines(p); !parser_at(p, TOKEN_CLOSE) && !parser_at(p, TOKEN_END);
+	     parser_skip_lines(p)) {
+		const struct verb *v =
+			parser_at(p, TOKEN_WORD) ? verb_find(p->now.text, list->place) : NULL;
 		void *rules = list->rules;
 		struct rule *r;
 

@@ -36,7 +36,8 @@ static bool is_refused(struct slice text, char why[PATTERN_WHY_MAX], size_t *off
 {
 	*offset_out = 0;
 	if (text.len > PATTERN_BYTES_MAX)
-		snprintf(why, PATTERN_WHY_MAX, "the pattern is longer than %u bytes", PATTERN_BYTES_MAX);
+		snprintf(why, PATTERN_WHY_MAX, "the pattern is longer than %u bytes",
+			 PATTERN_BYTES_MAX);
 	else if (slice_starts(text, slice_of("(*")))
 		snprintf(why, PATTERN_WHY_MAX, "a pattern must not begin with (*");
 	else if (contains(text, "(?C", offset_out))
@@ -57,9 +58,11 @@ static bool make_limits(struct pattern *p, pcre2_general_context *memory)
 	return true;
 }
 
-struct pattern *pattern_new(struct arena *arena, struct slice text, char why[PATTERN_WHY_MAX], size_t *offset_out)
+struct pattern *pattern_new(struct arena *arena, struct slice text, char why[PATTERN_WHY_MAX],
+			    size_t *offset_out)
 {
-	const uint32_t options = PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
+	const uint32_t options =
+		PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
 	pcre2_general_context *memory = pcre2_general_context_create(from_arena, to_arena, arena);
 	pcre2_compile_context *how = memory == NULL ? NULL : pcre2_compile_context_create(memory);
 	struct pattern *p = arena_take(arena, sizeof(*p));

@@ -1,6 +1,7 @@
 #include "rules/place.h"
 
-static enum fact_id tell_unknown(struct parser *p, struct conf_pos pos, struct slice name, unsigned place)
+static enum fact_id tell_unknown(struct parser *p, struct conf_pos pos, struct slice name,
+				 unsigned place)
 {
 	struct wordlist known = {NULL, 0};
 
@@ -26,7 +27,8 @@ enum fact_id place_fact(struct parser *p, struct conf_pos pos, struct slice name
 			buf_addf(&hint, "%s%s", sep, rules_place_name(i));
 			sep = ", ";
 		}
-	mistake_add(p->mistakes, pos, buf_text(&hint), "%s is not known in %s", fact_info(id)->name, rules_place_name(place));
+	mistake_add(p->mistakes, pos, buf_text(&hint), "%s is not known in %s", fact_info(id)->name,
+		    rules_place_name(place));
 	buf_free(&hint);
 	return FACT_COUNT;
 }

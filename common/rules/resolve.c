@@ -8,12 +8,14 @@
 bool rules_collect_tags(struct rules_names *names, const struct rule_list *list)
 {
 	for (size_t i = 0; list != NULL && i < list->count; i++)
-		if (list->rules[i].verb == VERB_TAG && !wordlist_add(names->arena, &names->tags, list->rules[i].name))
+		if (list->rules[i].verb == VERB_TAG &&
+		    !wordlist_add(names->arena, &names->tags, list->rules[i].name))
 			return false;
 	return true;
 }
 
-static const struct conf_table *find_table(struct rules_names *n, const char *name, struct conf_pos pos, bool of_client)
+static const struct conf_table *find_table(struct rules_names *n, const char *name, struct conf_pos pos,
+					   bool of_client)
 {
 	struct wordlist known = {NULL, 0};
 
@@ -28,7 +30,8 @@ static const struct conf_table *find_table(struct rules_names *n, const char *na
 	return NULL;
 }
 
-static const struct conf_transport *find_transport(struct rules_names *n, const char *name, struct conf_pos pos)
+static const struct conf_transport *find_transport(struct rules_names *n, const char *name,
+						   struct conf_pos pos)
 {
 	struct wordlist known = {NULL, 0};
 
@@ -50,8 +53,10 @@ static void check_networks(struct rules_names *n, const struct cond *test)
 	for (size_t i = 0; t->kind == TABLE_INLINE && i < t->entry_count; i++)
 		if (slice_index(slice_of(t->entries[i].key), '/') != SLICE_NONE &&
 		    net_cidr(slice_of(t->entries[i].key), &net) != NET_BAD) {
-			mistake_add(n->mistakes, test->pos, "write `client in (192.0.2.0/24, ...)`, or a table of kind cidr",
-				    "table %s holds networks, but is looked up by whole address", t->name);
+			mistake_add(n->mistakes, test->pos,
+				    "write `client in (192.0.2.0/24, ...)`, or a table of kind cidr",
+				    "table %s holds networks, but is looked up by whole address",
+				    t->name);
 			return;
 		}
 }
@@ -64,8 +69,8 @@ static void resolve_table(struct rules_names *n, struct cond *test)
 	if (test->table == NULL)
 		return;
 	if (test->table->kind == TABLE_CIDR && !is_client)
-		mistake_add(n->mistakes, test->pos, "only the client can be in a table of networks", "table %s is of kind cidr",
-			    test->table_name);
+		mistake_add(n->mistakes, test->pos, "only the client can be in a table of networks",
+			    "table %s is of kind cidr", test->table_name);
 	if (is_client)
 		check_networks(n, test);
 }
@@ -94,9 +99,11 @@ static void check_fits(struct rules_names *n, const struct rule *r)
 	bool is_smtp = r->transport->kind == TRANSPORT_SMTP;
 
 	if (r->verb == VERB_DELIVER && is_smtp)
-		mistake_add(n->mistakes, r->pos, "write relay, or name a maildir or lmtp transport", "%s is an smtp transport", r->name);
+		mistake_add(n->mistakes, r->pos, "write relay, or name a maildir or lmtp transport",
+			    "%s is an smtp transport", r->name);
 	if (r->verb == VERB_RELAY && !is_smtp)
-		mistake_add(n->mistakes, r->pos, "write deliver, or name an smtp transport", "%s is no smtp transport", r->name);
+		mistake_add(n->mistakes, r->pos, "write deliver, or name an smtp transport",
+			    "%s is no smtp transport", r->name);
 }
 
 static void resolve_rule(struct rules_names *n, struct rule *r)
@@ -104,7 +111,8 @@ static void resolve_rule(struct rules_names *n, struct rule *r)
 	if (r->verb == VERB_ALIAS) {
 		r->table = find_table(n, r->name, r->pos, false);
 		if (r->table != NULL && r->table->kind == TABLE_CIDR)
-			mistake_add(n->mistakes, r->pos, "expected a table of addresses", "table %s is of kind cidr", r->name);
+			mistake_add(n->mistakes, r->pos, "expected a table of addresses",
+				    "table %s is of kind cidr", r->name);
 	}
 	if (r->verb == VERB_DELIVER || r->verb == VERB_RELAY) {
 		r->transport = find_transport(n, r->name, r->pos);

@@ -6,9 +6,10 @@
 /*
  * Rules: `VERB ARGUMENTS [if CONDITION]`, evaluated from the top.
  *
- * Conditions are three-valued.  A rule whose condition is unknown ends the evaluation; `TEST assume no` makes an unknown test
- * a "no", which the checker allows where nothing worse than a missing header can follow.  Evaluation is pure: no verb acts, and
- * what is not there yet makes it end with NEED; begin again from the top when it arrived.
+ * Conditions are three-valued.  A rule whose condition is unknown ends the evaluation; `TEST assume no`
+ * makes an unknown test a "no", which the checker allows where nothing worse than a missing header can
+ * follow.  Evaluation is pure: no verb acts, and what is not there yet makes it end with NEED; begin
+ * again from the top when it arrived.
  */
 enum rule_verb {
 	/* policy */
@@ -44,7 +45,8 @@ struct rule {
 	const char *name; /* of the tag ("connection.refused"), table or transport */
 	const struct conf_table *table; /* alias */
 	const struct conf_transport *transport; /* deliver, relay */
-	bool relay_domain; /* relay ... as relay-domain: may leave this host without a login (its condition names the domains) */
+	bool relay_domain; /* relay ... as relay-domain: may leave this host without a login (its
+			      condition names the domains) */
 	struct cond *when; /* NULL: always */
 };
 
@@ -64,7 +66,8 @@ enum answer { ANSWER_NO, ANSWER_YES, ANSWER_UNKNOWN, ANSWER_PENDING };
 enum fact_state { FACT_KNOWN, FACT_UNKNOWN, FACT_PENDING };
 
 struct fact_value {
-	struct slice text; /* texts, addresses, IP ("192.0.2.1"), words; borrowed until the evaluation returned */
+	struct slice text; /* texts, addresses, IP ("192.0.2.1"), words; borrowed until the evaluation
+			      returned */
 	uint64_t number; /* numbers and sizes */
 };
 
@@ -73,7 +76,8 @@ struct rule_source {
 	enum fact_state (*fact)(void *arg, enum fact_id id, struct fact_value *out);
 	/* `key` is in lower case, 1 to RULES_KEY_MAX bytes. */
 	enum answer (*table)(void *arg, const struct conf_table *table, struct slice key);
-	/* Tags of earlier stages: "connection.NAME" for the session, "message.NAME" for the transaction. */
+	/* Tags of earlier stages: "connection.NAME" for the session, "message.NAME" for the
+	 * transaction. */
 	bool (*tag)(void *arg, const char *tag);
 	/* NULL, or told of each rule that was asked, in order (for `simulate`). */
 	void (*trace)(void *arg, const struct rule *rule, enum answer answer);
@@ -93,7 +97,8 @@ struct rule_effect {
 
 struct policy_verdict {
 	enum policy_end end;
-	/* UNKNOWN: the rule that could not be decided.  VERDICT: the one that decided; NULL: none did, which accepts. */
+	/* UNKNOWN: the rule that could not be decided.  VERDICT: the one that decided; NULL: none did,
+	 * which accepts. */
 	const struct rule *rule;
 	const char *cause; /* UNKNOWN, NEED: the fact or table that is not known (yet) */
 	enum rule_verb verb; /* VERDICT: ACCEPT, REJECT, DEFER or DROP */
@@ -108,13 +113,15 @@ struct policy_verdict {
 };
 
 /* `list` NULL is no rules.  No memory, or more effects than fit: UNKNOWN. */
-void policy_eval(const struct rule_list *list, const struct rule_source *source, struct policy_verdict *out);
+void policy_eval(const struct rule_list *list, const struct rule_source *source,
+		 struct policy_verdict *out);
 void policy_verdict_free(struct policy_verdict *v);
 
 /* ---- routes ---- */
 
 enum route_end {
-	ROUTE_STEP, /* do what `rule` says; go on at `next` when it is an alias that has no such entry, or a rewrite */
+	ROUTE_STEP, /* do what `rule` says; go on at `next` when it is an alias that has no such entry,
+		       or a rewrite */
 	ROUTE_NEED,
 	ROUTE_UNKNOWN, /* defer this recipient */
 	ROUTE_NONE, /* no rule took it */
@@ -131,6 +138,7 @@ struct route_step {
 };
 
 /* The first rule from number `from` on whose condition holds. */
-void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source, struct route_step *out);
+void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source,
+		struct route_step *out);
 
 #endif

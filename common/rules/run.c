@@ -51,7 +51,8 @@ static enum answer get(struct run *run, enum fact_id id, struct fact_value *out)
 static enum answer test_tag(struct run *run, const struct cond *c)
 {
 	for (size_t i = 0; i < run->effect_count; i++)
-		if (run->effects[i].rule->verb == VERB_TAG && strcmp(run->effects[i].rule->name, c->text) == 0)
+		if (run->effects[i].rule->verb == VERB_TAG &&
+		    strcmp(run->effects[i].rule->name, c->text) == 0)
 			return ANSWER_YES;
 	return yes_if(run->source->tag != NULL && run->source->tag(run->source->arg, c->text));
 }
@@ -179,7 +180,8 @@ static enum answer test(struct run *run, const struct cond *c)
 
 /* ---- Kleene's and, or, not ---- */
 
-/* `and` ends at the first no, `or` at the first yes.  Something pending ends both: what stands behind is not asked for in vain. */
+/* `and` ends at the first no, `or` at the first yes.  Something pending ends both: what stands behind
+ * is not asked for in vain. */
 static enum answer chain(struct run *run, const struct cond *c, enum answer ends, enum answer otherwise)
 {
 	enum answer result = otherwise;
@@ -235,7 +237,8 @@ static void add_fact(struct buf *out, enum fact_type type, const struct fact_val
 	}
 }
 
-static enum answer add_piece(struct run *run, const struct template_piece *piece, enum text_use use, struct buf *out)
+static enum answer add_piece(struct run *run, const struct template_piece *piece, enum text_use use,
+			     struct buf *out)
 {
 	struct fact_value value;
 	enum answer a;
@@ -276,7 +279,8 @@ static enum answer finish(struct run *run, struct buf *out, size_t start, enum t
 	return ANSWER_UNKNOWN;
 }
 
-enum answer run_text(struct run *run, const struct template *t, enum text_use use, size_t max, struct buf *out)
+enum answer run_text(struct run *run, const struct template *t, enum text_use use, size_t max,
+		     struct buf *out)
 {
 	size_t start = out->len;
 	enum answer a = ANSWER_YES;

@@ -4,7 +4,8 @@
 #include "rules/cond.h"
 #include "rules/template.h"
 
-/* One evaluation: conditions and texts over a source.  Knows nothing of verbs but the tags set so far. */
+/* One evaluation: conditions and texts over a source.  Knows nothing of verbs but the tags set so far.
+ */
 struct run {
 	const struct rule_source *source;
 	const char *cause; /* of the last answer that was unknown or pending */
@@ -17,9 +18,11 @@ enum answer run_cond(struct run *run, const struct cond *c);
 
 enum text_use {
 	TEXT_REPLY, /* printable ASCII only; an unknown fact is written "unknown" */
-	TEXT_ADDRESS, /* exact: an unknown fact, a control character or too many bytes make it unknown */
+	TEXT_ADDRESS, /* exact: an unknown fact, a control character or too many bytes make it unknown
+		       */
 };
 /* Adds the text to `out`, at most `max` bytes.  YES: done. */
-enum answer run_text(struct run *run, const struct template *t, enum text_use use, size_t max, struct buf *out);
+enum answer run_text(struct run *run, const struct template *t, enum text_use use, size_t max,
+		     struct buf *out);
 
 #endif

@@ -39,7 +39,8 @@ static bool push_fact(struct parser *p, struct template *t, struct slice *rest, 
 	enum fact_id fact;
 
 	if (close == SLICE_NONE) {
-		mistake_add(p->mistakes, t->pos, "a fact is written {name}, a brace {{", "a `{` that is not closed");
+		mistake_add(p->mistakes, t->pos, "a fact is written {name}, a brace {{",
+			    "a `{` that is not closed");
 		return false;
 	}
 	name = slice_sub(*rest, 1, close - 1);

@@ -10,14 +10,16 @@ struct template_piece {
 	enum fact_id fact;
 };
 
-struct template {
+struct template
+{
 	struct conf_pos pos;
 	const char *source; /* as written */
 	struct template_piece *pieces;
 	size_t count;
 };
 
-/* Tells mistakes at the string's place: unknown facts, facts not known at `place`.  NULL then, or without memory. */
+/* Tells mistakes at the string's place: unknown facts, facts not known at `place`.  NULL then, or
+ * without memory. */
 struct template *template_parse(struct parser *p, const struct token *string, unsigned place);
 /* "{name}" asks for nothing but literals. */
 bool template_is_literal(const struct template *t);

@@ -14,7 +14,8 @@ struct verb {
 	enum rule_verb verb;
 	unsigned places;
 	bool final; /* nothing behind it is evaluated once it applied */
-	bool (*read)(struct parser *p, const struct verb *v, unsigned place, struct rule *r); /* its arguments */
+	bool (*read)(struct parser *p, const struct verb *v, unsigned place,
+		     struct rule *r); /* its arguments */
 	uint16_t code; /* of a reply that names none */
 	const char *dsn;
 	unsigned classes; /* of codes it may name */
@@ -23,7 +24,8 @@ struct verb {
 size_t verb_count(void);
 const struct verb *verb_at(size_t i);
 const struct verb *verb_find(struct slice name, unsigned place); /* NULL: none there */
-const struct verb *verb_of(enum rule_verb verb, unsigned place); /* never NULL for a rule that was read */
+const struct verb *verb_of(enum rule_verb verb,
+			   unsigned place); /* never NULL for a rule that was read */
 
 bool verb_read_nothing(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
 bool verb_read_reply(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
