@@ -1,0 +1,293 @@
+#include "session_private.h"
+
+#include "base/mem.h"
+
+/* MAIL FROM:<...> and RCPT TO:<...> with their parameters (RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2). */
+
+struct parameter {
+	struct slice keyword, value;
+	bool has_value;
+};
+
+/* The parameters of MAIL as they were read, before the transaction exists. */
+struct mail_parameters {
+	uint64_t size;
+	bool smtputf8;
+	char auth[MAIL_ADDRESS_MAX + 1];
+	unsigned seen; /* bits by row of mail_rows */
+};
+
+enum parameter_verdict { PARAMETER_OK, PARAMETER_BAD, PARAMETER_UNKNOWN, PARAMETER_TOO_BIG };
+
+/* ---- reading ---- */
+
+/* esmtp-keyword */
+static bool is_keyword(struct slice s)
+{
+	if (s.len == 0 || !ascii_is_alnum(s.at[0]))
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (!ascii_is_alnum(s.at[i]) && s.at[i] != '-')
+			return false;
+	return true;
+}
+
+/* esmtp-value: %d33-60 / %d62-126 */
+static bool is_value(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.at[i] <= ' ' || s.at[i] >= 0x7f || s.at[i] == '=')
+			return false;
+	return s.len > 0;
+}
+
+static bool read_parameter(struct slice word, struct parameter *out)
+{
+	size_t equals = slice_index(word, '=');
+
+	out->has_value = equals != SLICE_NONE;
+	out->keyword = slice_sub(word, 0, equals);
+	out->value = out->has_value ? slice_from(word, equals + 1) : slice_empty();
+	return is_keyword(out->keyword) && (!out->has_value || is_value(out->value));
+}
+
+/* "FROM:" or "TO:", then the path; spaces between them are forgiven (RFC 5321 §3.3 knows those clients).  *rest_out: the parameters. */
+static bool read_path(struct slice args, const char *prefix, struct slice *path_out, struct slice *rest_out)
+{
+	if (!slice_starts_nocase(args, slice_of(prefix)))
+		return false;
+	args = slice_trim(slice_from(args, strlen(prefix)));
+	if (!mail_path_cut(&args, path_out))
+		return false;
+	*rest_out = args;
+	return args.len == 0 || args.at[0] == ' ';
+}
+
+/* ---- the parameters of MAIL ---- */
+
+static enum parameter_verdict read_size(struct session *s, const struct parameter *p, struct mail_parameters *out)
+{
+	if (p->value.len > 20 || !slice_u64(p->value, UINT64_MAX, &out->size))
+		return PARAMETER_BAD;
+	return out->size > s->place.conf->set.message_size_max ? PARAMETER_TOO_BIG : PARAMETER_OK;
+}
+
+static enum parameter_verdict read_body(struct session *s, const struct parameter *p, struct mail_parameters *out)
+{
+	(void)s;
+	(void)out;
+	if (slice_eq_nocase(p->value, slice_of("7BIT")) || slice_eq_nocase(p->value, slice_of("8BITMIME")))
+		return PARAMETER_OK; /* what the body holds is seen when it comes */
+	return PARAMETER_BAD;
+}
+
+static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p, struct mail_parameters *out)
+{
+	(void)s;
+	out->smtputf8 = !p->has_value;
+	return p->has_value ? PARAMETER_BAD : PARAMETER_OK;
+}
+
+static int hex_digit(char c)
+{
+	return ascii_is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* xtext of RFC 3461 §4. */
+static bool read_xtext(struct slice text, struct buf *out)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		int high, low;
+
+		if (text.at[i] != '+') {
+			buf_add_char(out, text.at[i]);
+			continue;
+		}
+		if (text.len - i < 3)
+			return false;
+		high = hex_digit(text.at[i + 1]);
+		low = hex_digit(text.at[i + 2]);
+		if (high < 0 || low < 0)
+			return false;
+		buf_add_char(out, (char)(high << 4 | low));
+		i += 2;
+	}
+	return buf_ok(out);
+}
+
+/* RFC 4954 §5.  Only a client that logged in is believed; from anybody else it is as if <> stood there. */
+static enum parameter_verdict read_auth(struct session *s, const struct parameter *p, struct mail_parameters *out)
+{
+	struct buf text = buf_make(MAIL_ADDRESS_MAX);
+	struct mail_address address;
+	bool good = read_xtext(p->value, &text);
+	bool null = good && slice_eq(buf_slice(&text), slice_of("<>"));
+
+	good = null || (good && mail_address_parse(buf_slice(&text), MAIL_ALLOW_UTF8, &address) == MAIL_OK);
+	if (good)
+		(void)slice_copy(null || s->login[0] == '\0' ? slice_of("<>") : mail_address_text(&address), out->auth,
+				 sizeof(out->auth));
+	buf_free(&text);
+	return good ? PARAMETER_OK : PARAMETER_BAD;
+}
+
+static bool always(const struct session *s)
+{
+	(void)s;
+	return true;
+}
+
+static bool has_auth(const struct session *s)
+{
+	return s->place.auth != AUTH_OFF;
+}
+
+static const struct {
+	const char *keyword;
+	bool needs_value;
+	bool (*offered)(const struct session *s);
+	enum parameter_verdict (*read)(struct session *s, const struct parameter *p, struct mail_parameters *out);
+} mail_rows[] = {
+	{"SIZE", true, always, read_size},
+	{"BODY", true, always, read_body},
+	{"SMTPUTF8", false, always, read_smtputf8},
+	{"AUTH", true, has_auth, read_auth},
+};
+
+static enum parameter_verdict read_mail_parameter(struct session *s, const struct parameter *p, struct mail_parameters *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
+		if (!slice_eq_nocase(p->keyword, slice_of(mail_rows[i].keyword)) || !mail_rows[i].offered(s))
+			continue;
+		if ((out->seen & (1u << i)) != 0 || p->has_value < mail_rows[i].needs_value)
+			return PARAMETER_BAD;
+		out->seen |= 1u << i;
+		return mail_rows[i].read(s, p, out);
+	}
+	return PARAMETER_UNKNOWN;
+}
+
+static void reply_parameter(struct session *s, enum parameter_verdict verdict)
+{
+	static const struct {
+		unsigned code;
+		const char *dsn, *text;
+	} replies[] = {
+		[PARAMETER_BAD] = {501, "5.5.4", "bad parameter"},
+		[PARAMETER_UNKNOWN] = {555, "5.5.4", "parameter not recognized"},
+		[PARAMETER_TOO_BIG] = {552, "5.3.4", "message is too big"},
+	};
+
+	reply(s, replies[verdict].code, replies[verdict].dsn, "%s", replies[verdict].text);
+}
+
+/* The first mistake is told; a syntax error before a size that is too big. */
+static enum parameter_verdict read_mail_parameters(struct session *s, struct slice rest, struct mail_parameters *out)
+{
+	enum parameter_verdict verdict = PARAMETER_OK;
+	struct slice word;
+
+	while (slice_word(&rest, &word)) {
+		struct parameter p;
+		enum parameter_verdict got = read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD;
+
+		if (got == PARAMETER_UNKNOWN && s->esmtp)
+			got = read_mail_parameter(s, &p, out);
+		if (verdict == PARAMETER_OK || (verdict == PARAMETER_TOO_BIG && got != PARAMETER_OK))
+			verdict = got;
+	}
+	return verdict;
+}
+
+/* ---- MAIL ---- */
+
+static struct body_limits limits_of(const struct conf *conf)
+{
+	return (struct body_limits){conf->set.message_size_max, conf->set.line_max, conf->set.header_max,
+				    conf->set.received_max};
+}
+
+static void begin_transaction(struct session *s, const struct mail_address *sender, const struct mail_parameters *p)
+{
+	const struct body_limits limits = limits_of(s->place.conf);
+	struct transaction *t = transaction_new(&limits, s->place.conf->set.recipients_max);
+
+	if (t == NULL) {
+		reply_verdict(s, &(struct session_verdict){.outcome = OC_NO_MEMORY});
+		return;
+	}
+	t->sender = *sender;
+	t->smtputf8 = p->smtputf8;
+	t->utf8_address = sender->utf8;
+	t->size_declared = p->size;
+	memcpy(t->auth, p->auth, sizeof(t->auth));
+	s->transaction = t;
+	session_consult(s, STAGE_MAIL, SESSION_MAIL, SESSION_READY);
+}
+
+static void reply_address(struct session *s, enum mail_verdict verdict, const char *dsn)
+{
+	reply(s, 553, verdict == MAIL_NEEDS_UTF8 ? "5.6.7" : dsn, "%s", mail_verdict_text(verdict));
+}
+
+void envelope_mail(struct session *s, struct slice args)
+{
+	struct slice path, rest;
+	struct mail_parameters p = {0};
+	struct mail_address sender;
+	enum parameter_verdict read;
+	enum mail_verdict verdict;
+
+	if (!read_path(args, "FROM:", &path, &rest)) {
+		reply(s, 501, "5.5.4", "syntax: MAIL FROM:<address>");
+		return;
+	}
+	read = read_mail_parameters(s, rest, &p);
+	if (read != PARAMETER_OK) {
+		reply_parameter(s, read);
+		return;
+	}
+	verdict = mail_address_parse(path, MAIL_ALLOW_NULL | (p.smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0), &sender);
+	if (verdict != MAIL_OK)
+		reply_address(s, verdict, "5.1.7");
+	else
+		begin_transaction(s, &sender, &p);
+}
+
+/* ---- RCPT ---- */
+
+static bool rcpt_parameters_good(struct session *s, struct slice rest)
+{
+	struct slice word;
+	struct parameter p;
+
+	if (!slice_word(&rest, &word))
+		return true;
+	reply_parameter(s, read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD);
+	return false;
+}
+
+void envelope_rcpt(struct session *s, struct slice args)
+{
+	struct transaction *t = s->transaction;
+	struct slice path, rest;
+	enum mail_verdict verdict;
+
+	t->recipient_tried = true;
+	t->candidate = (struct mail_address){0};
+	if (!read_path(args, "TO:", &path, &rest)) {
+		reply(s, 501, "5.5.4", "syntax: RCPT TO:<address>");
+		return;
+	}
+	if (!rcpt_parameters_good(s, rest))
+		return;
+	verdict = mail_address_parse(path, MAIL_ALLOW_POSTMASTER | (t->smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0), &t->candidate);
+	if (verdict != MAIL_OK)
+		reply_address(s, verdict, "5.1.3");
+	else if (mail_address_is_routed(&t->candidate))
+		reply(s, 553, "5.1.3", "routes within a local part are not accepted");
+	else if (t->recipient_count >= s->place.conf->set.recipients_max)
+		reply(s, 452, "4.5.3", "too many recipients");
+	else
+		session_consult(s, STAGE_RCPT, SESSION_RCPT, s->state);
+}

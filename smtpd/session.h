@@ -1,0 +1,145 @@
+#ifndef POSTERN_SMTPD_SESSION_H
+#define POSTERN_SMTPD_SESSION_H
+
+#include "command_line.h"
+#include "conf/conf.h"
+#include "transaction.h"
+
+/*
+ * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3207, 4954, 6152, 6531).  Pure: bytes of the client and answers of
+ * other processes come in, replies and one want come out.  No socket, no loop, no link, no clock.
+ *
+ * The states and their picture stand in README.md.  How the bytes are cut never matters: a byte at a time gives the same
+ * replies as the whole, but for what is sent behind STARTTLS without waiting, which is never read as a command.
+ */
+enum session_state {
+	SESSION_CONNECT, /* no banner yet */
+	SESSION_GREETED,
+	SESSION_READY,
+	SESSION_MAIL,
+	SESSION_RCPT,
+	SESSION_BODY,
+	SESSION_AUTH, /* inside the SASL dialogue */
+	SESSION_POLICY, /* from here on it waits for somebody else */
+	SESSION_LOGIN,
+	SESSION_STORE,
+	SESSION_COMMIT,
+	SESSION_PAUSE,
+	SESSION_TLS,
+	SESSION_CLOSING,
+	SESSION_STATES
+};
+
+const char *session_state_name(enum session_state state);
+
+/* What the driver is to do next, after it has sent what is in `out`. */
+enum session_want {
+	WANT_INPUT,
+	WANT_POLICY, /* ask for `stage`; session_policy_answered */
+	WANT_LOGIN, /* check login_asked and secret; session_login_answered */
+	WANT_STORE, /* put transaction->piece away; session_stored */
+	WANT_COMMIT, /* the last piece too, then make it durable; session_committed */
+	WANT_PAUSE, /* wait pause_ms; session_resume */
+	WANT_TLS, /* shake hands; session_tls_open.  Nothing that came before may be read as TLS. */
+	WANT_CLOSE, /* after `out` was sent */
+};
+
+struct session_tls {
+	bool active;
+	char version[32], cipher[64], sni[256];
+	unsigned bits;
+};
+
+/* Where it stands, and who it is with: does not change. */
+struct session_place {
+	uint64_t number;
+	const struct conf *conf; /* borrowed */
+	enum conf_listener_role role;
+	enum conf_tls_mode tls;
+	enum conf_auth_mode auth;
+	const char *hostname; /* borrowed */
+	char client[64];
+	uint64_t client_port;
+};
+
+enum sasl_step { SASL_NONE, SASL_PLAIN, SASL_LOGIN_NAME, SASL_LOGIN_SECRET };
+
+struct session {
+	struct session_place place;
+	enum session_state state;
+	enum session_state after; /* what follows once that which is waited for has come, and allows it */
+	struct buf out; /* owned; replies not sent yet */
+	struct command_line line; /* owned */
+	struct transaction *transaction; /* owned; NULL: none */
+	struct buf tags; /* owned; of the session */
+
+	bool tls_ready; /* set by the driver: a handshake can be signed now */
+	struct session_tls tls;
+	char helo[256];
+	bool esmtp;
+	bool leaving; /* to be ended as soon as no transaction is open */
+	char login[256]; /* "": nobody logged in */
+
+	enum conf_stage stage; /* WANT_POLICY */
+	enum session_state refused; /* where a refusal leads */
+	uint64_t pause_ms;
+
+	enum sasl_step sasl;
+	char login_asked[256];
+	struct buf secret; /* owned; wiped */
+
+	uint64_t commands, errors, messages, logins_tried;
+	char last_verb[12]; /* for the log; never arguments */
+};
+
+/* Sizes for one address of the client, as text. */
+void session_init(struct session *s, const struct session_place *place);
+void session_clear(struct session *s);
+
+/* Says the banner, or asks the rules for it first.  With implicit TLS: after session_tls_open. */
+void session_begin(struct session *s);
+
+enum session_want session_want(const struct session *s);
+static inline bool session_takes_input(const struct session *s)
+{
+	return s->state <= SESSION_AUTH && s->state != SESSION_CONNECT;
+}
+/* Takes from `in` until all is used or something else is wanted; returns how much was used. */
+size_t session_input(struct session *s, struct slice in);
+
+/* An answer to POLICY_ASK; `outcome` DONE accepts.  code 0 and empty texts: as the outcome has them. */
+struct session_verdict {
+	enum outcome outcome;
+	uint64_t code;
+	struct slice dsn, text, rule;
+	uint64_t delay_ms;
+	bool close;
+};
+/* Effects of the answer, before it.  False: no room; answer with a temporary outcome then. */
+bool session_effect(struct session *s, struct slice kind, struct slice text);
+void session_policy_answered(struct session *s, const struct session_verdict *v);
+/* AUTHENTICATED with the login as authd writes it; AUTH_FAILED; anything else is temporary. */
+void session_login_answered(struct session *s, enum outcome outcome, struct slice login);
+void session_stored(struct session *s, enum outcome outcome);
+void session_committed(struct session *s, const struct session_verdict *v, uint64_t id);
+void session_resume(struct session *s);
+/* The handshake is over.  All that the client said before is forgotten (RFC 3207 §4.2). */
+void session_tls_open(struct session *s, const struct session_tls *tls);
+
+enum session_end {
+	END_IDLE, /* waited too long for a command or a piece of data */
+	END_SESSION_LONG,
+	END_MESSAGE_LONG,
+	END_SHUTDOWN,
+	END_GATE_GONE,
+	END_LOGIN_LOST, /* who knew of the login has been replaced */
+};
+/* Says 421 and closes. */
+void session_end(struct session *s, enum session_end why);
+/* The same, but a transaction that was begun may be finished. */
+void session_leave(struct session *s);
+
+/* "ESMTPSA": RFC 3848, RFC 6531 §4.3. */
+const char *session_protocol(const struct session *s);
+
+#endif

@@ -1,0 +1,225 @@
+#include "session_fake.h"
+
+#include <stdio.h>
+
+#define SAID_MAX (64u << 20)
+
+static void set_limits(struct conf_settings *set)
+{
+	*set = (struct conf_settings){
+		.hostname = "mx.example.test",
+		.message_size_max = 1 << 20,
+		.recipients_max = 1000,
+		.errors_max = 20,
+		.commands_max = 10000,
+		.messages_max = 1000,
+		.auth_attempts_max = 3,
+		.received_max = 50,
+		.line_max = 65536,
+		.header_max = 1 << 18,
+	};
+}
+
+void fake_init(struct fake *f, enum fake_kind kind, bool rules)
+{
+	static const struct {
+		enum conf_listener_role role;
+		enum conf_tls_mode tls;
+		enum conf_auth_mode auth;
+	} kinds[] = {
+		[FAKE_MX] = {LISTENER_MX, TLS_OPTIONAL, AUTH_OFF},
+		[FAKE_SUBMISSION] = {LISTENER_SUBMISSION, TLS_REQUIRED, AUTH_REQUIRED},
+		[FAKE_SUBMISSIONS] = {LISTENER_SUBMISSION, TLS_IMPLICIT, AUTH_REQUIRED},
+		[FAKE_LOCAL] = {LISTENER_LOCAL, TLS_OFF, AUTH_OFF},
+	};
+	static char some_rules;
+
+	*f = (struct fake){.said = buf_make(SAID_MAX), .stored = buf_make(SAID_MAX), .messages = buf_make(SAID_MAX)};
+	set_limits(&f->conf.set);
+	f->conf.tls_certificate = "certificate.pem";
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		f->conf.policy[i] = rules ? (struct rule_list *)(void *)&some_rules : NULL;
+	f->place = (struct session_place){1, &f->conf, kinds[kind].role, kinds[kind].tls, kinds[kind].auth,
+					  f->conf.set.hostname, "192.0.2.1", 4711};
+}
+
+static void collect(struct fake *f)
+{
+	buf_add_slice(&f->said, buf_slice(&f->session.out));
+	buf_clear(&f->session.out);
+}
+
+/* ---- what the others answer ---- */
+
+static const char *subject_of(const struct session *s)
+{
+	if (s->transaction == NULL)
+		return s->helo;
+	return s->stage == STAGE_RCPT ? s->transaction->candidate.text : s->transaction->sender.text;
+}
+
+static void answer_policy(struct fake *f)
+{
+	static const struct {
+		const char *begins;
+		struct session_verdict verdict;
+	} answers[] = {
+		{"unknown", {OC_NO_MAILBOX, 0, {"", 0}, {"", 0}, {"route:1", 7}, 0, false}},
+		{"later", {OC_LOOKUP_UNKNOWN, 0, {"", 0}, {"", 0}, {"route:2", 7}, 0, false}},
+		{"drop", {OC_POLICY_REJECT, 554, {"5.7.1", 5}, {"go\r\n250 away", 12}, {"rcpt:3", 6}, 0, true}},
+		{"slow", {OC_DONE, 0, {"", 0}, {"", 0}, {"", 0}, 20000, false}},
+		{"wrong", {OC_POLICY_REJECT, 250, {"2.0.0", 5}, {"no", 2}, {"rcpt:4", 6}, 0, false}},
+	};
+	struct session_verdict verdict = {.outcome = f->policy_away ? OC_LOOKUP_UNKNOWN : OC_DONE};
+	struct slice subject = slice_of(subject_of(&f->session));
+
+	f->policies++;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		if (slice_starts(subject, slice_of(answers[i].begins)))
+			verdict = answers[i].verdict;
+	session_policy_answered(&f->session, &verdict);
+}
+
+static void answer_login(struct fake *f)
+{
+	struct slice login = slice_of(f->session.login_asked);
+	bool good = slice_eq(login, slice_of("alice")) && slice_eq(buf_slice(&f->session.secret), slice_of("secret"));
+
+	f->logins++;
+	if (slice_eq(login, slice_of("away")))
+		session_login_answered(&f->session, OC_AUTH_UNAVAILABLE, slice_empty());
+	else
+		session_login_answered(&f->session, good ? OC_AUTHENTICATED : OC_AUTH_FAILED, slice_of("alice"));
+}
+
+static void answer_store(struct fake *f)
+{
+	f->stores++;
+	buf_add_slice(&f->stored, buf_slice(&f->session.transaction->piece));
+	session_stored(&f->session, OC_DONE);
+}
+
+static void answer_commit(struct fake *f)
+{
+	struct session_verdict verdict = {.outcome = OC_DONE};
+
+	buf_add_slice(&f->stored, buf_slice(&f->session.transaction->piece));
+	if (slice_find(buf_slice(&f->stored), slice_of("X-Away: queue")) != SLICE_NONE)
+		verdict.outcome = OC_UNAVAILABLE;
+	else if (slice_find(buf_slice(&f->stored), slice_of("X-Refuse: queue")) != SLICE_NONE)
+		verdict.outcome = OC_NO_RELAY;
+	else
+		f->commits++;
+	if (verdict.outcome == OC_DONE) {
+		buf_add_slice(&f->messages, buf_slice(&f->stored));
+		buf_add_text(&f->messages, "\n--\n");
+	}
+	buf_clear(&f->stored);
+	session_committed(&f->session, &verdict, f->commits);
+}
+
+static void answer_tls(struct fake *f)
+{
+	static const struct session_tls tls = {true, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mx.example.test", 256};
+
+	f->handshakes++;
+	session_tls_open(&f->session, &tls);
+}
+
+static void answer_pause(struct fake *f)
+{
+	f->pauses++;
+	session_resume(&f->session);
+}
+
+static void note_close(struct fake *f)
+{
+	f->closed = true;
+}
+
+/* Until it wants input, or is closed. */
+static void answer_all(struct fake *f)
+{
+	static void (*const answers[])(struct fake *f) = {
+		[WANT_POLICY] = answer_policy, [WANT_LOGIN] = answer_login, [WANT_STORE] = answer_store,
+		[WANT_COMMIT] = answer_commit, [WANT_PAUSE] = answer_pause, [WANT_TLS] = answer_tls,
+		[WANT_CLOSE] = note_close,
+	};
+
+	for (;;) {
+		enum session_want want = session_want(&f->session);
+
+		if (want != WANT_PAUSE)
+			collect(f);
+		if (want == WANT_INPUT || f->closed)
+			return;
+		answers[want](f);
+	}
+}
+
+void fake_begin(struct fake *f)
+{
+	session_init(&f->session, &f->place);
+	f->session.tls_ready = true;
+	if (f->place.tls == TLS_IMPLICIT)
+		answer_tls(f);
+	session_begin(&f->session);
+	answer_all(f);
+}
+
+void fake_clear(struct fake *f)
+{
+	session_clear(&f->session);
+	buf_free(&f->said);
+	buf_free(&f->stored);
+	buf_free(&f->messages);
+}
+
+static size_t piece_length(struct slice in, size_t piece)
+{
+	size_t end;
+
+	if (piece > 0)
+		return piece < in.len ? piece : in.len;
+	end = slice_index(in, '\n');
+	return end == SLICE_NONE ? in.len : end + 1;
+}
+
+bool fake_feed(struct fake *f, struct slice in, size_t piece)
+{
+	while (in.len > 0 && !f->closed) {
+		struct slice part = slice_sub(in, 0, piece_length(in, piece));
+
+		in = slice_from(in, part.len);
+		while (part.len > 0 && !f->closed) {
+			part = slice_from(part, session_input(&f->session, part));
+			answer_all(f);
+		}
+	}
+	return !f->closed;
+}
+
+bool fake_send(struct fake *f, const char *text)
+{
+	return fake_feed(f, slice_of(text), SIZE_MAX);
+}
+
+struct slice fake_last(const struct fake *f)
+{
+	struct slice said = buf_slice(&f->said);
+	size_t start;
+
+	said = slice_sub(said, 0, said.len < 2 ? 0 : said.len - 2);
+	start = slice_rindex(said, '\n');
+	return start == SLICE_NONE ? said : slice_from(said, start + 1);
+}
+
+bool fake_expect(struct fake *f, const char *text, const char *reply)
+{
+	fake_send(f, text);
+	fake_send(f, "\r\n");
+	if (slice_starts(fake_last(f), slice_of(reply)))
+		return true;
+	printf("said %.60s: expected %s, got %.*s\n", text, reply, SLICE_ARG(fake_last(f)));
+	return false;
+}

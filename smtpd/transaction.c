@@ -1,0 +1,217 @@
+#include "transaction.h"
+
+#include "base/mem.h"
+#include "ipc/flags.h"
+
+struct transaction *transaction_new(const struct body_limits *limits, uint64_t recipients_max)
+{
+	struct transaction *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->limits = *limits;
+	t->recipients = buf_make((size_t)recipients_max * (MAIL_ADDRESS_MAX + 1));
+	t->decoder = dotted_decoder_make((size_t)limits->line_max);
+	t->header = header_walk_make(NULL, NULL);
+	t->piece = buf_make(BODY_PIECE_MAX);
+	t->store_outcome = OC_DONE;
+	t->prepend = buf_make(PREPEND_MAX);
+	t->tags = buf_make(TAGS_MAX);
+	return t;
+}
+
+void transaction_free(struct transaction **tp)
+{
+	struct transaction *t = *tp;
+
+	if (t == NULL)
+		return;
+	*tp = NULL;
+	buf_free(&t->recipients);
+	header_walk_free(&t->header);
+	buf_free(&t->piece);
+	buf_free(&t->prepend);
+	buf_free(&t->tags);
+	free(t);
+}
+
+bool transaction_add_recipient(struct transaction *t, const struct mail_address *recipient)
+{
+	if (!buf_add(&t->recipients, recipient->text, strlen(recipient->text) + 1))
+		return false;
+	t->recipient_count++;
+	t->utf8_address = t->utf8_address || recipient->utf8;
+	return true;
+}
+
+bool transaction_next_recipient(const struct transaction *t, size_t *at, struct slice *out)
+{
+	if (*at >= t->recipients.len)
+		return false;
+	*out = slice_of(t->recipients.at + *at);
+	*at += out->len + 1;
+	return true;
+}
+
+/* The decoder may add two bytes more than it is given. */
+static size_t room(const struct transaction *t)
+{
+	return t->piece.len + 2 >= BODY_PIECE_MAX ? 0 : BODY_PIECE_MAX - 2 - t->piece.len;
+}
+
+static void look_at(struct transaction *t, struct slice added)
+{
+	t->body_bytes += added.len;
+	if (!header_is_ended(&t->header))
+		header_walk_step(&t->header, added);
+}
+
+/* What will not be kept is decoded all the same: which fault is told must not depend on how the bytes came. */
+size_t transaction_body(struct transaction *t, struct slice in)
+{
+	size_t used = 0;
+
+	while (used < in.len && !dotted_is_ended(&t->decoder) && !transaction_is_full(t)) {
+		size_t before = t->piece.len;
+
+		used += dotted_decode(&t->decoder, slice_sub(in, used, room(t)), &t->piece);
+		if (!buf_ok(&t->piece)) {
+			t->store_outcome = OC_NO_MEMORY;
+			buf_clear(&t->piece);
+			before = 0;
+		}
+		look_at(t, slice_from(buf_slice(&t->piece), before));
+		if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
+			buf_clear(&t->piece);
+	}
+	return used;
+}
+
+bool transaction_is_full(const struct transaction *t)
+{
+	return room(t) == 0;
+}
+
+bool transaction_is_over(const struct transaction *t)
+{
+	return dotted_is_ended(&t->decoder);
+}
+
+static const struct {
+	unsigned decoder;
+	enum body_fault fault;
+} decoder_faults[] = {
+	{DOTTED_BARE_CR, BODY_BARE_CR},
+	{DOTTED_BARE_LF, BODY_BARE_LF},
+	{DOTTED_NUL, BODY_NUL},
+	{DOTTED_LONG_LINE, BODY_LONG_LINE},
+};
+
+enum body_fault transaction_fault(const struct transaction *t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(decoder_faults); i++)
+		if (t->decoder.faults & decoder_faults[i].decoder)
+			return decoder_faults[i].fault;
+	if (t->body_bytes > t->limits.size_max)
+		return BODY_TOO_BIG;
+	if (t->header.bytes > t->limits.header_max)
+		return BODY_LONG_HEADER;
+	return t->header.received > t->limits.received_max ? BODY_LOOP : BODY_GOOD;
+}
+
+void transaction_stored(struct transaction *t, enum outcome outcome)
+{
+	if (outcome == OC_DONE)
+		t->stored_bytes += t->piece.len;
+	if (t->store_outcome == OC_DONE)
+		t->store_outcome = outcome;
+	buf_clear(&t->piece);
+}
+
+/* ---- what rules want ---- */
+
+static bool is_header_line(struct slice text)
+{
+	size_t colon = slice_index(text, ':');
+
+	if (colon == SLICE_NONE || colon == 0)
+		return false;
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] == '\r' || text.at[i] == '\n' || text.at[i] == '\0' || (i < colon && text.at[i] == ' '))
+			return false;
+	return true;
+}
+
+static bool has_line(struct slice lines, struct slice line)
+{
+	while (lines.len > line.len) {
+		size_t end = slice_index(lines, '\r');
+
+		if (end == line.len && slice_starts(lines, line))
+			return true;
+		lines = slice_from(lines, end + 2);
+	}
+	return false;
+}
+
+static bool effect_add_header(struct transaction *t, struct slice text)
+{
+	size_t before = t->prepend.len;
+
+	if (!is_header_line(text))
+		return false;
+	if (has_line(buf_slice(&t->prepend), text))
+		return true;
+	if (buf_add_slice(&t->prepend, text) && buf_add_text(&t->prepend, "\r\n"))
+		return true;
+	t->prepend.len = before;
+	return false;
+}
+
+bool transaction_note_tag(struct buf *tags, struct slice tag)
+{
+	struct slice rest = buf_slice(tags), word;
+
+	while (slice_word(&rest, &word))
+		if (slice_eq(word, tag))
+			return true;
+	if (tags->len + tag.len + 1 > tags->max)
+		return false;
+	return (tags->len == 0 || buf_add_char(tags, ' ')) && buf_add_slice(tags, tag);
+}
+
+static bool effect_tag(struct transaction *t, struct slice text)
+{
+	return transaction_note_tag(&t->tags, text);
+}
+
+static bool effect_hold(struct transaction *t, struct slice text)
+{
+	(void)text;
+	t->hold = true;
+	return true;
+}
+
+static const struct {
+	const char *kind;
+	bool (*run)(struct transaction *t, struct slice text);
+} effects[] = {
+	{"add-header", effect_add_header},
+	{"tag", effect_tag},
+	{"hold", effect_hold},
+};
+
+bool transaction_effect(struct transaction *t, struct slice kind, struct slice text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(effects); i++)
+		if (slice_eq(kind, slice_of(effects[i].kind)))
+			return effects[i].run(t, text);
+	return true;
+}
+
+uint64_t transaction_needs(const struct transaction *t)
+{
+	bool utf8 = t->utf8_address || (t->smtputf8 && t->header.high);
+
+	return (t->decoder.high ? (uint64_t)JOB_8BIT : 0) | (utf8 ? (uint64_t)JOB_SMTPUTF8 : 0);
+}

@@ -1,0 +1,86 @@
+#ifndef POSTERN_SMTPD_TRANSACTION_H
+#define POSTERN_SMTPD_TRANSACTION_H
+
+#include "base/outcome.h"
+#include "mail/address.h"
+#include "mail/dotted.h"
+#include "mail/header.h"
+
+/*
+ * One mail on its way in: envelope, body as it comes, and what the rules want done with it.  Pure.
+ *
+ * The body is collected in pieces of at most BODY_PIECE_MAX bytes; whoever drives takes a full piece away (transaction_is_full)
+ * before more is put in.  A message that is one piece never leaves memory before it is sent.
+ */
+#define BODY_PIECE_MAX 65536u /* as one DRAFT_DATA carries it */
+#define PREPEND_MAX 16384u /* as DRAFT_COMMIT carries them */
+#define TAGS_MAX 1024u
+
+struct body_limits {
+	uint64_t size_max, line_max, header_max, received_max;
+};
+
+/* Why a body cannot be taken; the first in this order is told. */
+enum body_fault {
+	BODY_GOOD,
+	BODY_BARE_CR,
+	BODY_BARE_LF,
+	BODY_NUL,
+	BODY_LONG_LINE,
+	BODY_TOO_BIG,
+	BODY_LONG_HEADER,
+	BODY_LOOP,
+};
+
+struct transaction {
+	struct mail_address sender;
+	bool smtputf8; /* the client declared it */
+	bool utf8_address; /* the sender's or a recipient's */
+	uint64_t size_declared;
+	char auth[MAIL_ADDRESS_MAX + 1]; /* RFC 4954 §5: "", "<>" or an address */
+	struct buf recipients; /* owned; canonical, a NUL behind each */
+	uint64_t recipient_count;
+	bool recipient_tried;
+	struct mail_address candidate; /* the recipient that is asked about */
+
+	struct dotted_decoder decoder;
+	struct header_walk header; /* owned */
+	struct buf piece; /* owned */
+	struct body_limits limits;
+	uint64_t body_bytes;
+	uint64_t stored_bytes; /* of pieces that were taken away */
+	enum outcome store_outcome; /* of taking them away */
+
+	struct buf prepend; /* owned; header lines with CRLF */
+	struct buf tags; /* owned; words, a space between */
+	bool hold;
+	char rule[513]; /* the last that said something about it */
+};
+
+/* NULL: no memory. */
+struct transaction *transaction_new(const struct body_limits *limits, uint64_t recipients_max);
+void transaction_free(struct transaction **tp);
+
+/* False: no memory. */
+bool transaction_add_recipient(struct transaction *t, const struct mail_address *recipient);
+/* Walks the recipients: *at starts at 0. */
+bool transaction_next_recipient(const struct transaction *t, size_t *at, struct slice *out);
+
+/* Returns how many bytes of `in` it used: less than all where the data ended, or the piece is full. */
+size_t transaction_body(struct transaction *t, struct slice in);
+bool transaction_is_full(const struct transaction *t);
+bool transaction_is_over(const struct transaction *t);
+enum body_fault transaction_fault(const struct transaction *t);
+/* The piece was put away, or could not be: it is forgotten here. */
+void transaction_stored(struct transaction *t, enum outcome outcome);
+
+/* Adds a word, once.  False: no room. */
+bool transaction_note_tag(struct buf *tags, struct slice tag);
+/* What a rule wants: kind as in messages.def's record `effect`.  False: no room for it.  The same thing twice is once: a
+ * stage is asked again for each recipient. */
+bool transaction_effect(struct transaction *t, struct slice kind, struct slice text);
+
+/* enum job_flag for the draft. */
+uint64_t transaction_needs(const struct transaction *t);
+
+#endif
