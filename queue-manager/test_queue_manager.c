@@ -1,0 +1,622 @@
+/*
+ * The real postern-queue, as an ordinary user and in its cage; everybody else is played.  Each test is a story.
+ */
+#include "test_play.h"
+
+#include "base/id.h"
+#include "base/mem.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char conf[] = "hostname mx.example.test\n"
+			   "spool /var/spool/postern\n"
+			   "spool_reserve 0\n"
+			   "trusted 127.0.0.0/8\n"
+			   "credentials \"/etc/postern/credentials\"\n"
+			   "listen 127.0.0.1:2525 { role mx }\n"
+			   "route { relay out }\n"
+			   "transport home { maildir \"/var/mail/{domain}/{local}/\" user mail }\n"
+			   "transport out { smtp \"smtp.example:587\" tls required login isp }\n"
+			   "retry { every 15m until 2h  then from 1h by 1.5 until 16h  then every 6h until 4d }\n";
+
+static const char body[] = "From: a@x.test\r\nSubject: hello\r\n\r\nbody\r\n";
+static const struct route_reply home = {.transport = "home", .nexthop = "/var/mail/x/bob"};
+static const struct route_reply away = {.transport = "out", .nexthop = "smtp.example:587", .leaves = 1};
+static const struct route_reply domain_of_ours = {.transport = "out", .nexthop = "smtp.example:587", .leaves = 1, .relay_domain = 1};
+static const struct route_reply unknown = {.outcome = OC_LOOKUP_UNKNOWN};
+static const struct route_reply refused = {.outcome = OC_NO_MAILBOX};
+
+static struct job job; /* large */
+
+static int start(void **state)
+{
+	struct play *p = play_new();
+
+	*state = p;
+	play_start(p, conf);
+	play_session(p, 1, PART_SMTPD, "192.0.2.1");
+	return 0;
+}
+
+static int stop(void **state)
+{
+	play_free(*state);
+	return 0;
+}
+
+/* A message for bob at home, taken. */
+static uint64_t accept_one(struct play *p, uint64_t draft, const char *sender)
+{
+	play_draft(p, 1, draft, sender, "bob@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	return play_committed(p, OC_DONE, 0);
+}
+
+static void deliver(struct play *p, enum part agent)
+{
+	for (size_t i = 0; i < job.count; i++)
+		play_verdict(p, agent, &job, i, OC_DONE, "delivered");
+	play_job_end(p, agent, &job);
+}
+
+static void defer(struct play *p, enum part agent, const char *text)
+{
+	for (size_t i = 0; i < job.count; i++)
+		play_verdict(p, agent, &job, i, OC_REMOTE_TEMP, text);
+	play_job_end(p, agent, &job);
+}
+
+static void assert_in(const char *text, const char *needle)
+{
+	if (strstr(text, needle) == NULL)
+		fail_msg("\"%s\" is not in:\n%s", needle, text);
+}
+
+static void test_a_message_is_taken_and_delivered(void **state)
+{
+	struct play *p = *state;
+	uint64_t id = accept_one(p, 1, "a@x.test");
+	char name[ID_CHARS + 1];
+
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.id, id);
+	assert_int_equal(job.count, 1);
+	assert_string_equal(job.recipients[0], "bob@x.test");
+	assert_string_equal(job.transport, "home");
+	assert_string_equal(job.nexthop, "/var/mail/x/bob");
+	id_text(id, name);
+	assert_in(job.text, "Received: from client.example ([192.0.2.1])\r\n\tby mx.example.test with ESMTP\r\n\tid ");
+	assert_in(job.text, name);
+	assert_in(job.text, "for <bob@x.test>;");
+	assert_in(job.text, body);
+	assert_int_equal(play_files(p, "new"), 1);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	play_drain(p);
+	assert_int_equal(play_files(p, "new") + play_files(p, "cur"), 0);
+}
+
+static void test_a_large_body_has_its_own_descriptor(void **state)
+{
+	struct play *p = *state;
+	struct ipc_message *m;
+
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 1, .draft = 4, .sender = slice_of("a@x.test")});
+	play_tell(p, PART_SMTPD, IPC_DRAFT_RCPT,
+		  &(struct msg_DRAFT_RCPT){.session = 1, .draft = 4, .recipient = slice_of("bob@x.test")});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_FILE_ASK, 3, &(struct msg_DRAFT_FILE_ASK){1, 4});
+	m = play_hear(p, PART_SMTPD, IPC_DRAFT_FILE);
+	assert_int_equal(m->body.DRAFT_FILE.outcome, OC_DONE);
+	assert_int_equal(fcntl(m->fd, F_GETFL) & O_ACCMODE, O_WRONLY);
+	assert_int_equal(pwrite(m->fd, body, sizeof(body) - 1, (off_t)m->body.DRAFT_FILE.offset), sizeof(body) - 1);
+	assert_int_equal(play_files(p, "draft"), 1);
+	(void)close(m->fd);
+	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){1, 4, sizeof(body) - 1});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 4, &(struct msg_DRAFT_COMMIT){.session = 1, .draft = 4});
+	play_route(p, "bob@x.test", false, &home);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_in(job.text, body);
+	assert_int_equal(play_files(p, "draft"), 0);
+	assert_int_equal(play_files(p, "new"), 1);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_a_writer_that_stays_is_no_250(void **state)
+{
+	struct play *p = *state;
+	struct ipc_message *m;
+	int fd;
+
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 1, .draft = 4, .sender = slice_of("a@x.test")});
+	play_tell(p, PART_SMTPD, IPC_DRAFT_RCPT,
+		  &(struct msg_DRAFT_RCPT){.session = 1, .draft = 4, .recipient = slice_of("bob@x.test")});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_FILE_ASK, 3, &(struct msg_DRAFT_FILE_ASK){1, 4});
+	m = play_hear(p, PART_SMTPD, IPC_DRAFT_FILE);
+	fd = m->fd;
+	assert_int_equal(pwrite(fd, body, sizeof(body) - 1, (off_t)m->body.DRAFT_FILE.offset), sizeof(body) - 1);
+	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){1, 4, sizeof(body) - 1});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 4, &(struct msg_DRAFT_COMMIT){.session = 1, .draft = 4});
+	play_route(p, "bob@x.test", false, &home);
+	(void)play_committed(p, OC_IO_ERROR, 451);
+	(void)close(fd);
+	assert_int_equal(play_files(p, "draft") + play_files(p, "new"), 0);
+}
+
+struct guard_case {
+	const char *client;
+	bool login;
+	const struct route_reply *route;
+	enum outcome outcome;
+	uint64_t code;
+};
+
+static const struct guard_case guard_cases[] = {
+	{"192.0.2.1", false, &away, OC_POLICY_REJECT, 550},
+	{"192.0.2.1", false, &domain_of_ours, OC_DONE, 0},
+	{"127.0.0.1", false, &away, OC_DONE, 0},
+	{"192.0.2.1", true, &away, OC_DONE, 0},
+	{"192.0.2.1", false, &unknown, OC_ROUTE_UNKNOWN, 451},
+	{"192.0.2.1", false, &refused, OC_POLICY_REJECT, 550},
+};
+
+/* Whatever the worker says: without an attested right nothing leaves this host. */
+static void test_relay_guard(void **state)
+{
+	struct play *p = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(guard_cases); i++) {
+		const struct guard_case *c = &guard_cases[i];
+
+		play_session(p, 100 + i, PART_SMTPD, c->client);
+		if (c->login)
+			play_tell(p, PART_AUTHD, IPC_SESSION_LOGIN, &(struct msg_SESSION_LOGIN){100 + i, slice_of("alice")});
+		/* the worker's own word for a login counts for nothing */
+		play_draft(p, 100 + i, 1, "a@x.test", "bob@far.test", body);
+		play_route(p, "bob@far.test", false, c->route);
+		(void)play_committed(p, c->outcome, c->code);
+		if (c->outcome == OC_DONE) {
+			struct ipc_message *m = play_hear(p, PART_AUTHD, IPC_JOB_GRANT);
+			uint64_t granted = m->body.JOB_GRANT.job;
+
+			assert_int_equal(m->body.JOB_GRANT.relay, 3);
+			play_job(p, PART_RELAY, &job);
+			assert_int_equal(job.job, granted);
+			deliver(p, PART_RELAY);
+			assert_int_equal(play_hear(p, PART_AUTHD, IPC_JOB_REVOKE)->body.JOB_REVOKE.job, granted);
+		}
+	}
+	play_wait_list(p, "");
+	assert_int_equal(play_files(p, "new"), 0);
+}
+
+static void test_a_session_of_another_worker(void **state)
+{
+	struct play *p = *state;
+
+	play_session(p, 2, PART_OTHER_SMTPD, "192.0.2.2");
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 2, .draft = 1});
+	play_hear_end(p, PART_SMTPD);
+	assert_int_equal(play_hear(p, PART_MASTER, IPC_PEER_BROKE_RULES)->body.PEER_BROKE_RULES.instance, 1);
+	/* the honest one goes on */
+	play_tell(p, PART_OTHER_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 2, .draft = 1});
+	play_wait_list(p, "");
+}
+
+static const struct {
+	const char *name;
+	enum ipc_type type;
+} out_of_order[] = {
+	{"a recipient without a draft", IPC_DRAFT_RCPT},
+	{"data without a draft", IPC_DRAFT_DATA},
+	{"a commit without a seal", IPC_DRAFT_COMMIT},
+	{"a seal without a draft", IPC_DRAFT_SEAL},
+};
+
+static void test_out_of_order(void **state)
+{
+	struct play *p = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(out_of_order); i++) {
+		/* session, draft: the first fields of all of these */
+		union {
+			struct msg_DRAFT_RCPT rcpt;
+			struct msg_DRAFT_DATA data;
+			struct msg_DRAFT_COMMIT commit;
+			struct msg_DRAFT_SEAL seal;
+		} m = {{0}};
+
+		m.seal = (struct msg_DRAFT_SEAL){1, 9, 0};
+		if (out_of_order[i].type == IPC_DRAFT_RCPT)
+			m.rcpt = (struct msg_DRAFT_RCPT){1, 9, 0, slice_of("a@b"), slice_empty()};
+		if (out_of_order[i].type == IPC_DRAFT_DATA)
+			m.data = (struct msg_DRAFT_DATA){1, 9, slice_of("x")};
+		if (out_of_order[i].type == IPC_DRAFT_COMMIT)
+			m.commit = (struct msg_DRAFT_COMMIT){1, 9, 0, slice_empty(), slice_empty(), slice_empty()};
+		play_ask(p, PART_SMTPD, out_of_order[i].type, 0, &m);
+		play_hear_end(p, PART_SMTPD);
+		play_hear(p, PART_MASTER, IPC_PEER_BROKE_RULES);
+		play_link(p, PART_SMTPD);
+	}
+}
+
+static void test_control_characters_are_refused(void **state)
+{
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a\r\nX: y@x.test", "bob@x.test", body);
+	(void)play_committed(p, OC_BAD_ADDRESS, 553);
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 1, .draft = 2, .sender = slice_of("a@x.test")});
+	play_tell(p, PART_SMTPD, IPC_DRAFT_RCPT,
+		  &(struct msg_DRAFT_RCPT){.session = 1, .draft = 2, .recipient = slice_of("bob\n@x.test")});
+	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){1, 2, 0});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 4, &(struct msg_DRAFT_COMMIT){.session = 1, .draft = 2});
+	(void)play_committed(p, OC_BAD_ADDRESS, 553);
+	printf("ROW N10 draft-control-characters pass\n");
+}
+
+static void test_a_permanent_failure_is_reported(void **state)
+{
+	struct play *p = *state;
+	uint64_t id = accept_one(p, 1, "a@x.test");
+
+	play_job(p, PART_LOCAL, &job);
+	play_verdict(p, PART_LOCAL, &job, 0, OC_REMOTE_PERM, "the remote's very words");
+	play_job_end(p, PART_LOCAL, &job);
+	play_route(p, "a@x.test", false, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_true(job.id != id);
+	assert_string_equal(job.sender, "");
+	assert_string_equal(job.recipients[0], "a@x.test");
+	assert_in(job.text, "mx.remote.test said: 550 the remote's very words");
+	assert_in(job.text, "Final-Recipient: rfc822;bob@x.test");
+	assert_in(job.text, "Subject: hello\r\n");
+	assert_null(strstr(job.text, "\r\nbody\r\n"));
+	assert_null(strstr(job.text, p->folder));
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+/* A report about a report is never made: it is kept, and dropped after its time. */
+static void test_an_undeliverable_report_is_held_then_dropped(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "");
+	play_job(p, PART_LOCAL, &job);
+	play_verdict(p, PART_LOCAL, &job, 0, OC_REMOTE_PERM, "no");
+	play_job_end(p, PART_LOCAL, &job);
+	play_wait_list(p, " hold ");
+	assert_int_equal(play_files(p, "hold"), 1);
+	play_turn_clock(p, 5 * 86400);
+	play_wait_list(p, "");
+	assert_int_equal(play_files(p, "hold"), 0);
+}
+
+static void test_a_temporary_failure_is_tried_again(void **state)
+{
+	struct play *p = *state;
+	uint64_t id = accept_one(p, 1, "a@x.test");
+
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " waiting a@x.test bob@x.test 1 mx.remote.test: 451 4.0.0 come back");
+	assert_int_equal(play_files(p, "cur"), 1);
+	play_turn_clock(p, 16 * 60);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.id, id);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	assert_int_equal(play_files(p, "cur"), 0);
+}
+
+/* Routes that are not known, or refuse now what was accepted: it waits. */
+static void test_a_route_lost_later_is_no_bounce(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " waiting ");
+	play_turn_clock(p, 16 * 60);
+	play_route(p, "bob@x.test", true, &refused);
+	play_wait_list(p, "bob@x.test 2 451 4.3.0 no route now");
+	assert_int_equal(play_files(p, "cur"), 1);
+}
+
+static void test_delay_warning_then_expiry(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " waiting ");
+	play_turn_clock(p, 5 * 3600);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "still not");
+	play_route(p, "a@x.test", false, &home); /* the warning's */
+	play_job(p, PART_LOCAL, &job);
+	assert_in(job.text, "Action: delayed");
+	assert_in(job.text, "still not");
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "bob@x.test 2 ");
+	play_turn_clock(p, 5 * 86400);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "not even now");
+	play_route(p, "a@x.test", false, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_in(job.text, "Action: failed");
+	assert_in(job.text, "Status: 4.4.7");
+	assert_in(job.text, "not even now");
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void restart(struct play *p)
+{
+	play_kill(p);
+	play_start(p, conf);
+	play_session(p, 1, PART_SMTPD, "192.0.2.1");
+}
+
+/* After 250 a kill at any time loses nothing. */
+static void test_kill_after_commit(void **state)
+{
+	struct play *p = *state;
+	uint64_t id = accept_one(p, 1, "a@x.test");
+
+	restart(p);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.id, id);
+	assert_in(job.text, body);
+	restart(p); /* in mid-delivery */
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	restart(p);
+	play_wait_list(p, "");
+	assert_int_equal(play_files(p, "new"), 0);
+}
+
+/* What one recipient has got it never gets again, whatever is lost but the file. */
+static void test_recipient_state_survives(void **state)
+{
+	struct play *p = *state;
+	char path[200];
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test eve@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "eve@x.test", false, &home);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 2);
+	play_verdict(p, PART_LOCAL, &job, 0, OC_DONE, "delivered");
+	play_verdict(p, PART_LOCAL, &job, 1, OC_MAILBOX_FULL, "full");
+	play_job_end(p, PART_LOCAL, &job);
+	play_wait_list(p, " waiting ");
+	play_kill(p);
+	(void)snprintf(path, sizeof(path), "%s/index.db", p->folder);
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(path, sizeof(path), "%s/index.db-wal", p->folder);
+	(void)unlink(path);
+	play_start(p, conf);
+	play_route(p, "eve@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 1);
+	assert_string_equal(job.recipients[0], "eve@x.test");
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_an_index_that_is_no_database(void **state)
+{
+	struct play *p = *state;
+	char path[200];
+	int fd;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "later");
+	play_wait_list(p, " waiting ");
+	play_kill(p);
+	(void)snprintf(path, sizeof(path), "%s/index.db", p->folder);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(write(fd, "this is no database, and never was one.....", 43) == 43);
+	(void)close(fd);
+	(void)snprintf(path, sizeof(path), "%s/index.db-wal", p->folder);
+	(void)unlink(path);
+	play_start(p, conf);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_an_agent_that_dies_is_a_temporary_failure(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	play_link(p, PART_LOCAL); /* the old end is closed */
+	play_wait_list(p, " waiting a@x.test bob@x.test 1 451 4.3.0 the delivery agent ended");
+	assert_int_equal(play_files(p, "cur"), 1);
+}
+
+static void test_an_agent_may_not_speak_of_others_jobs(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	play_verdict(p, PART_RELAY, &job, 0, OC_REMOTE_PERM, "mine!");
+	play_hear_end(p, PART_RELAY);
+	assert_int_equal(play_hear(p, PART_MASTER, IPC_PEER_BROKE_RULES)->body.PEER_BROKE_RULES.role, ROLE_RELAY);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_the_operator(void **state)
+{
+	struct play *p = *state;
+	char name[ID_CHARS + 1];
+
+	id_text(accept_one(p, 1, "a@x.test"), name);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "later");
+	play_wait_list(p, " waiting ");
+	assert_int_equal(play_control(p, "queue.show", name), OC_DONE);
+	assert_true(slice_find(p->heard.body.CONTROL_ANSWER.control_row_records, slice_of("bob@x.test")) != SLICE_NONE);
+	assert_true(slice_find(p->heard.body.CONTROL_ANSWER.control_row_records, slice_of("later")) != SLICE_NONE);
+	assert_int_equal(play_control(p, "queue.hold", name), OC_DONE);
+	play_wait_list(p, " hold ");
+	assert_int_equal(play_files(p, "hold"), 1);
+	play_turn_clock(p, 5 * 86400); /* it stays */
+	assert_int_equal(play_control(p, "queue.retry", "all"), OC_DONE);
+	restart(p);
+	play_wait_list(p, " hold ");
+	assert_int_equal(play_control(p, "queue.release", name), OC_DONE);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "later");
+	play_wait_list(p, " waiting ");
+	assert_int_equal(play_control(p, "queue.retry", name), OC_DONE);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "later");
+	play_wait_list(p, " waiting ");
+	assert_int_equal(play_control(p, "queue.retry", "all"), OC_DONE);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "later");
+	play_wait_list(p, " waiting ");
+	assert_int_equal(play_control(p, "queue.remove", name), OC_DONE);
+	play_wait_list(p, "");
+	assert_int_equal(play_control(p, "queue.show", name), OC_NOT_FOUND);
+	assert_int_equal(play_control(p, "queue.remove", name), OC_NOT_FOUND);
+	assert_int_equal(play_control(p, "queue.hold", "nonsense"), OC_BAD_INPUT);
+	assert_int_equal(play_control(p, "queue.sing", name), OC_BAD_INPUT);
+	play_drain(p);
+	assert_int_equal(play_files(p, "cur") + play_files(p, "hold"), 0);
+}
+
+/* Accepted at RCPT, refused at commit: the others get it, the sender hears of it. */
+static void test_some_refused_at_commit(void **state)
+{
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test eve@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "eve@x.test", false, &refused);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 1);
+	deliver(p, PART_LOCAL);
+	play_route(p, "a@x.test", false, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_in(job.text, "no such user here");
+	assert_in(job.text, "Final-Recipient: rfc822;eve@x.test");
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_duplicates_are_one(void **state)
+{
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test bob@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "bob@x.test", false, &home);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 1);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_discarded_by_rule(void **state)
+{
+	struct play *p = *state;
+	const struct route_reply nowhere = {.outcome = OC_DONE};
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test", body);
+	play_route(p, "bob@x.test", false, &nowhere);
+	(void)play_committed(p, OC_DONE, 0);
+	play_wait_list(p, "");
+}
+
+static void test_a_worker_that_dies_leaves_nothing(void **state)
+{
+	struct play *p = *state;
+
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 1, .draft = 4, .sender = slice_of("a@x.test")});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_FILE_ASK, 3, &(struct msg_DRAFT_FILE_ASK){1, 4});
+	(void)close(play_hear(p, PART_SMTPD, IPC_DRAFT_FILE)->fd);
+	assert_int_equal(play_files(p, "draft"), 1);
+	play_link(p, PART_SMTPD);
+	play_wait_list(p, "");
+	play_drain(p);
+	assert_int_equal(play_files(p, "draft"), 0);
+}
+
+static void test_what_does_not_parse_is_set_aside(void **state)
+{
+	struct play *p = *state;
+	char path[200], name[ID_CHARS + 1];
+	int fd;
+
+	id_text(accept_one(p, 1, "a@x.test"), name);
+	play_kill(p);
+	(void)snprintf(path, sizeof(path), "%s/new/%c/%c/%s", p->folder, name[11], name[12], name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0 && pwrite(fd, "\xff", 1, 100) == 1);
+	(void)close(fd);
+	play_start(p, conf);
+	play_wait_files(p, "corrupt", 1);
+	play_wait_list(p, "");
+	play_drain(p);
+	assert_int_equal(play_files(p, "new"), 0);
+}
+
+#define STORY(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORY(test_a_message_is_taken_and_delivered),
+		STORY(test_a_large_body_has_its_own_descriptor),
+		STORY(test_a_writer_that_stays_is_no_250),
+		STORY(test_relay_guard),
+		STORY(test_a_session_of_another_worker),
+		STORY(test_out_of_order),
+		STORY(test_control_characters_are_refused),
+		STORY(test_a_permanent_failure_is_reported),
+		STORY(test_an_undeliverable_report_is_held_then_dropped),
+		STORY(test_a_temporary_failure_is_tried_again),
+		STORY(test_a_route_lost_later_is_no_bounce),
+		STORY(test_delay_warning_then_expiry),
+		STORY(test_kill_after_commit),
+		STORY(test_recipient_state_survives),
+		STORY(test_an_index_that_is_no_database),
+		STORY(test_an_agent_that_dies_is_a_temporary_failure),
+		STORY(test_an_agent_may_not_speak_of_others_jobs),
+		STORY(test_the_operator),
+		STORY(test_some_refused_at_commit),
+		STORY(test_duplicates_are_one),
+		STORY(test_discarded_by_rule),
+		STORY(test_a_worker_that_dies_leaves_nothing),
+		STORY(test_what_does_not_parse_is_set_aside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
