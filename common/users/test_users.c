@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/test-users-XXXXXX";
@@ -196,12 +197,56 @@ static void test_other_kinds(void **state)
 	}
 }
 
+/* CPU time of one check, in microseconds: what a clock on the wall shows is the machine's load too. */
+static int64_t cpu_us(struct slice hash)
+{
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	assert_false(users_hash_matches(slice_of("wrong password"), hash));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	return (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
+}
+
+static int compare_i64(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define SAMPLES 15
+
+/* Who exists, who does not, who is locked: the same work. */
+static void test_time_tells_nothing(void **state)
+{
+	struct buf real = buf_make_secret(USERS_HASH_MAX);
+	int64_t samples[4][SAMPLES], medians[4];
+
+	(void)state;
+	assert_true(users_hash(slice_of("right"), &real));
+	const struct slice hashes[] = {buf_slice(&real), slice_empty(), slice_of("!"), slice_of("$y$j9T$broken")};
+
+	for (size_t n = 0; n < SAMPLES; n++)
+		for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
+			samples[i][n] = cpu_us(hashes[i]);
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
+		qsort(samples[i], SAMPLES, sizeof(int64_t), compare_i64);
+		medians[i] = samples[i][SAMPLES / 2];
+	}
+	for (size_t i = 1; i < ARRAY_LEN(hashes); i++)
+		if (medians[i] < medians[0] * 8 / 10 || medians[i] > medians[0] * 12 / 10)
+			fail_msg("kind %zu takes %lld us, an existing user %lld us", i, (long long)medians[i], (long long)medians[0]);
+	buf_free(&real);
+	print_message("ROW A01 hash-time pass\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_odd_hashes_fit_no_password), cmocka_unit_test(test_passwords),
-		cmocka_unit_test(test_other_kinds),
+		cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_time_tells_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);
