@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -94,6 +95,11 @@ static bool change_root(struct entry *e)
 	if (fd < 0) {
 		errno = EBADF;
 		return !jail || failed(e, "no folder to change root into");
+	}
+	/* The folder may be closed to all but its owner, also to a root that has only the right to change users. */
+	if (e->order->as_root) {
+		setfsgid(e->order->gid);
+		setfsuid(e->order->uid);
 	}
 	if (fchdir(fd) == -1)
 		return failed(e, "fchdir");

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -90,15 +91,27 @@ static bool allow_path(int ruleset, const struct cage_path *path, uint64_t known
 	return syscall(CALL_ADD, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
+/* Any ruleset denies to rename from one folder into another, one without rules on files too, and a child cannot have it back:
+ * what is handed down must allow it everywhere (linux Documentation/userspace-api/landlock.rst, "File renaming and linking"). */
+static bool allow_refer(int ruleset)
+{
+	struct path_beneath rule = {FS_REFER, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	bool done = rule.fd >= 0 && syscall(CALL_ADD, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
+
+	if (rule.fd >= 0)
+		close(rule.fd);
+	return done;
+}
+
 bool landlock_enter(const struct landlock_wish *wish)
 {
 	const struct ruleset attr = {
-		.fs = wish->only_scopes ? 0 : fs_known(wish->abi),
+		.fs = wish->only_scopes ? FS_REFER : fs_known(wish->abi),
 		.net = wish->abi >= LANDLOCK_ABI_NET && !wish->net && !wish->only_scopes ? NET_ALL : 0,
 		.scoped = wish->abi >= LANDLOCK_ABI_SCOPES ? SCOPE_ALL : 0,
 	};
 	int ruleset = (int)syscall(CALL_CREATE, &attr, ruleset_bytes(wish->abi), 0);
-	bool done = ruleset >= 0;
+	bool done = ruleset >= 0 && (!wish->only_scopes || allow_refer(ruleset));
 
 	for (size_t i = 0; done && i < wish->path_count; i++)
 		done = allow_path(ruleset, &wish->paths[i], attr.fs);
