@@ -2,13 +2,14 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /*
  * A process of any role (by the name it is started as) that keeps its links and does nothing else: the master's tests run a
  * whole suite of these.
  */
-static const struct cage_spec cage = {.calls = CALLS_BASE, .chroot = true};
+static const struct cage_spec cage = {.calls = CALLS_BASE, .chroot = true, .file_bytes_max = 1u << 30};
 
 struct stub {
 	unsigned links;
@@ -61,8 +62,16 @@ static void ignore(struct service *s, struct link *link, struct ipc_message *m)
 	(void)m;
 }
 
+static void on_record(struct service *s, struct link *link, struct ipc_message *m)
+{
+	const struct msg_LOG_RECORD *b = &m->body.LOG_RECORD;
+
+	(void)s;
+	dprintf(STDERR_FILENO, "%s %.*s %.*s\n", role_name(link_peer(link)), SLICE_ARG(b->event), SLICE_ARG(b->fields));
+}
+
 static service_message_fn *const handlers[IPC_COUNT] = {
-	[IPC_LOG_RECORD] = ignore,
+	[IPC_LOG_RECORD] = on_record,
 	[IPC_LISTENER] = ignore,
 };
 
