@@ -358,6 +358,7 @@ enum client_want client_start(struct client *c)
 
 static void on_reply(struct client *c)
 {
+	c->replies++;
 	/* RFC 5321 §3.8: it closes the connection whatever it was asked. */
 	if (c->parser.reply.code == 421 && c->state != ST_QUIT)
 		client_fail_by_reply(c, OC_REMOTE_TEMP);
@@ -434,6 +435,11 @@ bool client_mail_was_heard(const struct client *c)
 bool client_mail_is_in_doubt(const struct client *c)
 {
 	return c->in_doubt;
+}
+
+uint64_t client_replies(const struct client *c)
+{
+	return c->replies;
 }
 
 bool client_is_in_clear(const struct client *c)

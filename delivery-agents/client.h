@@ -85,8 +85,10 @@ enum client_want client_lost(struct client *c, enum outcome outcome, const char 
 
 /* What is to be sent; the caller empties it. */
 struct buf *client_out(struct client *c);
-/* How long to wait in this state for the peer, from its last sign of life. */
+/* How long to wait in this state: from the last whole reply, or from the last bytes the peer took. */
 uint64_t client_timeout_ms(const struct client *c);
+/* Whole replies read so far: a peer that sends a byte now and then gains no time by it. */
+uint64_t client_replies(const struct client *c);
 /* Where it is, in the field's words: "greeting", "STARTTLS", "end of data". */
 const char *client_phase(const struct client *c);
 

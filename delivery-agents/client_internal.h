@@ -48,6 +48,7 @@ struct client {
 	unsigned capabilities; /* of the last EHLO */
 	unsigned mechanisms;
 	struct auth_dialogue auth; /* owned */
+	uint64_t replies;
 	bool secured, logged_in, was_ready, in_clear, failed_in_tls;
 	struct client_verdict failure;
 
