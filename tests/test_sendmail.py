@@ -1,0 +1,50 @@
+"""sendmail(1) without set-id bits: what programs really pass."""
+
+import os
+import subprocess
+
+import pytest
+
+from harness import BIN
+
+
+def sendmail(suite, *words, input=b"Subject: s\n\nby sendmail\n", **options):
+    environment = {**os.environ, "POSTERN_RUNTIME": str(suite.folder / "run")}
+    return subprocess.run([BIN / "sendmail", *words], input=input, capture_output=True, timeout=60, env=environment, **options)
+
+
+@pytest.fixture
+def local(running):
+    return running
+
+
+def test_recipients_on_the_command_line(local):
+    done = sendmail(local, "-f", "alice@example.test", "bob@example.test")
+    assert done.returncode == 0, done.stderr
+    (text,) = local.wait_messages("bob@example.test")
+    assert b"by sendmail" in text and b"Date:" in text and b"Message-I" in text
+
+
+def test_recipients_from_the_header(local):
+    done = sendmail(local, "-t", "-oi", input=b"To: Bob <bob@example.test>\nBcc: alice@example.test\nSubject: t\n\nx\n.\ny\n")
+    assert done.returncode == 0, done.stderr
+    (to_bob,) = local.wait_messages("bob@example.test")
+    local.wait_messages("alice@example.test")
+    assert b"Bcc" not in to_bob and to_bob.endswith(b"x\n.\ny\n")
+
+
+def test_exit_codes(local):
+    assert sendmail(local, "nobody@example.test").returncode == 67
+    assert sendmail(local).returncode == 64
+    assert sendmail(local, "-X", "/x", "bob@example.test").returncode == 64
+    local.stop()
+    assert sendmail(local, "bob@example.test").returncode == 75
+
+
+def test_bp_lists_the_queue(local):
+    done = sendmail(local, "-bp")
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_set_id_bits():
+    assert (BIN / "sendmail").stat().st_mode & 0o6000 == 0
