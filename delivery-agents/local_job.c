@@ -18,6 +18,7 @@ static void tell_recipient(const struct delivery *d, enum outcome outcome, struc
 		.outcome = outcome,
 		.code = info->smtp,
 		.dsn = slice_of(info->dsn),
+		.remote = slice_empty(),
 		.detail = file,
 	};
 

@@ -63,17 +63,21 @@ static _Noreturn void give_up_errno(const char *what, int err)
 }
 
 /* The parent's links, its loop and other users' messages are none of ours. */
+static bool move_fd(int fd, int to)
+{
+	close(to);
+	return fcntl(fd, F_DUPFD_CLOEXEC, to) == to;
+}
+
 static void keep_only_ours(const struct mailbox_order *o)
 {
 	int base = o->base_fd < 0 ? -1 : fcntl(o->base_fd, F_DUPFD_CLOEXEC, BASE_FD + 1);
 	int link = fcntl(o->socket, F_DUPFD_CLOEXEC, BASE_FD + 1);
 
-	if (link < 0 || dup3(link, LINK_FD, O_CLOEXEC) == -1)
+	if (link < 0 || !move_fd(link, LINK_FD) || (base >= 0 && !move_fd(base, BASE_FD)))
 		_exit(75);
 	if (base < 0)
 		close(BASE_FD);
-	else if (dup3(base, BASE_FD, O_CLOEXEC) == -1)
-		_exit(75);
 	close_range(BASE_FD + 1, ~0u, 0);
 	if (fcntl(LINK_FD, F_SETFL, 0) == -1)
 		_exit(75);

@@ -1,0 +1,480 @@
+/* postern-local as a process: this test is its master, its queue manager and its authd. */
+#include "base/mem.h"
+#include "conf/bundle.h"
+#include "ipc/link.h"
+#include "os/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PARENT_UID 4242u
+#define OWNER_UID 65534u
+
+static char root[] = "/tmp/postern-local-XXXXXX";
+static char base[200], home[200];
+
+struct peer {
+	int fd;
+	struct link_now link;
+	char *space;
+};
+
+static struct {
+	pid_t pid;
+	struct peer master, queue, authd;
+} local;
+
+static bool is_root(void)
+{
+	return geteuid() == 0;
+}
+
+/* ---- the three peers ---- */
+
+static void peer_open(struct peer *p, int fd, enum role self)
+{
+	const struct timeval wait = {30, 0};
+
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+	p->fd = fd;
+	p->space = malloc(LINK_PACKET_MAX);
+	assert_non_null(p->space);
+	p->link = LINK_NOW(fd, self, ROLE_LOCAL, p->space);
+}
+
+static void peer_close(struct peer *p)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	free(p->space);
+	p->space = NULL;
+}
+
+static void tell(struct peer *p, enum ipc_type type, const void *body, int fd)
+{
+	assert_true(link_tell_now(p->fd, type, 0, false, body, fd));
+}
+
+static struct ipc_message hear(struct peer *p, enum ipc_type type)
+{
+	struct ipc_message m = {.fd = -1};
+
+	if (!link_receive_now(&p->link, &m))
+		fail_msg("no %s came", ipc_type_name(type));
+	if (m.type != type)
+		fail_msg("%s came, not %s", ipc_type_name(m.type), ipc_type_name(type));
+	return m;
+}
+
+static void attach(struct peer *p, enum role role)
+{
+	const struct msg_LINK_ATTACH body = {(uint64_t)role, 0, 1};
+	int pair[2];
+
+	assert_true(link_pair(pair));
+	tell(&local.master, IPC_LINK_ATTACH, &body, pair[1]);
+	close(pair[1]);
+	peer_open(p, pair[0], role);
+}
+
+static void hand_over(void)
+{
+	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), text = buf_make(4096);
+	const struct msg_CAGE cage = {is_root() ? PARENT_UID : geteuid(), is_root() ? PARENT_UID : getegid(), 0, 0, is_root(), 0};
+	char key[300];
+	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mail = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), memfd;
+
+	buf_addf(&text,
+		 "hostname mx.example.test\npostmaster alice@example.test\nlisten 127.0.0.1:2525 { role mx }\n"
+		 "route { deliver mailboxes if recipient.domain == \"example.test\"\n deliver homes\n }\n"
+		 "transport mailboxes { maildir \"%s/{domain}/{local}/\"  user nobody }\n"
+		 "transport homes { maildir \"~/Maildir/\" }\n", base);
+	assert_true(bundle_add(&bundle, slice_of("test.conf"), buf_slice(&text)));
+	memfd = os_memfd_sealed("bundle", buf_slice(&bundle));
+	assert_true(memfd >= 0);
+	snprintf(key, sizeof(key), "%s/.", base);
+	tell(&local.master, IPC_CAGE, &cage, folder);
+	tell(&local.master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){1}, memfd);
+	tell(&local.master, IPC_GENERATION_PATH, &(struct msg_GENERATION_PATH){1, slice_of(key)}, mail);
+	assert_true(link_tell_now(local.master.fd, IPC_GENERATION_CHECK, 1, false, &(struct msg_GENERATION_CHECK){1}, -1));
+	close(folder);
+	close(mail);
+	close(memfd);
+	buf_free(&bundle);
+	buf_free(&text);
+}
+
+static void launch(void)
+{
+	struct ipc_message m;
+	int pair[2];
+
+	assert_true(link_pair(pair));
+	local.pid = fork();
+	if (local.pid == 0) {
+		if (dup2(pair[1], 3) == 3)
+			execl(POSTERN_LOCAL, "postern-local", "--instance", "0", (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	peer_open(&local.master, pair[0], ROLE_MASTER);
+	hand_over();
+	m = hear(&local.master, IPC_GENERATION_CHECKED);
+	if (m.body.GENERATION_CHECKED.outcome != OC_DONE)
+		fail_msg("%.*s", SLICE_ARG(m.body.GENERATION_CHECKED.reason));
+	hear(&local.master, IPC_READY);
+	attach(&local.queue, ROLE_QUEUE);
+	attach(&local.authd, ROLE_AUTHD);
+}
+
+/* ---- jobs ---- */
+
+static const char body_text[] = "Subject: x\r\n\r\nbody\r\n";
+
+static void start_job(uint64_t job, const char *transport, const char *nexthop, const char *recipients[], size_t count)
+{
+	struct buf records = buf_make(65536);
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	struct msg_JOB_START start = {
+		.job = job,
+		.id = job,
+		.generation = 1,
+		.transport = slice_of(transport),
+		.nexthop = slice_of(nexthop),
+		.length = sizeof(body_text) - 1,
+		.sender = slice_of("bob@example.test"),
+		.envid = slice_empty(),
+		.prepend = slice_of("Received: by test\r\n"),
+	};
+
+	assert_int_equal(write(fd, body_text, sizeof(body_text) - 1), (ssize_t)sizeof(body_text) - 1);
+	for (size_t i = 0; i < count; i++) {
+		struct rec_job_recipient r = {i, 0, slice_of(recipients[i]), slice_of(recipients[i]), slice_empty()};
+
+		assert_true(rec_job_recipient_add(&records, &r));
+	}
+	start.job_recipient_records = buf_slice(&records);
+	tell(&local.queue, IPC_JOB_START, &start, fd);
+	close(fd);
+	buf_free(&records);
+}
+
+static void start_one(uint64_t job, const char *transport, const char *nexthop, const char *recipient)
+{
+	start_job(job, transport, nexthop, &recipient, 1);
+}
+
+static enum outcome verdict_of(uint64_t job)
+{
+	struct ipc_message m = hear(&local.queue, IPC_JOB_RECIPIENT);
+	enum outcome outcome = m.body.JOB_RECIPIENT.outcome;
+
+	assert_int_equal(m.body.JOB_RECIPIENT.job, job);
+	m = hear(&local.queue, IPC_JOB_END);
+	assert_int_equal(m.body.JOB_END.job, job);
+	return outcome;
+}
+
+static int files_in(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	int n = 0;
+
+	while (dir != NULL && readdir(dir) != NULL)
+		n++;
+	if (dir != NULL)
+		closedir(dir);
+	return n > 2 ? n - 2 : 0;
+}
+
+static int mail_of(const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/example.test/%s/new", base, name);
+	return files_in(path);
+}
+
+static void mailbox(char out[300], const char *name)
+{
+	snprintf(out, 300, "%s/example.test/%s/", base, name);
+}
+
+/* Many at once, to several mailboxes: every job gets its verdict and its end, every message is there. */
+static void delivers_many(void **state)
+{
+	enum { JOBS = 300 };
+	bool ended[JOBS] = {false};
+	char path[300], name[8];
+
+	(void)state;
+	for (uint64_t i = 0; i < JOBS; i++) {
+		snprintf(name, sizeof(name), "u%u", (unsigned)(i % 5));
+		mailbox(path, name);
+		start_one(i, "mailboxes", path, "u@example.test");
+	}
+	for (int heard = 0; heard < 2 * JOBS; heard++) {
+		struct ipc_message m = {.fd = -1};
+
+		assert_true(link_receive_now(&local.queue.link, &m));
+		if (m.type == IPC_JOB_RECIPIENT) {
+			if (m.body.JOB_RECIPIENT.outcome != OC_DONE)
+				fail_msg("%.*s", SLICE_ARG(m.body.JOB_RECIPIENT.text));
+			assert_false(ended[m.body.JOB_RECIPIENT.job]);
+		} else {
+			assert_int_equal(m.type, IPC_JOB_END);
+			assert_false(ended[m.body.JOB_END.job]);
+			ended[m.body.JOB_END.job] = true;
+		}
+	}
+	assert_int_equal(mail_of("u0"), JOBS / 5);
+	for (unsigned i = 1; i < 5; i++) {
+		snprintf(name, sizeof(name), "u%u", i);
+		assert_int_equal(mail_of(name), JOBS / 5);
+	}
+}
+
+static void several_recipients(void **state)
+{
+	const char *recipients[] = {"a@example.test", "b@example.test", "c@example.test"};
+	unsigned slots = 0;
+	char path[300];
+
+	(void)state;
+	mailbox(path, "shared");
+	start_job(7, "mailboxes", path, recipients, 3);
+	for (int i = 0; i < 3; i++) {
+		struct ipc_message m = hear(&local.queue, IPC_JOB_RECIPIENT);
+
+		assert_int_equal(m.body.JOB_RECIPIENT.outcome, OC_DONE);
+		slots |= 1u << m.body.JOB_RECIPIENT.slot;
+	}
+	hear(&local.queue, IPC_JOB_END);
+	assert_int_equal(slots, 7);
+	assert_int_equal(mail_of("shared"), 3);
+}
+
+static void answer_account(enum outcome outcome, uint64_t uid, const char *home_path)
+{
+	struct ipc_message m = hear(&local.authd, IPC_ACCOUNT_ASK);
+	const struct msg_ACCOUNT account = {outcome, uid, uid, slice_of(home_path)};
+
+	assert_true(slice_eq(m.body.ACCOUNT_ASK.name, slice_of("alice")));
+	assert_true(link_tell_now(local.authd.fd, IPC_ACCOUNT, m.request, true, &account, -1));
+}
+
+static void homes(void **state)
+{
+	uint64_t owner = is_root() ? OWNER_UID : geteuid();
+	const struct {
+		const char *name;
+		enum outcome account;
+		uint64_t uid;
+		const char *home;
+		enum outcome want;
+		bool root_only;
+	} cases[] = {
+		{"delivers", OC_DONE, owner, home, OC_DONE, false},
+		{"no such user", OC_NOT_FOUND, 0, "", OC_NO_MAILBOX, false},
+		{"not known now", OC_UNAVAILABLE, 0, "", OC_LOOKUP_UNKNOWN, false},
+		{"a permanent word that is none", OC_NOT_ALLOWED, 0, "", OC_LOOKUP_UNKNOWN, false},
+		{"no home", OC_DONE, owner, "", OC_MAILBOX_TEMP, false},
+		{"missing home", OC_DONE, owner, "/nonexistent/home", OC_MAILBOX_TEMP, false},
+		{"root", OC_DONE, 0, "/root", OC_MAILBOX_TEMP, true},
+		{"system user", OC_DONE, 42, home, OC_MAILBOX_TEMP, true},
+		{"home of another", OC_DONE, 12345, home, OC_MAILBOX_TEMP, true},
+		{"mad uid", OC_DONE, UINT64_MAX, home, OC_MAILBOX_TEMP, true},
+		{"uid beyond 32 bits", OC_DONE, (1ull << 32) + 12345, home, OC_MAILBOX_TEMP, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum outcome got;
+
+		if (cases[i].root_only && !is_root())
+			continue;
+		start_one(100 + i, "homes", "alice", "alice@mx.example.test");
+		answer_account(cases[i].account, cases[i].uid, cases[i].home);
+		got = verdict_of(100 + i);
+		if (got != cases[i].want)
+			fail_msg("%s: %s", cases[i].name, outcome_info(got)->name);
+	}
+}
+
+static void home_is_the_users(void **state)
+{
+	char path[300];
+	struct stat st;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/Maildir/new", home);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, is_root() ? OWNER_UID : geteuid());
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(files_in(path), 1);
+}
+
+static void refuses_other_paths(void **state)
+{
+	static const struct {
+		const char *transport, *nexthop;
+		enum outcome want;
+	} cases[] = {
+		{"mailboxes", "/etc/x", OC_MAILBOX_TEMP},	 {"mailboxes", "", OC_MAILBOX_TEMP},
+		{"mailboxes", "relative/x", OC_MAILBOX_TEMP}, {"nowhere", "/x", OC_ROUTE_UNKNOWN},
+		{"homes", "", OC_NO_MAILBOX},		 {"homes", "../root", OC_NO_MAILBOX},
+		{"homes", "/etc", OC_NO_MAILBOX},
+	};
+	char path[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		start_one(200 + i, cases[i].transport, cases[i].nexthop, "x@example.test");
+		assert_int_equal(verdict_of(200 + i), cases[i].want);
+	}
+	snprintf(path, sizeof(path), "%s/../out", base);
+	start_one(300, "mailboxes", path, "x@example.test");
+	assert_int_equal(verdict_of(300), OC_MAILBOX_TEMP);
+}
+
+static void kill_workers(void)
+{
+	char path[64], text[1000], *at = text;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)local.pid, (int)local.pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	for (long pid = strtol(at, &at, 10); pid > 0; pid = strtol(at, &at, 10))
+		kill((pid_t)pid, SIGKILL);
+}
+
+/* Workers are killed in the middle: every job still gets one verdict, none of them permanent, and delivery goes on. */
+static void workers_die(void **state)
+{
+	enum { JOBS = 400 };
+	int ends = 0, done = 0;
+	char path[300];
+
+	(void)state;
+	mailbox(path, "dying");
+	for (uint64_t i = 0; i < JOBS; i++) {
+		start_one(i, "mailboxes", path, "dying@example.test");
+		if (i % 100 == 50)
+			kill_workers();
+	}
+	while (ends < JOBS) {
+		struct ipc_message m = {.fd = -1};
+
+		assert_true(link_receive_now(&local.queue.link, &m));
+		ends += m.type == IPC_JOB_END;
+		if (m.type == IPC_JOB_RECIPIENT) {
+			assert_int_not_equal(outcome_kind(m.body.JOB_RECIPIENT.outcome), KIND_PERM);
+			done += m.body.JOB_RECIPIENT.outcome == OC_DONE;
+		}
+	}
+	assert_true(mail_of("dying") >= done);
+	start_one(1, "mailboxes", path, "dying@example.test");
+	assert_int_equal(verdict_of(1), OC_DONE);
+}
+
+/* A job that no honest queue sends ends that link, is told to the master, and stops nobody. */
+static void malformed_job(void **state)
+{
+	struct ipc_message m = {.fd = -1};
+	char path[300];
+
+	(void)state;
+	start_job(1, "mailboxes", "/x", NULL, 0);
+	m = hear(&local.master, IPC_PEER_BROKE_RULES);
+	assert_int_equal(m.body.PEER_BROKE_RULES.role, ROLE_QUEUE);
+	assert_false(link_receive_now(&local.queue.link, &m));
+	peer_close(&local.queue);
+	attach(&local.queue, ROLE_QUEUE);
+	mailbox(path, "after");
+	start_one(2, "mailboxes", path, "after@example.test");
+	assert_int_equal(verdict_of(2), OC_DONE);
+}
+
+static void drains(void **state)
+{
+	const struct msg_DRAIN drain = {10000};
+	char path[300];
+	int status;
+
+	(void)state;
+	mailbox(path, "last");
+	start_one(1, "mailboxes", path, "last@example.test");
+	tell(&local.master, IPC_DRAIN, &drain, -1);
+	(void)verdict_of(1);
+	assert_int_equal(waitpid(local.pid, &status, 0), local.pid);
+	assert_int_equal(status, 0);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	if (mkdtemp(root) == NULL)
+		return -1;
+	snprintf(base, sizeof(base), "%s/mail", root);
+	snprintf(home, sizeof(home), "%s/home", root);
+	if (chmod(root, 0755) != 0 || mkdir(base, 0755) != 0 || mkdir(home, 0755) != 0)
+		return -1;
+	if (is_root() && (chown(base, OWNER_UID, OWNER_UID) != 0 || chown(home, OWNER_UID, OWNER_UID) != 0))
+		return -1;
+	launch();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	peer_close(&local.queue);
+	peer_close(&local.authd);
+	peer_close(&local.master);
+	pid = fork();
+	if (pid == 0) {
+		execl("/bin/rm", "rm", "-rf", root, (char *)NULL);
+		_exit(127);
+	}
+	return waitpid(pid, NULL, 0) == pid ? 0 : -1;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(delivers_many),
+		cmocka_unit_test(several_recipients),
+		cmocka_unit_test(homes),
+		cmocka_unit_test(home_is_the_users),
+		cmocka_unit_test(refuses_other_paths),
+		cmocka_unit_test(workers_die),
+		cmocka_unit_test(malformed_job),
+		cmocka_unit_test(drains),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
