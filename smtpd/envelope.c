@@ -12,7 +12,7 @@ struct parameter {
 /* The parameters of MAIL as they were read, before the transaction exists. */
 struct mail_parameters {
 	uint64_t size;
-	bool smtputf8;
+	bool smtputf8, body_8bit;
 	char auth[MAIL_ADDRESS_MAX + 1];
 	unsigned seen; /* bits by row of mail_rows */
 };
@@ -75,10 +75,8 @@ static enum parameter_verdict read_size(struct session *s, const struct paramete
 static enum parameter_verdict read_body(struct session *s, const struct parameter *p, struct mail_parameters *out)
 {
 	(void)s;
-	(void)out;
-	if (slice_eq_nocase(p->value, slice_of("7BIT")) || slice_eq_nocase(p->value, slice_of("8BITMIME")))
-		return PARAMETER_OK; /* what the body holds is seen when it comes */
-	return PARAMETER_BAD;
+	out->body_8bit = slice_eq_nocase(p->value, slice_of("8BITMIME"));
+	return out->body_8bit || slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK : PARAMETER_BAD;
 }
 
 static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p, struct mail_parameters *out)
@@ -218,6 +216,7 @@ static void begin_transaction(struct session *s, const struct mail_address *send
 	}
 	t->sender = *sender;
 	t->smtputf8 = p->smtputf8;
+	t->body_8bit = p->body_8bit;
 	t->utf8_address = sender->utf8;
 	t->size_declared = p->size;
 	memcpy(t->auth, p->auth, sizeof(t->auth));

@@ -35,6 +35,7 @@ enum body_fault {
 struct transaction {
 	struct mail_address sender;
 	bool smtputf8; /* the client declared it */
+	bool body_8bit; /* declared, too; the body may still be plain */
 	bool utf8_address; /* the sender's or a recipient's */
 	uint64_t size_declared;
 	char auth[MAIL_ADDRESS_MAX + 1]; /* RFC 4954 §5: "", "<>" or an address */

@@ -1,0 +1,152 @@
+#include "conn.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "service/service.h"
+
+#include <stdlib.h>
+
+#define LOGIN_MS 30000u
+
+struct ticket {
+	LIST_ENTRY(ticket) peers;
+	struct conn *conn; /* NULL: gone */
+	conn_answer_fn *fn;
+};
+
+static void on_answer(struct ipc_message *m, void *arg)
+{
+	struct ticket *t = arg;
+	struct conn *c = t->conn;
+	conn_answer_fn *fn = t->fn;
+
+	if (c != NULL)
+		LIST_REMOVE(t, peers);
+	free(t);
+	if (c == NULL)
+		return;
+	fn(c, m);
+	conn_run(c);
+}
+
+void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms, conn_answer_fn *fn)
+{
+	struct ports *p = &c->worker->ports;
+	struct ticket *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL)
+		log_fatal("question", 0);
+	t->conn = c;
+	t->fn = fn;
+	LIST_INSERT_HEAD(&c->tickets, t, peers);
+	p->ask(p->arg, role, type, body, timeout_ms, on_answer, t);
+}
+
+void conn_forget_asks(struct conn *c)
+{
+	struct ticket *t;
+
+	while ((t = LIST_FIRST(&c->tickets)) != NULL) {
+		LIST_REMOVE(t, peers);
+		t->conn = NULL;
+	}
+}
+
+/* ---- policy ---- */
+
+static uint64_t recipients_so_far(const struct session *s)
+{
+	if (s->transaction == NULL)
+		return 0;
+	return s->transaction->recipient_count + (s->stage == STAGE_RCPT ? 1 : 0);
+}
+
+static uint64_t size_so_far(const struct session *s)
+{
+	if (s->transaction == NULL)
+		return 0;
+	return s->stage == STAGE_DATA ? s->transaction->body_bytes : s->transaction->size_declared;
+}
+
+static bool take_effects(struct session *s, struct slice records)
+{
+	struct rec_effect effect;
+
+	while (rec_effect_next(&records, &effect))
+		if (!session_effect(s, effect.kind, effect.text))
+			return false;
+	return records.len == 0;
+}
+
+static void on_policy(struct conn *c, struct ipc_message *m)
+{
+	struct session_verdict v = {.outcome = OC_LOOKUP_UNKNOWN};
+
+	/* A policyd that started anew knows nothing of the login, and its answer would be a refusal. */
+	if (m != NULL && !c->login_lost) {
+		const struct msg_POLICY_ANSWER *a = &m->body.POLICY_ANSWER;
+
+		v = (struct session_verdict){a->outcome, a->code, a->dsn, a->text, a->rule, a->delay_ms, a->close != 0};
+		if (!take_effects(&c->session, a->effects_records))
+			v = (struct session_verdict){.outcome = OC_UNAVAILABLE, .rule = a->rule};
+	}
+	c->asked = false;
+	session_policy_answered(&c->session, &v);
+}
+
+bool ask_policy(struct conn *c)
+{
+	const struct session *s = &c->session;
+	const struct transaction *t = s->transaction;
+	bool about_rcpt = t != NULL && s->stage == STAGE_RCPT;
+	const struct msg_POLICY_ASK ask = {
+		.session = s->place.number,
+		.generation = c->generation->number,
+		.stage = s->stage,
+		.helo = slice_of(s->helo),
+		.sender = t == NULL ? slice_empty() : mail_address_text(&t->sender),
+		.recipient = about_rcpt ? mail_address_text(&t->candidate) : slice_empty(),
+		.recipient_count = recipients_so_far(s),
+		.size = size_so_far(s),
+		.tls_version = slice_of(s->tls.version),
+		.tls_cipher = slice_of(s->tls.cipher),
+		.tls_sni = slice_of(s->tls.sni),
+		.tags = buf_slice(&s->tags),
+	};
+
+	conn_ask(c, ROLE_POLICYD, IPC_POLICY_ASK, &ask, LINK_ASK_MS, on_policy);
+	return false;
+}
+
+/* ---- logins ---- */
+
+/* Both are told of a login by authd, and only once. */
+static uint64_t witnesses_lost(const struct worker *w)
+{
+	return w->lost[ROLE_QUEUE] + w->lost[ROLE_POLICYD];
+}
+
+static void on_login(struct conn *c, struct ipc_message *m)
+{
+	bool known = m != NULL && c->login_witness == witnesses_lost(c->worker);
+	enum outcome outcome = known ? m->body.AUTH_RESULT.outcome : OC_AUTH_UNAVAILABLE;
+	struct slice login = known ? m->body.AUTH_RESULT.login : slice_empty();
+
+	c->asked = false;
+	session_login_answered(&c->session, outcome, login);
+}
+
+bool ask_login(struct conn *c)
+{
+	const struct session *s = &c->session;
+	const struct msg_AUTH_CHECK ask = {
+		.session = s->place.number,
+		.generation = c->generation->number,
+		.login = slice_of(s->login_asked),
+		.secret = buf_slice(&s->secret),
+	};
+
+	c->login_witness = witnesses_lost(c->worker);
+	conn_ask(c, ROLE_AUTHD, IPC_AUTH_CHECK, &ask, LOGIN_MS, on_login);
+	return false;
+}
