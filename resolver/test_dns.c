@@ -1,6 +1,7 @@
 #include "dns.h"
 
 #include "anchor.h"
+#include "test_server.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,74 +10,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 /* cmocka wants the headers above first */
-#include <arpa/inet.h>
 #include <cmocka.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* A name server on loopback, in the same loop: example.test has an MX, fail.test fails, silent.test is silent, all else does
- * not exist.  It knows nothing of DNSSEC. */
-struct server {
-	int fd;
-	struct watch *watch;
-	char forwarder[SETTING_FORWARDER_BYTES];
-	unsigned asked;
-};
-
-static size_t question_end(const unsigned char *p, size_t len)
-{
-	size_t at = 12;
-
-	while (at < len && p[at] != 0)
-		at += p[at] + 1u;
-	return at + 5;
-}
-
-static bool is_asked(struct slice packet, const char *label)
-{
-	return slice_find(packet, slice_of(label)) != SLICE_NONE;
-}
-
-static void on_question(int fd, unsigned what, void *arg)
-{
-	static const char mx[] = "\xc0\x0c\0\x0f\0\x01\0\0\0\x3c\0\x08\0\x0a\3mx1\xc0\x0c";
-	struct server *s = arg;
-	unsigned char p[1500];
-	struct sockaddr_in from;
-	socklen_t from_len = sizeof(from);
-	ssize_t n = recvfrom(fd, p, 512, 0, (struct sockaddr *)&from, &from_len);
-	size_t len = n < 17 ? 0 : question_end(p, (size_t)n);
-	struct slice packet = slice_make((const char *)p, (size_t)n);
-	bool exists = is_asked(packet, "\7example\4test") && !is_asked(packet, "\3nxd");
-
-	(void)what;
-	if (len == 0 || len > 512 || is_asked(packet, "\6silent"))
-		return;
-	s->asked++;
-	p[2] = 0x81;
-	p[3] = (unsigned char)(0x80 | (is_asked(packet, "\4fail") ? 2 : exists ? 0 : 3));
-	memset(p + 6, 0, 6);
-	if (exists && p[len - 3] == RDATA_MX) {
-		p[7] = 1;
-		memcpy(p + len, mx, sizeof(mx) - 1);
-		len += sizeof(mx) - 1;
-	}
-	(void)!sendto(fd, p, len, 0, (const struct sockaddr *)&from, from_len);
-}
-
-static void server_open(struct server *s)
-{
-	struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(here);
-
-	s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(s->fd, (const struct sockaddr *)&here, len), 0);
-	assert_int_equal(getsockname(s->fd, (struct sockaddr *)&here, &len), 0);
-	snprintf(s->forwarder, sizeof(s->forwarder), "forward 127.0.0.1@%u", ntohs(here.sin_port));
-}
 
 struct got {
 	unsigned calls, unknown, bogus;
@@ -120,7 +58,7 @@ static void ask(struct loop *loop, struct dns *d, const char *name, struct got *
 	assert_int_equal(g->calls, 1);
 }
 
-static void check_answers(struct loop *loop, struct dns *d, struct server *s)
+static void check_answers(struct loop *loop, struct dns *d, struct test_server *s)
 {
 	struct got g;
 	unsigned asked;
@@ -158,7 +96,7 @@ static void check_bogus(struct loop *loop, struct dns *d)
 	assert_int_equal(g.count, 1);
 }
 
-static struct dns *make(struct loop *loop, const struct server *s, bool validate)
+static struct dns *make(struct loop *loop, const struct test_server *s, bool validate)
 {
 	struct buf anchors = buf_make(65536);
 	struct setting setting;
@@ -175,28 +113,27 @@ static struct dns *make(struct loop *loop, const struct server *s, bool validate
 	return d;
 }
 
-static void check_all(struct loop *loop, struct server *s)
+static void check_all(struct loop *loop, struct test_server *s)
 {
 	struct dns *plain = make(loop, s, false), *validating = make(loop, s, true);
 
-	s->watch = watch_new(loop, s->fd, on_question, s);
-	watch_want(s->watch, WATCH_READ);
+	test_server_start(s, loop);
 	check_answers(loop, plain, s);
 	check_bogus(loop, validating);
 	dns_retire(&plain);
 	dns_retire(&validating);
 	loop_turn(loop);
-	watch_free(&s->watch);
+	test_server_stop(s);
 }
 
 static void test_answers(void **state)
 {
 	struct loop *loop = loop_new();
-	struct server s = {.asked = 0};
+	struct test_server s = {.asked = 0};
 
 	(void)state;
 	dns_prepare();
-	server_open(&s);
+	test_server_open(&s);
 	check_all(loop, &s);
 	close(s.fd);
 	loop_free(&loop);
@@ -206,21 +143,20 @@ static void test_answers(void **state)
 static void test_retired_with_open_questions(void **state)
 {
 	struct loop *loop = loop_new();
-	struct server s = {.asked = 0};
+	struct test_server s = {.asked = 0};
 	struct got g = {.calls = 0};
 	struct dns *d;
 
 	(void)state;
-	server_open(&s);
+	test_server_open(&s);
 	d = make(loop, &s, false);
-	s.watch = watch_new(loop, s.fd, on_question, &s);
-	watch_want(s.watch, WATCH_READ);
+	test_server_start(&s, loop);
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(dns_ask(d, "example.test", RDATA_MX, on_answer, &g));
 	dns_retire(&d);
 	wait_for(loop, &g, 3);
 	assert_int_equal(g.calls, 3);
-	watch_free(&s.watch);
+	test_server_stop(&s);
 	loop_turn(loop);
 	close(s.fd);
 	loop_free(&loop);
@@ -233,10 +169,10 @@ static void in_cage(void)
 	const struct cage_order order = {.uid = getuid(), .gid = getgid(), .root_fd = -1, .require = ""};
 	char missing[CAGE_MISSING_BYTES], why[256];
 	struct loop *loop = loop_new();
-	struct server s = {.asked = 0};
+	struct test_server s = {.asked = 0};
 
 	dns_prepare();
-	server_open(&s);
+	test_server_open(&s);
 	if (!cage_enter(&spec, &order, missing, why, sizeof(why))) {
 		fprintf(stderr, "%s\n", why);
 		_exit(2);
