@@ -11,6 +11,7 @@
 #define STATUS_MS 1000u
 #define STATUS_TEXT_MAX 4096u
 #define ROWS_MAX 65536u
+#define STOP_AFTER_MS 100u
 
 /* Where an answer goes.  The gate may have been restarted meanwhile: then nobody waits for it. */
 struct asker {
@@ -149,12 +150,19 @@ static void control_reload(struct master *m, const struct asker *who, struct sli
 	reload_start(m, on_reloaded, kept);
 }
 
+static void on_stop(void *arg)
+{
+	master_stop(arg, 0);
+}
+
+/* The gate is the first to end: it needs a moment to pass the answer on. */
 static void control_stop(struct master *m, const struct asker *who, struct slice fields)
 {
 	(void)fields;
 	answer(who, OC_DONE, "", NULL);
-	link_flush(who->gate->link);
-	master_stop(m, 0);
+	if (m->stop == NULL)
+		m->stop = timer_new(m->loop, on_stop, m);
+	timer_set(m->stop, STOP_AFTER_MS);
 }
 
 #ifdef POSTERN_TEST_CLOCK

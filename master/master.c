@@ -207,6 +207,7 @@ static void free_all(struct master *m)
 		timer_free(&m->slots[i]->timer);
 		free(m->slots[i]);
 	}
+	timer_free(&m->stop);
 	plan_free(&m->plan);
 	os_close(&m->spool_fd);
 	os_close(&m->empty_fd);

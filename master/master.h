@@ -61,6 +61,7 @@ struct master {
 	int spool_fd, empty_fd, runtime_fd; /* owned */
 	int control_fd, submission_fd; /* owned: listening */
 	uint64_t drain_turn;
+	struct timer *stop; /* owned; NULL until a command asks for the end */
 	struct reload *reload; /* NULL: none is under way */
 	int exit_code;
 };

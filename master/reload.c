@@ -101,8 +101,10 @@ static void on_finish(void *arg)
 	else
 		put_in_force(r);
 	m->reload = NULL;
-	LOG(r->refused ? LEVEL_ERROR : LEVEL_INFO, r->refused ? "reload-refused" : "reloaded",
-	    KV_NUM("generation", m->plan->number), KV_TEXT("why", buf_slice(&r->text)));
+	if (r->refused)
+		LOG(LEVEL_ERROR, "reload-refused", KV_NUM("generation", m->plan->number), KV_TEXT("why", buf_slice(&r->text)));
+	else
+		LOG(LEVEL_INFO, "reloaded", KV_NUM("generation", m->plan->number));
 	notify_ready();
 	r->done(m, !r->refused, buf_text(&r->text), r->arg);
 	soon_free(&r->finish);
