@@ -171,10 +171,19 @@ static const char *tls_name(const struct conn *c)
 	return t->by_mx ? c->hosts.list[c->host].name : t->host;
 }
 
+/* A server speaks first in TLS only after us: what is there already was said in clear. */
+static bool has_spoken(const struct conn *c, char *byte)
+{
+	return c->transport->tls != TLS_IMPLICIT && recv(c->fd, byte, 1, MSG_PEEK) == 1;
+}
+
 static enum client_want begin_tls(struct conn *c)
 {
 	struct tls_client *trusted = trust_of(c->generation->state, c->transport);
+	char byte;
 
+	if (has_spoken(c, &byte))
+		return client_input(c->client, slice_make(&byte, 1));
 	c->tls = trusted == NULL ? NULL : tls_conn_client(trusted, tls_name(c));
 	if (c->tls == NULL)
 		return lost(c, OC_NO_MEMORY, "TLS cannot be started");

@@ -318,10 +318,11 @@ static void on_first(struct lookup *l, const struct rdata *a)
 
 static void on_addresses(struct lookup *l, size_t i, const struct rdata *a)
 {
-	struct host *h = &l->hosts[i / 2];
+	struct host *h;
 
-	if (i >= 2 * l->host_count || h->parts[i % 2] != PART_OPEN)
+	if (i >= 2 * l->host_count || l->hosts[i / 2].parts[i % 2] != PART_OPEN)
 		return;
+	h = &l->hosts[i / 2];
 	h->parts[i % 2] = a == NULL ? PART_UNKNOWN : PART_KNOWN;
 	for (size_t k = 0; a != NULL && k < a->count && k < LOOKUP_ADDRESSES_MAX; k++)
 		h->addresses[i % 2][h->counts[i % 2]++] = a->records[k].address;
