@@ -248,6 +248,13 @@ static void texts_empty(const struct field *fields, size_t count, void *into)
 			*(struct slice *)(void *)((char *)into + fields[i].offset) = slice_empty();
 }
 
+void spool_mail_init(struct spool_mail *mail)
+{
+	*mail = (struct spool_mail){.slots = slice_empty()};
+	texts_empty(envelope_fields, ARRAY_LEN(envelope_fields), mail);
+	texts_empty(trailer_fields, ARRAY_LEN(trailer_fields), mail);
+}
+
 static enum spool_verdict decode_fields(struct slice rest, const struct field *fields, size_t count, void *into)
 {
 	enum spool_verdict verdict;
@@ -324,10 +331,8 @@ enum spool_verdict spool_decode(const struct spool_end *end, struct slice head, 
 {
 	enum spool_verdict verdict;
 
-	*out = (struct spool_mail){.id = end->id};
-	texts_empty(envelope_fields, ARRAY_LEN(envelope_fields), out);
-	texts_empty(trailer_fields, ARRAY_LEN(trailer_fields), out);
-	out->slots = slice_empty();
+	spool_mail_init(out);
+	out->id = end->id;
 	if (tail.len != (size_t)end->trailer_length + end->slot_count + SPOOL_END_BYTES)
 		return SPOOL_CORRUPT;
 	crc = crc32c(crc, slice_sub(tail, 0, end->trailer_length));

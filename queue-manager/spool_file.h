@@ -76,6 +76,8 @@ enum spool_verdict {
 	SPOOL_NO_MEMORY,
 };
 
+/* All texts empty (never NULL), all numbers zero. */
+void spool_mail_init(struct spool_mail *mail);
 /* HDR and envelope.  False: a value beyond its maximum, or no memory. */
 bool spool_encode_head(const struct spool_mail *mail, struct buf *out);
 /* Trailer, slots (all waiting) and END.  `crc` is that of head and body; sets the mail's offsets. */

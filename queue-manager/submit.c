@@ -25,7 +25,8 @@ struct target {
 
 void submission_init(struct submission *sub, struct queue *q)
 {
-	*sub = (struct submission){.q = q, .outcome = OC_DONE};
+	*sub = (struct submission){.q = q, .outcome = OC_DONE, .uninvited = slice_empty()};
+	spool_mail_init(&sub->mail);
 	sub->pool = pool_make(POOL_MAX);
 	sub->body = buf_make(SPOOL_TRAILER_MAX);
 	sub->head = buf_make(SPOOL_HEAD_BYTES + SPOOL_ENVELOPE_MAX);
