@@ -11,12 +11,14 @@ enum roster_root { ROOT_EMPTY, ROOT_SPOOL };
 struct roster_row {
 	enum role role;
 	enum roster_root root; /* the folder it is chrooted into */
-	unsigned drain_turn; /* at the end: 0 first; a turn begins when all of the one before are gone */
+	/* At the end: 0 first; a turn begins when all of the one before are gone.  The gate and its workers go together: it waits
+	 * for the sessions that they end. */
+	unsigned drain_turn;
 };
 
 #define ROSTER_COUNT 11u
 extern const struct roster_row roster[ROSTER_COUNT];
-#define ROSTER_TURNS 5u
+#define ROSTER_TURNS 4u
 #define ROSTER_WORKERS_MAX 64u
 
 /* NULL: not one that the master starts. */

@@ -27,6 +27,7 @@ struct walk {
 	const struct lookups *lookups;
 	struct facts facts; /* with the item's address as the recipient */
 	bool final, pending;
+	bool bare; /* <postmaster>, without a domain, was asked for */
 	struct item *items; /* owned */
 	size_t count, cap;
 	size_t at; /* the item in hand; others are added behind it while it is */
@@ -79,6 +80,12 @@ static enum next refuse(struct walk *w, enum outcome oc, const struct rule *rule
 	return IS_NO;
 }
 
+/* <postmaster> alone is ours (RFC 5321 §4.1.1.3), whatever becomes of postmaster@ our host name. */
+static bool would_send_away_our_postmaster(const struct walk *w, const struct conf_transport *t)
+{
+	return w->bare && w->items[w->at].parent == NOBODY && t != NULL && t->kind == TRANSPORT_SMTP;
+}
+
 static enum next add_target(struct walk *w, const struct rule *rule, struct slice nexthop)
 {
 	const struct item *item = &w->items[w->at];
@@ -95,6 +102,8 @@ static enum next add_target(struct walk *w, const struct rule *rule, struct slic
 		.hold = item->held && (!w->final || t == NULL),
 	};
 
+	if (would_send_away_our_postmaster(w, t))
+		return IS_NO;
 	write_rule(rule, where, sizeof(where));
 	target.rule = slice_of(where);
 	if (!rec_route_target_add(&w->result->records, &target))
@@ -491,9 +500,9 @@ static enum next begin(struct walk *w)
 	struct slice asked = facts_text(&w->facts, FACT_RECIPIENT);
 	enum next next;
 
-	/* <postmaster> alone is ours (RFC 5321 §4.1.1.3). */
 	buf_add_slice(&address, asked);
-	if (slice_index(asked, '@') == SLICE_NONE)
+	w->bare = slice_index(asked, '@') == SLICE_NONE;
+	if (w->bare)
 		buf_addf(&address, "@%.*s", SLICE_ARG(facts_text(&w->facts, FACT_HOSTNAME)));
 	if (!buf_ok(&address) || !push(w, buf_slice(&address), (struct item){.parent = NOBODY}))
 		next = defer(w, NULL, "no memory for it");

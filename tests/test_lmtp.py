@@ -40,9 +40,8 @@ passdb {{
   args = username_format=%u {folder}/users
 }}
 userdb {{
-  driver = passwd-file
-  args = username_format=%u {folder}/users
-  override_fields = uid=mail gid=mail home={folder}/mail/%u
+  driver = static
+  args = uid=mail gid=mail home={folder}/mail/%u
 }}
 service lmtp {{
   unix_listener lmtp {{
