@@ -82,17 +82,15 @@ void on_job_revoke(struct service *s, struct link *link, struct ipc_message *m)
 	revoke(((struct authd *)service_state(s))->grants, m->body.JOB_REVOKE.job);
 }
 
-/* The grant leaves the queue before the job does, but on another link: it may not have been read yet. */
+/* A grant leaves the queue before its job does, and a revocation before the next, but on another link: they may not have been read
+ * yet. */
 static const struct grant *find_grant(struct service *s, uint64_t job)
 {
-	struct grants *g = ((struct authd *)service_state(s))->grants;
-	const struct grant *one = map_find_u64(g->by_job, job);
 	struct link *queue = service_link(s, ROLE_QUEUE, SERVICE_ANY);
 
-	if (one != NULL || queue == NULL)
-		return one;
-	link_drain(queue);
-	return map_find_u64(g->by_job, job);
+	if (queue != NULL)
+		link_drain(queue);
+	return map_find_u64(((struct authd *)service_state(s))->grants->by_job, job);
 }
 
 static enum outcome find_credential(struct service *s, struct slice transport, struct buf *user, struct buf *password)

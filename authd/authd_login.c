@@ -34,7 +34,7 @@ struct request {
 	struct logins *logins;
 	struct link *link; /* borrowed; NULL: who asked is gone */
 	uint64_t number, session;
-	uint64_t arrived_ms, wait_ms;
+	uint64_t arrived_ms, wait_ms, due_ms;
 	struct timer *timer; /* owned */
 	enum outcome outcome;
 	char login[256], client[65];
@@ -144,10 +144,30 @@ static void request_free(struct request *r)
 	free(r);
 }
 
+static uint64_t due_ms(const struct request *r)
+{
+	uint64_t passed = clock_mono_ms() - r->arrived_ms;
+	uint64_t tick = (passed + TICK_MS) / TICK_MS * TICK_MS;
+
+	return r->arrived_ms + (tick < FIRST_TICK_MS ? FIRST_TICK_MS : tick) + r->wait_ms;
+}
+
+/* The loop counts from the start of its turn: what that turn took is waited for again. */
+static bool is_early(struct request *r)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (now < r->due_ms)
+		timer_set(r->timer, r->due_ms - now);
+	return now < r->due_ms;
+}
+
 static void on_due(void *arg)
 {
 	struct request *r = arg;
 
+	if (is_early(r))
+		return;
 	if (r->outcome == OC_AUTHENTICATED && (r->link == NULL || !announce(r)))
 		r->outcome = OC_AUTH_UNAVAILABLE;
 	count_and_log(r);
@@ -156,22 +176,13 @@ static void on_due(void *arg)
 	request_free(r);
 }
 
-static uint64_t due_in(const struct request *r)
-{
-	uint64_t passed = clock_mono_ms() - r->arrived_ms;
-	uint64_t tick = (passed + TICK_MS) / TICK_MS * TICK_MS;
-
-	if (tick < FIRST_TICK_MS)
-		tick = FIRST_TICK_MS;
-	return tick - passed + r->wait_ms;
-}
-
 static void finish(struct request *r, enum outcome oc)
 {
 	r->outcome = oc;
 	buf_free(&r->secret);
 	buf_free(&r->hash);
-	timer_set(r->timer, due_in(r));
+	r->due_ms = due_ms(r);
+	(void)is_early(r);
 }
 
 /* ---- hashing ---- */

@@ -261,11 +261,9 @@ static void test_attempts_are_bounded(void **state)
 static void test_sources_are_slowed(void **state)
 {
 	struct run *r = *state;
-	uint64_t first;
 
 	open_session(r, 1, "2001:db8::1");
 	assert_int_equal(log_in(r, 1, "a@example.test", slice_of("no")), OC_AUTH_FAILED);
-	first = r->took_ms;
 	for (uint64_t i = 2; i < 6; i++) {
 		char client[32], login[32];
 
@@ -275,7 +273,7 @@ static void test_sources_are_slowed(void **state)
 		open_session(r, i, client);
 		assert_int_equal(log_in(r, i, login, slice_of("no")), OC_AUTH_FAILED);
 	}
-	assert_true(r->took_ms >= first + 900);
+	assert_true(r->took_ms >= 1099);
 	print_message("ROW A04 per-source pass\n");
 }
 
