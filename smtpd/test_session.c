@@ -319,7 +319,7 @@ static void test_policy_away(void **state)
 	fake_begin(&f);
 	fake_send(&f, "EHLO c\r\nMAIL FROM:<a@b>\r\n");
 	assert_true(fake_expect(&f, "RCPT TO:<c@d>", "451 4.3.0"));
-	assert_true(fake_expect(&f, "DATA", "554 5.5.1"));
+	assert_true(fake_expect(&f, "DATA", "503 5.5.1 no valid"));
 	fake_clear(&f);
 	print_message("ROW policy-away rcpt pass\n");
 }

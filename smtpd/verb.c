@@ -314,7 +314,7 @@ static void misplaced(struct session *s, const struct verb *verb)
 	else if (s->state == SESSION_READY)
 		reply(s, 503, "5.5.1", "say MAIL first");
 	else if (s->state == SESSION_MAIL && verb->run == run_data && s->transaction->recipient_tried)
-		reply(s, 554, "5.5.1", "no valid recipients");
+		reply(s, 503, "5.5.1", "no valid recipients");
 	else
 		reply(s, 503, "5.5.1", "%s", verb->misplaced);
 }
