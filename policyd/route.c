@@ -103,7 +103,7 @@ static enum next add_target(struct walk *w, const struct rule *rule, struct slic
 	};
 
 	if (would_send_away_our_postmaster(w, t))
-		return IS_NO;
+		return refuse(w, OC_NO_MAILBOX, rule, slice_empty());
 	write_rule(rule, where, sizeof(where));
 	target.rule = slice_of(where);
 	if (!rec_route_target_add(&w->result->records, &target))
@@ -520,8 +520,11 @@ void route_run(const struct conf *conf, const struct facts *facts, bool final, c
 	memset(out, 0, sizeof(*out));
 	out->records = buf_make(ROUTE_RECORDS_MAX);
 	out->outcome = outcome_of(begin(&w));
+	/* Nothing but targets may ever read as "done": doubt is temporary. */
 	if (out->outcome == ROUTE_TARGETS)
 		out->oc = OC_DONE;
+	else if (outcome_kind(out->oc) == KIND_OK)
+		out->oc = OC_ROUTE_UNKNOWN;
 	for (size_t i = 0; i < w.count; i++)
 		free(w.items[i].address);
 	free(w.items);

@@ -98,7 +98,7 @@ static void print_targets(const struct route_result *r, struct buf *out)
 			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "");
 }
 
-static void run(const char *recipient, bool final, struct route_result *r)
+static void run_in(const struct conf *c, const char *recipient, bool final, struct route_result *r)
 {
 	struct facts facts = facts_make();
 
@@ -106,7 +106,12 @@ static void run(const char *recipient, bool final, struct route_result *r)
 	facts.value[FACT_HOSTNAME].text = slice_of("mx.example.test");
 	facts.value[FACT_LISTENER_ROLE].text = slice_of("mx");
 	facts.value[FACT_CLIENT].text = slice_of("192.0.2.1");
-	route_run(conf, &facts, final, &lookups, r);
+	route_run(c, &facts, final, &lookups, r);
+}
+
+static void run(const char *recipient, bool final, struct route_result *r)
+{
+	run_in(conf, recipient, final, r);
 }
 
 #define V "virtual:/var/mail/example.test/"
@@ -268,6 +273,40 @@ static void test_width(void **state)
 	}
 }
 
+/* <postmaster> never leaves for a smarthost by a rule: it goes to the setting, or is refused, and a refusal is one. */
+static void test_our_postmaster_stays(void **state)
+{
+	static const struct {
+		const char *text;
+		enum route_outcome outcome;
+		const char *want;
+	} rows[] = {
+		{"hostname h.test\ntransport s { smtp \"s.test:25\" }\nroute { relay s }\n", ROUTE_REFUSED, "550"},
+		{"hostname h.test\npostmaster x@y.test\ntransport s { smtp \"s.test:25\" }\nroute { relay s }\n", ROUTE_TARGETS,
+		 "s:s.test:25*!"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct conf *c = conf_of_text(rows[i].text);
+		struct buf got = buf_make(1024);
+		struct route_result r;
+
+		run_in(c, "postmaster", false, &r);
+		if (r.outcome == ROUTE_TARGETS)
+			print_targets(&r, &got);
+		else
+			buf_addf(&got, "%u", (unsigned)r.code);
+		if (r.outcome != rows[i].outcome || !slice_eq(buf_slice(&got), slice_of(rows[i].want)))
+			fail_msg("%zu: outcome %d, %s", i, (int)r.outcome, buf_text(&got));
+		if (r.outcome == ROUTE_REFUSED)
+			assert_int_equal(outcome_kind(r.oc), KIND_PERM);
+		route_result_free(&r);
+		buf_free(&got);
+		conf_free(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_metas),
 		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_our_postmaster_stays),
 	};
 	int failed;
 
