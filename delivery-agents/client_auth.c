@@ -149,7 +149,8 @@ static bool carries(struct slice text)
 	return text.len > 0 && text.len <= AUTH_TEXT_MAX && slice_index(text, '\0') == SLICE_NONE;
 }
 
-bool auth_begin(struct auth_dialogue *d, enum auth_mechanism m, struct slice user, struct slice secret, struct buf *out)
+bool auth_begin(struct auth_dialogue *d, enum auth_mechanism m, struct slice user, struct slice secret,
+		struct buf *out)
 {
 	*d = (struct auth_dialogue){m, 0, buf_make_secret(AUTH_TEXT_MAX), buf_make_secret(AUTH_TEXT_MAX)};
 	return m < AUTH_MECHANISM_COUNT && carries(user) && carries(secret) && buf_add_slice(&d->user, user) &&

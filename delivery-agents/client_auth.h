@@ -27,7 +27,8 @@ struct auth_dialogue {
 void auth_prepare(void);
 
 /* Adds the AUTH line to `out`.  False: no memory, or a user or secret that SASL cannot carry. */
-bool auth_begin(struct auth_dialogue *d, enum auth_mechanism m, struct slice user, struct slice secret, struct buf *out);
+bool auth_begin(struct auth_dialogue *d, enum auth_mechanism m, struct slice user, struct slice secret,
+		struct buf *out);
 /* Adds the line that answers the 334 with this text.  False: a challenge that is not the mechanism's; send "*". */
 bool auth_respond(struct auth_dialogue *d, struct slice challenge, struct buf *out);
 /* Wipes; may be called twice. */

@@ -48,8 +48,8 @@ static void show_said(struct play *p)
 }
 
 static const char *const want_names[] = {
-	[CLIENT_WANT_READ] = NULL,	 [CLIENT_WANT_TLS] = "tls",   [CLIENT_WANT_CREDENTIAL] = "credential",
-	[CLIENT_WANT_MAIL] = "mail",	 [CLIENT_WANT_BODY] = "body", [CLIENT_CLOSED] = "closed",
+	[CLIENT_WANT_READ] = NULL,   [CLIENT_WANT_TLS] = "tls",	  [CLIENT_WANT_CREDENTIAL] = "credential",
+	[CLIENT_WANT_MAIL] = "mail", [CLIENT_WANT_BODY] = "body", [CLIENT_CLOSED] = "closed",
 };
 
 static void show(struct play *p, enum client_want want)
@@ -177,7 +177,7 @@ static const struct {
 	const char *word;
 	void (*run)(struct play *p, struct slice rest);
 } lines[] = {
-	{"set ", on_set}, {"mail ", on_mail},	   {"body ", on_body}, {"S: ", on_server}, {"S+ ", on_server_more},
+	{"set ", on_set}, {"mail ", on_mail},  {"body ", on_body}, {"S: ", on_server}, {"S+ ", on_server_more},
 	{"tls", on_tls},  {"login", on_login}, {"quit", on_quit},  {"lost", on_lost},
 };
 

@@ -66,12 +66,18 @@ static enum client_want serve_all(struct client *c, enum client_want want, struc
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct conf_settings set;
-	struct client_recipient to[2] = {{.address = slice_of("a@example.test")}, {.address = slice_of("b@example.test")}};
+	struct client_recipient to[2] = {{.address = slice_of("a@example.test")},
+					 {.address = slice_of("b@example.test")}};
 	struct client_mail mail = {slice_of("s@example.test"), 20, false, false, to, 2};
 	struct slice rest = slice_make((const char *)data, size);
 	unsigned mails = 0, flags = size > 0 ? data[0] : 0;
-	struct client_config config = {(flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0,
-				       (enum conf_tls_mode)(flags >> 4 & 3), "client.example.test", &set};
+	struct client_config config = {(flags & 1) != 0,
+				       (flags & 2) != 0,
+				       (flags & 4) != 0,
+				       (flags & 8) != 0,
+				       (enum conf_tls_mode)(flags >> 4 & 3),
+				       "client.example.test",
+				       &set};
 	struct client *c = client_new(&config);
 	enum client_want want;
 

@@ -122,7 +122,8 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct relay *r = service_state(s);
 
-	buf_addf(out, "jobs=%zu connections=%zu destinations=%zu", r->job_count, r->conn_count, map_count(r->destinations));
+	buf_addf(out, "jobs=%zu connections=%zu destinations=%zu", r->job_count, r->conn_count,
+		 map_count(r->destinations));
 }
 
 static const struct cage_spec cage = {

@@ -107,7 +107,8 @@ static void give_up(struct conn *c)
 /* Keeps what is told in the end: the best host's failure, but a permanent one only where every host's was. */
 static void note_failure(struct conn *c, const struct client_verdict *v)
 {
-	bool replaces = !c->failure.decided || (outcome_kind(c->failure.outcome) == KIND_PERM && outcome_kind(v->outcome) == KIND_TEMP);
+	bool replaces = !c->failure.decided ||
+			(outcome_kind(c->failure.outcome) == KIND_PERM && outcome_kind(v->outcome) == KIND_TEMP);
 
 	LOG(LEVEL_INFO, "host-failed", KV_STR("host", c->label), KV_STR("outcome", outcome_info(v->outcome)->name),
 	    KV_NUM("code", v->reply.code), KV_STR("text", v->reply.text), KV_STR("phase", v->phase));
@@ -188,7 +189,8 @@ static void dial(struct conn *c)
 {
 	const struct hosts_one *one = &c->hosts.list[c->host];
 	uint64_t timeout_ms = c->generation->conf->set.connect_timeout_ms;
-	const struct msg_DIAL_ASK question = {c->generation->number, c->transport->index, slice_of(one->address), timeout_ms};
+	const struct msg_DIAL_ASK question = {c->generation->number, c->transport->index, slice_of(one->address),
+					      timeout_ms};
 
 	set_label(c, one);
 	c->tls_text[0] = '\0';
@@ -209,7 +211,8 @@ static void fail_finding(struct conn *c, enum outcome outcome, const char *why)
 
 static void take_hosts(struct conn *c, enum outcome outcome, struct slice text, struct slice records)
 {
-	const struct hosts_facts facts = {&c->relay->here, c->generation->conf->set.hostname, c->transport->allow_local};
+	const struct hosts_facts facts = {&c->relay->here, c->generation->conf->set.hostname,
+					  c->transport->allow_local};
 	const char *why = "";
 	char said[256];
 
@@ -242,7 +245,8 @@ static void on_host(struct conn *c, struct ipc_message *m)
 	if (m == NULL)
 		fail_finding(c, OC_DNS_UNKNOWN, "no answer from postern-resolver");
 	else
-		take_hosts(c, m->body.HOST_ANSWER.outcome, m->body.HOST_ANSWER.text, m->body.HOST_ANSWER.mx_host_records);
+		take_hosts(c, m->body.HOST_ANSWER.outcome, m->body.HOST_ANSWER.text,
+			   m->body.HOST_ANSWER.mx_host_records);
 }
 
 /* A path or an address of the configuration needs no name server; dial knows it by the transport's number. */
@@ -264,7 +268,8 @@ static void find_hosts(struct conn *c)
 	if (t->path != NULL)
 		use_own(c, t->path);
 	else if (t->by_mx)
-		ask(c, ROLE_RESOLVER, IPC_MX_ASK, &(struct msg_MX_ASK){slice_sub(c->job->nexthop, 0, 255)}, LINK_ASK_MS, on_mx);
+		ask(c, ROLE_RESOLVER, IPC_MX_ASK, &(struct msg_MX_ASK){slice_sub(c->job->nexthop, 0, 255)},
+		    LINK_ASK_MS, on_mx);
 	else if (net_address(slice_of(t->host), &address))
 		use_own(c, t->host);
 	else
@@ -301,7 +306,8 @@ static void on_credential(struct conn *c, struct ipc_message *m)
 	char why[128];
 
 	if (m != NULL && m->body.CREDENTIAL.outcome == OC_DONE) {
-		io_go(c, client_credential(c->client, m->body.CREDENTIAL.user, m->body.CREDENTIAL.secret, "the credential is empty"));
+		io_go(c, client_credential(c->client, m->body.CREDENTIAL.user, m->body.CREDENTIAL.secret,
+					   "the credential is empty"));
 		return;
 	}
 	snprintf(why, sizeof(why), "no credential for transport %.60s", c->transport->name);
@@ -312,7 +318,8 @@ static void on_credential(struct conn *c, struct ipc_message *m)
 
 void conn_ask_credential(struct conn *c)
 {
-	const struct msg_CREDENTIAL_ASK question = {c->job == NULL ? 0 : c->job->number, slice_of(c->transport->name)};
+	const struct msg_CREDENTIAL_ASK question = {c->job == NULL ? 0 : c->job->number,
+						    slice_of(c->transport->name)};
 
 	ask(c, ROLE_AUTHD, IPC_CREDENTIAL_ASK, &question, LINK_ASK_MS, on_credential);
 }
@@ -421,7 +428,8 @@ void conn_closed(struct conn *c)
 	}
 	if (client_mail_is_in_doubt(c->client)) {
 		reply_sanitise(slice_of("; it may have taken the message"), v.reply.text, sizeof(v.reply.text));
-		LOG(LEVEL_WARN, "delivery-in-doubt", KV_ID(c->job == NULL ? 0 : c->job->id), KV_STR("host", c->label));
+		LOG(LEVEL_WARN, "delivery-in-doubt", KV_ID(c->job == NULL ? 0 : c->job->id),
+		    KV_STR("host", c->label));
 	}
 	log_login(c, &v);
 	end_job(c, &v, c->label);

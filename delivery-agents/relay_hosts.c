@@ -91,7 +91,8 @@ enum outcome hosts_read(struct slice records, const struct hosts_facts *facts, s
 	/* A host without IPv6 of its own does not try it first, unless there is nothing else. */
 	without_v6 = !facts->here->has_v6 && !facts->allow_local && has_v4(records, facts, limit);
 	while (rec_mx_host_next(&rest, &rec))
-		if (rec.preference < limit && meaning_of(facts, &rec) == MEANS_USABLE && !(without_v6 && is_v6(rec.address)))
+		if (rec.preference < limit && meaning_of(facts, &rec) == MEANS_USABLE &&
+		    !(without_v6 && is_v6(rec.address)))
 			add(out, &rec);
 	if (out->count > 0)
 		return OC_DONE;

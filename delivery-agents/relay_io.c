@@ -38,7 +38,8 @@ static bool is_secured(const struct conn *c)
 static bool collect(struct conn *c)
 {
 	struct buf *out = client_out(c->client);
-	bool ok = out->len == 0 || (is_secured(c) ? tls_write(c->tls, buf_slice(out), &c->wire) : buf_add_slice(&c->wire, buf_slice(out)));
+	bool ok = out->len == 0 || (is_secured(c) ? tls_write(c->tls, buf_slice(out), &c->wire)
+						  : buf_add_slice(&c->wire, buf_slice(out)));
 
 	c->wire.secret |= out->secret && !is_secured(c);
 	buf_clear(out);
@@ -91,7 +92,8 @@ static bool next_piece(struct conn *c, char space[RELAY_PIECE], struct slice *pi
 	if (piece->len > 0 || left == 0)
 		return true;
 	do
-		n = pread(j->fd, space, left < RELAY_PIECE ? (size_t)left : RELAY_PIECE, (off_t)(j->offset + c->body_sent));
+		n = pread(j->fd, space, left < RELAY_PIECE ? (size_t)left : RELAY_PIECE,
+			  (off_t)(j->offset + c->body_sent));
 	while (n < 0 && errno == EINTR);
 	if (n <= 0) {
 		LOG(LEVEL_ERROR, "message-file-unreadable", KV_ID(j->id), KV_ERRNO(n < 0 ? errno : 0));
@@ -119,9 +121,10 @@ static void note_tls(struct conn *c)
 {
 	const struct tls_facts *f = tls_facts(c->tls);
 
-	snprintf(c->tls_text, sizeof(c->tls_text), "%s %s %s", f->version, f->cipher, f->peer_verified ? "verified" : "not verified");
-	LOG(LEVEL_INFO, "tls-open", KV_STR("host", c->label), KV_STR("version", f->version), KV_STR("cipher", f->cipher),
-	    KV_STR("verified", f->peer_verified ? "yes" : "no"));
+	snprintf(c->tls_text, sizeof(c->tls_text), "%s %s %s", f->version, f->cipher,
+		 f->peer_verified ? "verified" : "not verified");
+	LOG(LEVEL_INFO, "tls-open", KV_STR("host", c->label), KV_STR("version", f->version),
+	    KV_STR("cipher", f->cipher), KV_STR("verified", f->peer_verified ? "yes" : "no"));
 }
 
 static enum client_want feed(struct conn *c, struct buf *plain, enum client_want want)
@@ -135,7 +138,8 @@ static enum client_want feed(struct conn *c, struct buf *plain, enum client_want
 static enum client_want tls_ended(struct conn *c, enum tls_want got)
 {
 	if (got == TLS_FAILED)
-		return lost(c, is_secured(c) || c->tls_text[0] != '\0' ? OC_CONNECTION_LOST : OC_REMOTE_TLS, tls_error(c->tls));
+		return lost(c, is_secured(c) || c->tls_text[0] != '\0' ? OC_CONNECTION_LOST : OC_REMOTE_TLS,
+			    tls_error(c->tls));
 	return lost(c, OC_CONNECTION_LOST, "the remote closed TLS");
 }
 

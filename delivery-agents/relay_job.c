@@ -47,7 +47,8 @@ static bool keep_recipients(struct job *j, size_t *at, struct slice records)
 
 static bool keep_texts(struct job *j, const struct msg_JOB_START *start)
 {
-	size_t at = 0, size = start->nexthop.len + start->prepend.len + start->sender.len + start->job_recipient_records.len;
+	size_t at = 0,
+	       size = start->nexthop.len + start->prepend.len + start->sender.len + start->job_recipient_records.len;
 
 	j->store = mem_new(size + 1, 1);
 	if (j->store == NULL)
@@ -75,8 +76,10 @@ static void end_unstarted(struct link *queue, const struct msg_JOB_START *start)
 	struct rec_job_recipient rec;
 
 	while (rec_job_recipient_next(&rest, &rec)) {
-		const struct msg_JOB_RECIPIENT said = {start->job,    rec.slot,	     OC_UNAVAILABLE, 0,
-						       slice_empty(), slice_empty(), slice_empty(),  slice_of("the job cannot be begun")};
+		const struct msg_JOB_RECIPIENT said = {start->job,     rec.slot,
+						       OC_UNAVAILABLE, 0,
+						       slice_empty(),  slice_empty(),
+						       slice_empty(),  slice_of("the job cannot be begun")};
 
 		link_tell(queue, IPC_JOB_RECIPIENT, &said, -1);
 	}
@@ -104,7 +107,8 @@ struct job *job_new(struct relay *r, struct link *queue, struct ipc_message *m)
 	}
 	if (j != NULL && find_transport(j, start) && keep_texts(j, start))
 		return j;
-	LOG(LEVEL_WARN, "job-not-begun", KV_ID(start->id), KV_TEXT("transport", start->transport), KV_NUM("jobs", r->job_count));
+	LOG(LEVEL_WARN, "job-not-begun", KV_ID(start->id), KV_TEXT("transport", start->transport),
+	    KV_NUM("jobs", r->job_count));
 	end_unstarted(queue, start);
 	if (j != NULL)
 		job_free(&j);
@@ -154,7 +158,8 @@ static void add_text(struct buf *out, const struct client_verdict *v, const stru
 		buf_addf(out, "%s: %s (%s)", end->host, v->reply.text, v->phase);
 }
 
-static void tell(const struct job *j, const struct client_recipient *to, const struct client_verdict *v, const struct job_end *end)
+static void tell(const struct job *j, const struct client_recipient *to, const struct client_verdict *v,
+		 const struct job_end *end)
 {
 	struct buf text = buf_make(1024), detail = buf_make(512);
 	struct msg_JOB_RECIPIENT said = {.job = j->number, .slot = to->slot, .outcome = v->outcome};

@@ -69,7 +69,7 @@ static struct conn *idle_conn(struct destination *d)
 {
 	struct conn *c;
 
-	LIST_FOREACH(c, &d->conns, peers)
+	LIST_FOREACH (c, &d->conns, peers)
 		if (c->state == CONN_IDLE)
 			return c;
 	return NULL;
@@ -118,7 +118,7 @@ static bool has_ready_conn(const struct destination *d)
 {
 	const struct conn *c;
 
-	LIST_FOREACH(c, &d->conns, peers)
+	LIST_FOREACH (c, &d->conns, peers)
 		if (c->state == CONN_IDLE || (c->state == CONN_OPEN && client_was_ready(c->client)))
 			return true;
 	return false;

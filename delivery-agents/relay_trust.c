@@ -65,24 +65,27 @@ static bool fill(struct service *s, const struct generation *g, struct store *st
 	if (store->verify)
 		config.trust_pem = buf_slice(&system_pem);
 	if (store->ca != NULL && !read_ca(s, g, store->ca, &file))
-		snprintf(why, why_size, "tls-ca %s cannot be read, or is larger than %u bytes", store->ca, TLS_TRUST_MAX);
+		snprintf(why, why_size, "tls-ca %s cannot be read, or is larger than %u bytes", store->ca,
+			 TLS_TRUST_MAX);
 	else if (store->verify && store->ca == NULL && system_pem.len == 0)
 		snprintf(why, why_size,
-			 "a transport verifies TLS, but this system has no trusted certificates: install ca-certificates, or write tls-ca");
+			 "a transport verifies TLS, but this system has no trusted certificates: install "
+			 "ca-certificates, or write tls-ca");
 	else {
 		if (store->ca != NULL)
 			config.trust_pem = buf_slice(&file);
 		store->client = tls_client_new(&config, tls_why);
 		if (store->client == NULL)
-			snprintf(why, why_size, "tls-ca %s: %s", store->ca == NULL ? "of the system" : store->ca, tls_why);
+			snprintf(why, why_size, "tls-ca %s: %s", store->ca == NULL ? "of the system" : store->ca,
+				 tls_why);
 	}
 	buf_free(&file);
 	return store->client != NULL;
 }
 
 /* The store this transport needs, made if it is the first.  SIZE_MAX: `why`. */
-static size_t store_for(struct trust *t, struct service *s, const struct generation *g, const struct conf_transport *of, char *why,
-			size_t why_size)
+static size_t store_for(struct trust *t, struct service *s, const struct generation *g,
+			const struct conf_transport *of, char *why, size_t why_size)
 {
 	bool verify = verifies(of);
 	const char *ca = verify ? of->tls_ca : NULL;

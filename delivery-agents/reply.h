@@ -18,7 +18,8 @@
 struct reply {
 	unsigned code; /* 0: there was none */
 	char dsn[REPLY_DSN_BYTES]; /* RFC 3463, of the code's class; "" when it gave none */
-	char text[REPLY_TEXT_MAX + 1]; /* its lines with a space between, without the enhanced code; cut at the maximum */
+	char text[REPLY_TEXT_MAX +
+		  1]; /* its lines with a space between, without the enhanced code; cut at the maximum */
 };
 
 enum reply_want {

@@ -81,26 +81,28 @@ static void test_dialogues(void **state)
 
 /* ---- a hostile server, at each phase of a session ---- */
 
-static const struct conf_settings settings = {.greeting_timeout_ms = 1, .command_timeout_ms = 2, .data_command_timeout_ms = 3,
-					      .data_block_timeout_ms = 4, .data_end_timeout_ms = 5};
+static const struct conf_settings settings = {.greeting_timeout_ms = 1,
+					      .command_timeout_ms = 2,
+					      .data_command_timeout_ms = 3,
+					      .data_block_timeout_ms = 4,
+					      .data_end_timeout_ms = 5};
 
 static const struct {
 	const char *phase, *answer;
 	uint64_t timeout_ms;
 } phases[] = {
-	{"greeting", "220 mx\r\n", 1},
-	{"EHLO", "250 mx\r\n", 2},
-	{"MAIL", "250 ok\r\n", 2},
-	{"RCPT", "250 ok\r\n", 2},
-	{"DATA", "354 go\r\n", 3},
-	{"end of data", "250 ok\r\n", 5},
+	{"greeting", "220 mx\r\n", 1}, {"EHLO", "250 mx\r\n", 2}, {"MAIL", "250 ok\r\n", 2},
+	{"RCPT", "250 ok\r\n", 2},     {"DATA", "354 go\r\n", 3}, {"end of data", "250 ok\r\n", 5},
 };
 
 static const struct {
 	const char *name;
 	struct slice said;
 } hostile[] = {
-#define SAID(text) {text, sizeof(text) - 1}
+#define SAID(text) \
+	{ \
+		text, sizeof(text) - 1 \
+	}
 	{"short-lf", SAID("553-\n553\n")},
 	{"digit", SAID("5\r\n")},
 	{"digits", SAID("55\r\n")},
@@ -138,7 +140,9 @@ static void come_to(struct session *s, size_t phase)
 
 	memset(s, 0, sizeof(*s));
 	s->to.address = slice_of("b@example.test");
-	s->mail = (struct client_mail){.sender = slice_of("a@example.test"), .recipients = &s->to, .recipient_count = 1};
+	s->mail = (struct client_mail){.sender = slice_of("a@example.test"),
+				       .recipients = &s->to,
+				       .recipient_count = 1};
 	s->client = client_new(&config);
 	s->want = client_start(s->client);
 	for (size_t i = 0; i < phase; i++) {
@@ -203,6 +207,23 @@ static void test_lost_at_each_phase(void **state)
 		client_input(s.client, slice_of("25"));
 		s.want = client_lost(s.client, OC_CONNECTION_LOST, "gone");
 		check_temporary(&s, "lost", phase);
+	}
+}
+
+static void test_hostile_at_the_end(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+		struct session s;
+
+		come_to(&s, 5);
+		assert_int_equal(client_input(s.client, slice_of("250 ok\r\n")), CLIENT_WANT_MAIL);
+		assert_int_equal(client_quit(s.client), CLIENT_WANT_READ);
+		client_input(s.client, hostile[i].said);
+		assert_int_equal(client_lost(s.client, OC_CONNECTION_LOST, "gone"), CLIENT_CLOSED);
+		/* What was decided stands. */
+		assert_int_equal(s.to.verdict.outcome, OC_DONE);
+		client_free(&s.client);
 	}
 }
 
@@ -319,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_at_each_phase),
 		cmocka_unit_test(test_unbounded_at_each_phase),
 		cmocka_unit_test(test_lost_at_each_phase),
+		cmocka_unit_test(test_hostile_at_the_end),
 	};
 	const struct CMUnitTest rest[] = {
 		cmocka_unit_test(test_refused_in_the_middle_of_the_message),

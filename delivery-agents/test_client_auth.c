@@ -39,13 +39,21 @@ static const struct {
 	size_t step_count;
 } dialogues[] = {
 	{AUTH_PLAIN, "tim", "tanstaaftanstaaf", "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n", {{"", NULL}}, 1},
-	{AUTH_LOGIN, "user", "secret", "AUTH LOGIN\r\n",
-	 {{"VXNlcm5hbWU6", "dXNlcg==\r\n"}, {"not base64", "c2VjcmV0\r\n"}, {"", NULL}}, 3},
+	{AUTH_LOGIN,
+	 "user",
+	 "secret",
+	 "AUTH LOGIN\r\n",
+	 {{"VXNlcm5hbWU6", "dXNlcg==\r\n"}, {"not base64", "c2VjcmV0\r\n"}, {"", NULL}},
+	 3},
 	/* RFC 2195 §2 */
-	{AUTH_CRAM_MD5, "tim", "tanstaaftanstaaf", "AUTH CRAM-MD5\r\n",
+	{AUTH_CRAM_MD5,
+	 "tim",
+	 "tanstaaftanstaaf",
+	 "AUTH CRAM-MD5\r\n",
 	 {{"PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
 	   "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw\r\n"},
-	  {"PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+", NULL}}, 2},
+	  {"PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+", NULL}},
+	 2},
 	{AUTH_CRAM_MD5, "tim", "x", "AUTH CRAM-MD5\r\n", {{"", NULL}}, 1},
 	{AUTH_CRAM_MD5, "tim", "x", "AUTH CRAM-MD5\r\n", {{"%%%", NULL}}, 1},
 };
@@ -64,7 +72,8 @@ static void test_dialogues(void **state)
 			bool expected = dialogues[i].steps[step].response != NULL;
 
 			buf_clear(&out);
-			assert_int_equal(auth_respond(&d, slice_of(dialogues[i].steps[step].challenge), &out), expected);
+			assert_int_equal(auth_respond(&d, slice_of(dialogues[i].steps[step].challenge), &out),
+					 expected);
 			if (expected)
 				assert_string_equal(buf_text(&out), dialogues[i].steps[step].response);
 		}

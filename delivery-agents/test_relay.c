@@ -25,29 +25,28 @@
  *   "TLS"      a handshake   "TLS!"    one that must fail         "NOISE"   bytes that are no TLS
  *   "EOF"      wants the end "CLOSE"   ends                      "MARK"     tells the test that it came so far
  */
-static const char conf[] =
-	"hostname here.example.test\n"
-	"postmaster boss@example.test\n"
-	"credentials /x/credentials\n"
-	"table none { \"nobody\" }\n"
-	"transport mx { smtp mx; tls off }\n"
-	"transport opt { smtp mx; tls optional }\n"
-	"transport isp { smtp \"smtp.isp.test:587\"; tls verified; tls-ca /x/ca; login isp }\n"
-	"transport wrapped { smtp \"smtp.isp.test:465\"; tls implicit; tls-ca /x/ca }\n"
-	"transport system { smtp \"smtp.isp.test:587\"; tls verified; tls-ca /x/other }\n"
-	"transport other { smtp \"mail.other.test:587\"; tls verified; tls-ca /x/ca }\n"
-	"transport required { smtp \"smtp.isp.test:25\"; tls required }\n"
-	"transport store { lmtp /run/lmtp }\n"
-	"route {\n"
-	"  relay opt if recipient in none\n"
-	"  relay isp if recipient in none\n"
-	"  relay wrapped if recipient in none\n"
-	"  relay system if recipient in none\n"
-	"  relay other if recipient in none\n"
-	"  relay required if recipient in none\n"
-	"  deliver store if recipient in none\n"
-	"  relay mx\n"
-	"}\n";
+static const char conf[] = "hostname here.example.test\n"
+			   "postmaster boss@example.test\n"
+			   "credentials /x/credentials\n"
+			   "table none { \"nobody\" }\n"
+			   "transport mx { smtp mx; tls off }\n"
+			   "transport opt { smtp mx; tls optional }\n"
+			   "transport isp { smtp \"smtp.isp.test:587\"; tls verified; tls-ca /x/ca; login isp }\n"
+			   "transport wrapped { smtp \"smtp.isp.test:465\"; tls implicit; tls-ca /x/ca }\n"
+			   "transport system { smtp \"smtp.isp.test:587\"; tls verified; tls-ca /x/other }\n"
+			   "transport other { smtp \"mail.other.test:587\"; tls verified; tls-ca /x/ca }\n"
+			   "transport required { smtp \"smtp.isp.test:25\"; tls required }\n"
+			   "transport store { lmtp /run/lmtp }\n"
+			   "route {\n"
+			   "  relay opt if recipient in none\n"
+			   "  relay isp if recipient in none\n"
+			   "  relay wrapped if recipient in none\n"
+			   "  relay system if recipient in none\n"
+			   "  relay other if recipient in none\n"
+			   "  relay required if recipient in none\n"
+			   "  deliver store if recipient in none\n"
+			   "  relay mx\n"
+			   "}\n";
 
 #define SERVERS_MAX 4
 #define SCRIPT_MAX 48
@@ -110,7 +109,8 @@ static bool wire_line(struct wire *w, char out[4096])
 	char *end;
 
 	while ((end = memmem(w->held, w->have, "\r\n", 2)) == NULL) {
-		ssize_t n = w->have == sizeof(w->held) ? -1 : wire_read(w, w->held + w->have, sizeof(w->held) - w->have);
+		ssize_t n =
+			w->have == sizeof(w->held) ? -1 : wire_read(w, w->held + w->have, sizeof(w->held) - w->have);
 
 		if (n <= 0)
 			return false;
@@ -216,7 +216,8 @@ static void on_dial(struct link *link, struct ipc_message *m, void *arg)
 
 	assert_int_equal(m->type, IPC_DIAL_ASK);
 	if (i >= r->server_count || r->servers[i] == NULL) {
-		link_answer(link, m->request, IPC_DIALLED, &(struct msg_DIALLED){OC_CONNECT_FAILED, slice_of("Connection refused")}, -1);
+		link_answer(link, m->request, IPC_DIALLED,
+			    &(struct msg_DIALLED){OC_CONNECT_FAILED, slice_of("Connection refused")}, -1);
 		return;
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -250,9 +251,11 @@ static void on_resolver(struct link *link, struct ipc_message *m, void *arg)
 	if (r->records != NULL)
 		add_records(r->records, &records);
 	if (m->type == IPC_MX_ASK)
-		link_answer(link, m->request, IPC_MX_ANSWER, &(struct msg_MX_ANSWER){r->dns, text, 0, buf_slice(&records)}, -1);
+		link_answer(link, m->request, IPC_MX_ANSWER,
+			    &(struct msg_MX_ANSWER){r->dns, text, 0, buf_slice(&records)}, -1);
 	else
-		link_answer(link, m->request, IPC_HOST_ANSWER, &(struct msg_HOST_ANSWER){r->dns, text, 0, buf_slice(&records)}, -1);
+		link_answer(link, m->request, IPC_HOST_ANSWER,
+			    &(struct msg_HOST_ANSWER){r->dns, text, 0, buf_slice(&records)}, -1);
 	buf_free(&records);
 }
 
@@ -309,15 +312,20 @@ static const char message[] = "HDR of the spool file\0Subject: hello\r\n\r\nbody
 static const char prepend[] = "Received: from a by b\r\n";
 #define SENT_BYTES (BODY_LENGTH + sizeof(prepend) - 1)
 
-static void give_file(struct run *r, const char *transport, const char *nexthop, const char *const *to, uint64_t flags, int fd,
-		      uint64_t offset, uint64_t length)
+static void give_file(struct run *r, const char *transport, const char *nexthop, const char *const *to,
+		      uint64_t flags, int fd, uint64_t offset, uint64_t length)
 {
 	struct buf records = buf_make(65536);
-	struct msg_JOB_START start = {.job = ++r->job, .id = 77, .generation = harness_generation(r->h), .flags = flags,
-				      .offset = offset, .length = length};
+	struct msg_JOB_START start = {.job = ++r->job,
+				      .id = 77,
+				      .generation = harness_generation(r->h),
+				      .flags = flags,
+				      .offset = offset,
+				      .length = length};
 
 	for (uint64_t i = 0; to[i] != NULL; i++)
-		assert_true(rec_job_recipient_add(&records, &(struct rec_job_recipient){.slot = i, .recipient = slice_of(to[i]),
+		assert_true(rec_job_recipient_add(&records, &(struct rec_job_recipient){.slot = i,
+											.recipient = slice_of(to[i]),
 											.original = slice_empty(),
 											.orcpt = slice_empty()}));
 	start.transport = slice_of(transport);
@@ -343,7 +351,8 @@ static int nameless_file(const char *bytes, size_t len)
 
 static void give(struct run *r, const char *transport, const char *const *to)
 {
-	give_file(r, transport, "example.test", to, 0, nameless_file(message, sizeof(message)), BODY_OFFSET, BODY_LENGTH);
+	give_file(r, transport, "example.test", to, 0, nameless_file(message, sizeof(message)), BODY_OFFSET,
+		  BODY_LENGTH);
 	assert_true(harness_until(r->h, &r->ended));
 }
 
@@ -371,7 +380,8 @@ static void check_one(const struct run *r, enum outcome outcome, uint64_t code, 
 
 	assert_int_equal(r->said_count, 1);
 	if (s->outcome != outcome || s->code != code || strcmp(s->dsn, dsn) != 0 || strstr(s->text, text) == NULL)
-		fail_msg("%zu dials: %s %u %s \"%s\" (%s)", r->dials, outcome_info(s->outcome)->name, (unsigned)s->code, s->dsn, s->text, s->detail);
+		fail_msg("%zu dials: %s %u %s \"%s\" (%s)", r->dials, outcome_info(s->outcome)->name,
+			 (unsigned)s->code, s->dsn, s->text, s->detail);
 	assert_string_equal(s->remote, code == 0 ? "" : s->remote);
 }
 
@@ -410,7 +420,8 @@ static int start(void **state)
 	}
 	paths[0] = (struct harness_path){"/x/ca", r->ca_fd};
 	paths[1] = (struct harness_path){"/x/other", r->other_fd};
-	r->h = harness_start(&(struct harness_spec){ROLE_RELAY, RELAY, conf, paths, ARRAY_LEN(paths), as_root}, why, sizeof(why));
+	r->h = harness_start(&(struct harness_spec){ROLE_RELAY, RELAY, conf, paths, ARRAY_LEN(paths), as_root}, why,
+			     sizeof(why));
 	if (r->h == NULL) {
 		fprintf(stderr, "%s\n", why);
 		return -1;
@@ -450,13 +461,16 @@ static void wait_for_mark(struct run *r)
 
 #define TWO_HOSTS "10 mx1.example.test 198.51.100.1, 20 mx2.example.test 198.51.100.2"
 #define ONE_HOST "10 mx1.example.test 198.51.100.1"
-#define ENVELOPE "C MAIL FROM:<s@example.test>", "S 250 ok", "C RCPT TO:<a@example.test>", "S 250 ok", "C DATA", "S 354 go"
+#define ENVELOPE \
+	"C MAIL FROM:<s@example.test>", "S 250 ok", "C RCPT TO:<a@example.test>", "S 250 ok", "C DATA", "S 354 go"
 #define HELLO "S 220 mx ESMTP", "C EHLO here.example.test"
 
 static void test_two_messages_on_one_connection(void **state)
 {
-	static const char *const server[] = {HELLO, "S 250-mx", "S 250 PIPELINING", ENVELOPE, "BODY 53", "S 250 2.0.0 taken as 1",
-					     ENVELOPE, "BODY 53", "S 450 4.2.1 not now", "CLOSE", NULL};
+	static const char *const server[] = {HELLO,    "S 250-mx", "S 250 PIPELINING",
+					     ENVELOPE, "BODY 53",  "S 250 2.0.0 taken as 1",
+					     ENVELOPE, "BODY 53",  "S 450 4.2.1 not now",
+					     "CLOSE",  NULL};
 	struct run *r = *state;
 
 	assert_int_equal(SENT_BYTES, 53);
@@ -535,9 +549,11 @@ static void test_what_dns_says(void **state)
 
 static void test_an_old_connection_that_died(void **state)
 {
-	static const char *const first[] = {HELLO, "S 250 mx", ENVELOPE, "BODY 53", "S 250 taken", "C MAIL FROM:<s@example.test>",
-					    "CLOSE", NULL};
-	static const char *const second[] = {HELLO, "S 250 mx", ENVELOPE, "BODY 53", "S 250 taken again", "CLOSE", NULL};
+	static const char *const first[] = {HELLO,     "S 250 mx",    ENVELOPE,
+					    "BODY 53", "S 250 taken", "C MAIL FROM:<s@example.test>",
+					    "CLOSE",   NULL};
+	static const char *const second[] = {HELLO,   "S 250 mx", ENVELOPE, "BODY 53", "S 250 taken again",
+					     "CLOSE", NULL};
 	struct run *r = *state;
 
 	use(r, ONE_HOST, first, second);
@@ -563,10 +579,25 @@ static void test_lost_after_the_dot(void **state)
 
 static void test_lmtp(void **state)
 {
-	static const char *const server[] = {"S 220 store LMTP", "C LHLO here.example.test", "S 250-store", "S 250 PIPELINING",
-					     "C MAIL FROM:<s@example.test>", "C RCPT TO:<a@example.test>", "C RCPT TO:<b@example.test>",
-					     "C RCPT TO:<c@example.test>", "C DATA", "S 250 ok", "S 250 ok", "S 550 5.1.1 who", "S 250 ok",
-					     "S 354 go", "BODY 53", "S 250 2.0.0 saved", "S 552 5.2.2 quota", "CLOSE", NULL};
+	static const char *const server[] = {"S 220 store LMTP",
+					     "C LHLO here.example.test",
+					     "S 250-store",
+					     "S 250 PIPELINING",
+					     "C MAIL FROM:<s@example.test>",
+					     "C RCPT TO:<a@example.test>",
+					     "C RCPT TO:<b@example.test>",
+					     "C RCPT TO:<c@example.test>",
+					     "C DATA",
+					     "S 250 ok",
+					     "S 250 ok",
+					     "S 550 5.1.1 who",
+					     "S 250 ok",
+					     "S 354 go",
+					     "BODY 53",
+					     "S 250 2.0.0 saved",
+					     "S 552 5.2.2 quota",
+					     "CLOSE",
+					     NULL};
 	static const char *const three[] = {"a@example.test", "b@example.test", "c@example.test", NULL};
 	struct run *r = *state;
 
@@ -586,9 +617,19 @@ static void test_lmtp(void **state)
 
 static void test_verified_tls_with_a_login(void **state)
 {
-	static const char *const server[] = {STARTTLS, "TLS", "C EHLO here.example.test", "S 250-mx", "S 250-PIPELINING",
-					     "S 250 AUTH LOGIN PLAIN", "C AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S 235 2.7.0 welcome",
-					     ENVELOPE, "BODY 53", "S 250 taken", "CLOSE", NULL};
+	static const char *const server[] = {STARTTLS,
+					     "TLS",
+					     "C EHLO here.example.test",
+					     "S 250-mx",
+					     "S 250-PIPELINING",
+					     "S 250 AUTH LOGIN PLAIN",
+					     "C AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+					     "S 235 2.7.0 welcome",
+					     ENVELOPE,
+					     "BODY 53",
+					     "S 250 taken",
+					     "CLOSE",
+					     NULL};
 	struct run *r = *state;
 
 	use(r, ISP, server, NULL);
@@ -601,7 +642,8 @@ static void test_verified_tls_with_a_login(void **state)
 
 static void test_implicit_tls(void **state)
 {
-	static const char *const server[] = {"TLS", HELLO, "S 250 mx", ENVELOPE, "BODY 53", "S 250 taken", "CLOSE", NULL};
+	static const char *const server[] = {"TLS",	HELLO,	       "S 250 mx", ENVELOPE,
+					     "BODY 53", "S 250 taken", "CLOSE",	   NULL};
 	struct run *r = *state;
 
 	use(r, ISP, server, NULL);
@@ -616,16 +658,20 @@ static void test_tls_that_is_not_good(void **state)
 	static const char *const bad[] = {STARTTLS, "TLS!", NULL};
 	static const char *const stripped[] = {HELLO, "S 250-mx", "S 250 PIPELINING", "C QUIT", "EOF", NULL};
 	static const char *const refused[] = {STARTTLS, "NOISE", "EOF", NULL};
-	static const char *const injected[] = {HELLO, "S 250-mx", "S 250 STARTTLS", "C STARTTLS", "S 220 go\r\n250-mx\r\n250 AUTH PLAIN",
-					       "EOF", NULL};
+	static const char *const injected[] = {
+		HELLO, "S 250-mx", "S 250 STARTTLS", "C STARTTLS", "S 220 go\r\n250-mx\r\n250 AUTH PLAIN",
+		"EOF", NULL};
 	static const struct {
 		const char *name, *transport;
 		const char *const *server;
 		enum outcome outcome;
 	} cases[] = {
-		{"another CA", "system", bad, OC_REMOTE_TLS},	      {"another name", "other", bad, OC_REMOTE_TLS},
-		{"stripped, verified", "isp", stripped, OC_REMOTE_TLS}, {"stripped, required", "required", stripped, OC_REMOTE_TLS},
-		{"noise, required", "required", refused, OC_REMOTE_TLS}, {"injected, verified", "isp", injected, OC_REMOTE_PROTOCOL},
+		{"another CA", "system", bad, OC_REMOTE_TLS},
+		{"another name", "other", bad, OC_REMOTE_TLS},
+		{"stripped, verified", "isp", stripped, OC_REMOTE_TLS},
+		{"stripped, required", "required", stripped, OC_REMOTE_TLS},
+		{"noise, required", "required", refused, OC_REMOTE_TLS},
+		{"injected, verified", "isp", injected, OC_REMOTE_PROTOCOL},
 		{"injected, optional", "opt", injected, OC_REMOTE_PROTOCOL},
 	};
 	struct run *r = *state;
@@ -634,7 +680,8 @@ static void test_tls_that_is_not_good(void **state)
 		use(r, ISP, cases[i].server, NULL);
 		give(r, cases[i].transport, one);
 		if (r->said[0].outcome != cases[i].outcome)
-			fail_msg("%s: %s \"%s\"", cases[i].name, outcome_info(r->said[0].outcome)->name, r->said[0].text);
+			fail_msg("%s: %s \"%s\"", cases[i].name, outcome_info(r->said[0].outcome)->name,
+				 r->said[0].text);
 		check_servers(r);
 		assert_int_equal(r->dials, 1);
 	}
@@ -643,8 +690,9 @@ static void test_tls_that_is_not_good(void **state)
 
 static void test_required_takes_any_certificate(void **state)
 {
-	static const char *const server[] = {STARTTLS, "TLS", "C EHLO here.example.test", "S 250 mx", ENVELOPE, "BODY 53",
-					     "S 250 taken", "CLOSE", NULL};
+	static const char *const server[] = {STARTTLS,	    "TLS",    "C EHLO here.example.test",
+					     "S 250 mx",    ENVELOPE, "BODY 53",
+					     "S 250 taken", "CLOSE",  NULL};
 	struct run *r = *state;
 
 	use(r, ISP, server, NULL);
@@ -657,7 +705,8 @@ static void test_required_takes_any_certificate(void **state)
 static void test_optional_falls_back_once(void **state)
 {
 	static const char *const broken[] = {STARTTLS, "NOISE", "EOF", NULL};
-	static const char *const clear[] = {HELLO, "S 250-mx", "S 250 STARTTLS", ENVELOPE, "BODY 53", "S 250 taken", "CLOSE", NULL};
+	static const char *const clear[] = {HELLO,     "S 250-mx",    "S 250 STARTTLS", ENVELOPE,
+					    "BODY 53", "S 250 taken", "CLOSE",		NULL};
 	struct run *r = *state;
 
 	use(r, ONE_HOST, broken, clear);
@@ -669,10 +718,17 @@ static void test_optional_falls_back_once(void **state)
 
 static void test_login_refused(void **state)
 {
-	static const char *const refused[] = {STARTTLS, "TLS", "C EHLO here.example.test", "S 250-mx", "S 250 AUTH PLAIN LOGIN",
-					      "C AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "S 535 5.7.8 no", "C QUIT", NULL};
-	static const char *const unasked[] = {STARTTLS, "TLS", "C EHLO here.example.test", "S 250-mx", "S 250 AUTH PLAIN LOGIN", "C QUIT",
+	static const char *const refused[] = {STARTTLS,
+					      "TLS",
+					      "C EHLO here.example.test",
+					      "S 250-mx",
+					      "S 250 AUTH PLAIN LOGIN",
+					      "C AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm",
+					      "S 535 5.7.8 no",
+					      "C QUIT",
 					      NULL};
+	static const char *const unasked[] = {
+		STARTTLS, "TLS", "C EHLO here.example.test", "S 250-mx", "S 250 AUTH PLAIN LOGIN", "C QUIT", NULL};
 	struct run *r = *state;
 
 	use(r, ISP, refused, NULL);
@@ -688,9 +744,20 @@ static void test_login_refused(void **state)
 
 static void test_a_large_message(void **state)
 {
-	static const char *const server[] = {HELLO, "S 250-mx", "S 250-SIZE 10000000", "S 250 8BITMIME",
-					     "C MAIL FROM:<s@example.test> SIZE=3000023 BODY=8BITMIME", "S 250 ok", "C RCPT TO:<a@example.test>",
-					     "S 250 ok", "C DATA", "S 354 go", "BODY 3000023", "S 250 taken", "CLOSE", NULL};
+	static const char *const server[] = {HELLO,
+					     "S 250-mx",
+					     "S 250-SIZE 10000000",
+					     "S 250 8BITMIME",
+					     "C MAIL FROM:<s@example.test> SIZE=3000023 BODY=8BITMIME",
+					     "S 250 ok",
+					     "C RCPT TO:<a@example.test>",
+					     "S 250 ok",
+					     "C DATA",
+					     "S 354 go",
+					     "BODY 3000023",
+					     "S 250 taken",
+					     "CLOSE",
+					     NULL};
 	struct run *r = *state;
 	char *body = mem_new(3000000, 1);
 
@@ -709,12 +776,14 @@ static void test_a_large_message(void **state)
 /* The file is shorter than the job says: the peer gets no dot, so it has no message. */
 static void test_a_message_that_cannot_be_read(void **state)
 {
-	static const char *const server[] = {HELLO, "S 250 mx", ENVELOPE, "C Received: from a by b", "C Subject: hello", "C ", "C body",
-					     "C ..dot", "EOF", NULL};
+	static const char *const server[] = {
+		HELLO,	   "S 250 mx", ENVELOPE, "C Received: from a by b", "C Subject: hello", "C ", "C body",
+		"C ..dot", "EOF",      NULL};
 	struct run *r = *state;
 
 	use(r, ONE_HOST, server, NULL);
-	give_file(r, "mx", "example.test", one, 0, nameless_file(message + BODY_OFFSET, BODY_LENGTH), 0, BODY_LENGTH + 1000);
+	give_file(r, "mx", "example.test", one, 0, nameless_file(message + BODY_OFFSET, BODY_LENGTH), 0,
+		  BODY_LENGTH + 1000);
 	assert_true(harness_until(r->h, &r->ended));
 	check_one(r, OC_IO_ERROR, 0, "", "cannot be read");
 	check_servers(r);

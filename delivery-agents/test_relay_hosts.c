@@ -33,8 +33,10 @@ static const struct {
 	const char *tried;
 } cases[] = {
 	{"in order", "5 a 192.0.2.1,10 b 192.0.2.2", false, false, OC_DONE, "a=192.0.2.1 b=192.0.2.2 "},
-	{"our name", "5 a 192.0.2.1,10 Mx.Example.Test 192.0.2.7,10 c 192.0.2.3,20 d 192.0.2.4", false, false, OC_DONE, "a=192.0.2.1 "},
-	{"our name, no address", "5 a 192.0.2.1,10 mx.example.test -,20 d 192.0.2.4", false, false, OC_DONE, "a=192.0.2.1 "},
+	{"our name", "5 a 192.0.2.1,10 Mx.Example.Test 192.0.2.7,10 c 192.0.2.3,20 d 192.0.2.4", false, false,
+	 OC_DONE, "a=192.0.2.1 "},
+	{"our name, no address", "5 a 192.0.2.1,10 mx.example.test -,20 d 192.0.2.4", false, false, OC_DONE,
+	 "a=192.0.2.1 "},
 	{"our name with a dot", "5 mx.example.test. 192.0.2.8", false, false, OC_ROUTE_LOOP, ""},
 	{"our address", "5 a 192.0.2.1,10 other 192.0.2.99,20 d 192.0.2.4", false, false, OC_DONE, "a=192.0.2.1 "},
 	{"our mapped address", "10 other ::ffff:192.0.2.99", false, false, OC_ROUTE_LOOP, ""},
@@ -104,7 +106,8 @@ static void test_bounds(void **state)
 	assert_int_equal(hosts.count, HOSTS_TRIED_MAX);
 	/* A truncated answer is no answer, least of all a "no". */
 	for (size_t len = 1; len < 34; len++)
-		assert_int_equal(hosts_read(slice_make(records.at, records.len - len), &facts, &hosts, &why), OC_DNS_UNKNOWN);
+		assert_int_equal(hosts_read(slice_make(records.at, records.len - len), &facts, &hosts, &why),
+				 OC_DNS_UNKNOWN);
 	buf_free(&records);
 }
 

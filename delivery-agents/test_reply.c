@@ -26,7 +26,10 @@ static enum reply_want read_reply(struct reply_parser *p, struct slice text, siz
 	return got;
 }
 
-#define TEXT(literal) {literal, sizeof(literal) - 1}
+#define TEXT(literal) \
+	{ \
+		literal, sizeof(literal) - 1 \
+	}
 
 static const struct {
 	const char *name;

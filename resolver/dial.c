@@ -64,7 +64,8 @@ static void end(struct call *c, int err)
 	int fd = c->fd;
 
 	if (err != 0)
-		snprintf(text, sizeof(text), "connecting to %s: %.*s", c->target.text, SLICE_ARG(log_errno_text(err)));
+		snprintf(text, sizeof(text), "connecting to %s: %.*s", c->target.text,
+			 SLICE_ARG(log_errno_text(err)));
 	LOG(LEVEL_DEBUG, "dialled", KV_STR("target", c->target.text), KV_NUM("error", err));
 	watch_free(&c->watch);
 	if (c->link != NULL && err == 0) {
@@ -152,7 +153,8 @@ static void on_dial_ask(struct service *s, struct link *link, struct ipc_message
 	if (g != NULL && g->conf != NULL)
 		outcome = target_find(g->conf, &d->here, ask->target, ask->address, &target, why);
 	if (outcome != OC_DONE) {
-		LOG(LEVEL_WARN, "dial-refused", KV_NUM("target", ask->target), KV_TEXT("address", ask->address), KV_STR("why", why));
+		LOG(LEVEL_WARN, "dial-refused", KV_NUM("target", ask->target), KV_TEXT("address", ask->address),
+		    KV_STR("why", why));
 		answer(link, m->request, outcome, why, -1);
 		return;
 	}

@@ -62,12 +62,30 @@ static const struct {
 
 /* libunbound answers for these without asking anybody: a "no" of its own invention that would end in a bounce. */
 static const char *const built_in_zones[] = {
-	"localhost.", "127.in-addr.arpa.", "test.", "invalid.", "onion.", "home.arpa.", "local.", "internal.",
+	"localhost.",
+	"127.in-addr.arpa.",
+	"test.",
+	"invalid.",
+	"onion.",
+	"home.arpa.",
+	"local.",
+	"internal.",
 	"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
 	"0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.",
-	"0.in-addr.arpa.", "10.in-addr.arpa.", "168.192.in-addr.arpa.", "254.169.in-addr.arpa.", "2.0.192.in-addr.arpa.",
-	"100.51.198.in-addr.arpa.", "113.0.203.in-addr.arpa.", "255.255.255.255.in-addr.arpa.", "d.f.ip6.arpa.",
-	"8.e.f.ip6.arpa.", "9.e.f.ip6.arpa.", "a.e.f.ip6.arpa.", "b.e.f.ip6.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa.",
+	"0.in-addr.arpa.",
+	"10.in-addr.arpa.",
+	"168.192.in-addr.arpa.",
+	"254.169.in-addr.arpa.",
+	"2.0.192.in-addr.arpa.",
+	"100.51.198.in-addr.arpa.",
+	"113.0.203.in-addr.arpa.",
+	"255.255.255.255.in-addr.arpa.",
+	"d.f.ip6.arpa.",
+	"8.e.f.ip6.arpa.",
+	"9.e.f.ip6.arpa.",
+	"a.e.f.ip6.arpa.",
+	"b.e.f.ip6.arpa.",
+	"8.b.d.0.1.0.0.2.ip6.arpa.",
 };
 
 static bool remove_range(struct ub_ctx *ctx, unsigned from, unsigned to, const char *below)
@@ -185,10 +203,12 @@ static void on_ready(void *arg)
 }
 
 /* The one place that judges an answer. */
-static void on_resolved(void *arg, int rcode, void *packet, int packet_len, int sec, char *why_bogus, int was_ratelimited)
+static void on_resolved(void *arg, int rcode, void *packet, int packet_len, int sec, char *why_bogus,
+			int was_ratelimited)
 {
 	struct query *q = arg;
-	struct slice bytes = packet == NULL || packet_len <= 0 ? slice_empty() : slice_make(packet, (size_t)packet_len);
+	struct slice bytes =
+		packet == NULL || packet_len <= 0 ? slice_empty() : slice_make(packet, (size_t)packet_len);
 
 	q->bogus = sec == SEC_BOGUS;
 	if (q->bogus)

@@ -163,8 +163,8 @@ static void on_deadline(void *arg)
 		request_free(q);
 }
 
-static struct request *request_new(struct resolver *r, struct link *link, struct ipc_message *m, enum lookup_kind kind,
-				   struct slice subject)
+static struct request *request_new(struct resolver *r, struct link *link, struct ipc_message *m,
+				   enum lookup_kind kind, struct slice subject)
 {
 	struct request *q = r->count >= REQUESTS_MAX ? NULL : mem_new(1, sizeof(*q));
 
@@ -185,7 +185,8 @@ static struct request *request_new(struct resolver *r, struct link *link, struct
 	return q;
 }
 
-static void begin(struct service *s, struct link *link, struct ipc_message *m, enum lookup_kind kind, struct slice subject)
+static void begin(struct service *s, struct link *link, struct ipc_message *m, enum lookup_kind kind,
+		  struct slice subject)
 {
 	struct resolver *r = service_state(s);
 	struct request *q = request_new(r, link, m, kind, subject);
@@ -221,7 +222,7 @@ static void on_link_down(struct service *s, struct link *link)
 	struct resolver *r = service_state(s);
 	struct request *q;
 
-	LIST_FOREACH(q, &r->requests, next)
+	LIST_FOREACH (q, &r->requests, next)
 		if (q->link == link)
 			q->link = NULL;
 }
@@ -252,10 +253,12 @@ static bool is_auto(const struct resolver *r)
 static void give_up_probe(struct resolver *r, const char *why)
 {
 	if (!is_auto(r)) {
-		LOG(LEVEL_ERROR, "dnssec-unusable",
-		    KV_STR("why", why), KV_STR("do", "dnssec require is set: until the name servers pass DNSSEC on, every answer is unknown"));
+		LOG(LEVEL_ERROR, "dnssec-unusable", KV_STR("why", why),
+		    KV_STR("do",
+			   "dnssec require is set: until the name servers pass DNSSEC on, every answer is unknown"));
 	} else if (r->mode == MODE_PROBING) {
-		LOG(LEVEL_WARN, "dnssec-off", KV_STR("why", why), KV_STR("do", "answers are not validated; probing again later"));
+		LOG(LEVEL_WARN, "dnssec-off", KV_STR("why", why),
+		    KV_STR("do", "answers are not validated; probing again later"));
 		enter(r, MODE_PLAIN);
 	}
 	timer_set(r->probe_timer, PROBE_AGAIN_MS);
@@ -276,7 +279,8 @@ static void on_probed(const struct rdata *a, bool bogus, void *arg)
 	if (!current)
 		return;
 	if (a == NULL || !a->secure) {
-		give_up_probe(r, bogus ? "the name servers do not pass DNSSEC on" : "the root's keys cannot be fetched");
+		give_up_probe(r,
+			      bogus ? "the name servers do not pass DNSSEC on" : "the root's keys cannot be fetched");
 		return;
 	}
 	timer_stop(r->probe_timer);
@@ -400,7 +404,8 @@ static bool generation_ready(struct service *s, struct generation *g, char *why,
 
 	if (setting_read(slice_of(g->conf->set.resolver), buf_slice(&r->resolv_conf), &setting))
 		return true;
-	snprintf(why, why_size, "resolver: \"%.200s\" is neither auto, recurse nor forward ADDRESS...", g->conf->set.resolver);
+	snprintf(why, why_size, "resolver: \"%.200s\" is neither auto, recurse nor forward ADDRESS...",
+		 g->conf->set.resolver);
 	return false;
 }
 

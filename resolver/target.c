@@ -60,8 +60,8 @@ static bool pick(const struct conf_transport *t, struct slice asked, struct in6_
 	return asked.len == 0 || (net_address(asked, out) && memcmp(out, &own, sizeof(own)) == 0);
 }
 
-static enum outcome inet_target(const struct conf_transport *t, const struct here *here, struct slice asked, struct target *out,
-				char why[TARGET_WHY_BYTES])
+static enum outcome inet_target(const struct conf_transport *t, const struct here *here, struct slice asked,
+				struct target *out, char why[TARGET_WHY_BYTES])
 {
 	struct in6_addr address;
 	enum here_kind kind;
@@ -73,12 +73,13 @@ static enum outcome inet_target(const struct conf_transport *t, const struct her
 	if (kind == HERE_NO_HOST)
 		return refuse(why, OC_CONNECT_FAILED, "mail is never sent to such an address", out->text);
 	if (kind == HERE_OWN && !t->allow_local)
-		return refuse(why, OC_CONNECT_FAILED, "this host itself; allow-local in the transport permits it", out->text);
+		return refuse(why, OC_CONNECT_FAILED, "this host itself; allow-local in the transport permits it",
+			      out->text);
 	return OC_DONE;
 }
 
-enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address, struct target *out,
-			 char why[TARGET_WHY_BYTES])
+enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address,
+			 struct target *out, char why[TARGET_WHY_BYTES])
 {
 	const struct conf_transport *t;
 

@@ -27,7 +27,7 @@ struct target {
 #define TARGET_WHY_BYTES 255
 
 /* OC_DONE, or an outcome of ours (temporary) with a sentence in `why`. */
-enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address, struct target *out,
-			 char why[TARGET_WHY_BYTES]);
+enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address,
+			 struct target *out, char why[TARGET_WHY_BYTES]);
 
 #endif

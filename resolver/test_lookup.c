@@ -86,7 +86,8 @@ static void show(struct lookup *l, struct buf *out)
 		assert_true(lookup_records(l, &records));
 		rest = buf_slice(&records);
 		while (rec_mx_host_next(&rest, &host))
-			buf_addf(out, ", %u %.*s %.*s", (unsigned)host.preference, SLICE_ARG(host.name), SLICE_ARG(host.address));
+			buf_addf(out, ", %u %.*s %.*s", (unsigned)host.preference, SLICE_ARG(host.name),
+				 SLICE_ARG(host.address));
 		assert_int_equal(rest.len, 0);
 	}
 	buf_free(&records);
@@ -101,7 +102,8 @@ static void run(struct lookup *l, bool backwards, bool secure)
 
 	do {
 		count = 0;
-		while (count < (backwards ? ARRAY_LEN(queries) : 1) && lookup_next(l, &queries[count], &numbers[count]))
+		while (count < (backwards ? ARRAY_LEN(queries) : 1) &&
+		       lookup_next(l, &queries[count], &numbers[count]))
 			count++;
 		for (size_t i = count; i-- > 0;) {
 			assert_false(lookup_is_over(l));
@@ -115,16 +117,21 @@ static const struct {
 	const char *subject, *expect;
 } cases[] = {
 	{LOOKUP_MX, "example.test",
-	 "DONE, 5 mx0.example.test 192.0.2.10, 5 mx0.example.test 2001:db8::10, 10 mx1.example.test , 20 mx2.example.test 192.0.2.12"},
+	 "DONE, 5 mx0.example.test 192.0.2.10, 5 mx0.example.test 2001:db8::10, 10 mx1.example.test , 20 "
+	 "mx2.example.test 192.0.2.12"},
 	{LOOKUP_MX, "Example.TEST.",
-	 "DONE, 5 mx0.example.test 192.0.2.10, 5 mx0.example.test 2001:db8::10, 10 mx1.example.test , 20 mx2.example.test 192.0.2.12"},
+	 "DONE, 5 mx0.example.test 192.0.2.10, 5 mx0.example.test 2001:db8::10, 10 mx1.example.test , 20 "
+	 "mx2.example.test 192.0.2.12"},
 	{LOOKUP_MX, "implicit.test", "DONE, 0 implicit.test 192.0.2.1"},
 	{LOOKUP_MX, "null.test", "NO_SUCH_DOMAIN"},
 	{LOOKUP_MX, "nowhere.test", "NO_SUCH_DOMAIN"},
 	{LOOKUP_MX, "broken.test", "DNS_UNKNOWN"},
 	{LOOKUP_MX, "half.test", "DNS_UNKNOWN"},
 	{LOOKUP_MX, "none.test", "NO_SUCH_DOMAIN"},
-	{LOOKUP_MX, "b\xc3\xbc" "cher.test", "DONE, 10 mx0.example.test 192.0.2.10, 10 mx0.example.test 2001:db8::10"},
+	{LOOKUP_MX,
+	 "b\xc3\xbc"
+	 "cher.test",
+	 "DONE, 10 mx0.example.test 192.0.2.10, 10 mx0.example.test 2001:db8::10"},
 	{LOOKUP_MX, "[192.0.2.9]", "DONE, 0 [192.0.2.9] 192.0.2.9"},
 	{LOOKUP_MX, "[IPv6:2001:db8::9]", "DONE, 0 [IPv6:2001:db8::9] 2001:db8::9"},
 	{LOOKUP_MX, "localhost", "DONE, 0 localhost 127.0.0.1, 0 localhost ::1"},

@@ -44,8 +44,9 @@ static void begin(struct run *r, enum role role, const char *program)
 static void configure_resolver(struct run *r, const char *resolver, const char *dnssec)
 {
 	snprintf(r->conf, sizeof(r->conf),
-		 "hostname here.example.test\nresolver \"%s\"\ndnssec %s\ntransport mx { smtp mx; tls off }\nroute { relay mx }\n", resolver,
-		 dnssec);
+		 "hostname here.example.test\nresolver \"%s\"\ndnssec %s\ntransport mx { smtp mx; tls off }\nroute { "
+		 "relay mx }\n",
+		 resolver, dnssec);
 }
 
 static void keep_records(struct run *r, struct slice rest)
@@ -54,7 +55,8 @@ static void keep_records(struct run *r, struct slice rest)
 	struct rec_mx_host rec;
 
 	while (rec_mx_host_next(&rest, &rec))
-		buf_addf(&out, "%u %.*s %.*s,", (unsigned)rec.preference, SLICE_ARG(rec.name), SLICE_ARG(rec.address));
+		buf_addf(&out, "%u %.*s %.*s,", (unsigned)rec.preference, SLICE_ARG(rec.name),
+			 SLICE_ARG(rec.address));
 	snprintf(r->records, sizeof(r->records), "%s", buf_text(&out));
 	buf_free(&out);
 }
@@ -67,7 +69,8 @@ static void on_answer(struct ipc_message *m, void *arg)
 	if (m == NULL)
 		return;
 	r->outcome = m->type == IPC_MX_ANSWER ? m->body.MX_ANSWER.outcome : m->body.HOST_ANSWER.outcome;
-	keep_records(r, m->type == IPC_MX_ANSWER ? m->body.MX_ANSWER.mx_host_records : m->body.HOST_ANSWER.mx_host_records);
+	keep_records(r, m->type == IPC_MX_ANSWER ? m->body.MX_ANSWER.mx_host_records
+						 : m->body.HOST_ANSWER.mx_host_records);
 }
 
 static void ask(struct run *r, enum ipc_type type, const char *name)
@@ -78,7 +81,8 @@ static void ask(struct run *r, enum ipc_type type, const char *name)
 	r->answered = false;
 	r->outcome = OC_COUNT;
 	r->records[0] = '\0';
-	link_ask(r->relay, type, type == IPC_MX_ASK ? (const void *)&mx : (const void *)&host, LINK_ASK_MS, on_answer, r);
+	link_ask(r->relay, type, type == IPC_MX_ASK ? (const void *)&mx : (const void *)&host, LINK_ASK_MS, on_answer,
+		 r);
 	assert_true(harness_until(r->h, &r->answered));
 }
 
@@ -152,7 +156,8 @@ static void test_dnssec_required(void **state)
 
 	run_resolver(r, "require");
 	check(r, IPC_MX_ASK, "example.com", OC_DNS_UNKNOWN, "");
-	check(r, IPC_MX_ASK, "example.test", OC_DONE, "10 mx1.example.test 198.51.100.7,"); /* test. is nobody's to sign */
+	check(r, IPC_MX_ASK, "example.test", OC_DONE,
+	      "10 mx1.example.test 198.51.100.7,"); /* test. is nobody's to sign */
 }
 
 static void test_a_reload(void **state)
@@ -179,7 +184,8 @@ static void configure_dial(struct run *r, unsigned port)
 		 "transport store { lmtp \"%s\" }\n" /* 2 */
 		 "transport closed { smtp \"127.0.0.1:1\"; tls off; allow-local yes }\n" /* 3 */
 		 "table none { \"nobody\" }\n"
-		 "route { deliver store if recipient in none; relay guarded if recipient in none; relay closed if recipient in none;"
+		 "route { deliver store if recipient in none; relay guarded if recipient in none; relay closed if "
+		 "recipient in none;"
 		 " relay open }\n",
 		 port, port, r->path);
 }

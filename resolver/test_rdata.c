@@ -114,7 +114,10 @@ static void test_aliases(void **state)
 
 static void test_names_no_host_has(void **state)
 {
-	static const struct slice odd[] = {{"\0\1\3a.b\0", 7}, {"\0\1\3a\0b\0", 7}, {"\0\1\3a b\0", 7}, {"\0\1\3a\rb\0", 7}};
+	static const struct slice odd[] = {{"\0\1\3a.b\0", 7},
+					   {"\0\1\3a\0b\0", 7},
+					   {"\0\1\3a b\0", 7},
+					   {"\0\1\3a\rb\0", 7}};
 	struct buf b = buf_make(4096);
 	struct rdata a;
 
@@ -156,7 +159,14 @@ static void test_pointers_that_lead_nowhere(void **state)
 	static const struct slice bad[] = {
 		{"\0\1\xc0\x27", 4}, /* itself */
 		{"\0\1\xc0\xff", 4}, /* ahead */
-		{"\0\1\xff\xff", 4}, {"\0\1\x80\x01", 4}, {"\0\1\xc0", 3}, {"\0\1\x3f" "abc", 6}, {"\0", 1}, {"", 0},
+		{"\0\1\xff\xff", 4},
+		{"\0\1\x80\x01", 4},
+		{"\0\1\xc0", 3},
+		{"\0\1\x3f"
+		 "abc",
+		 6},
+		{"\0", 1},
+		{"", 0},
 	};
 
 	(void)state;

@@ -8,8 +8,9 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
-static const char resolv[] = "# comment\nsearch example.test\nnameserver 192.0.2.53\nnameserver bad\n\tnameserver  2001:db8::53 \n"
-			     "options edns0\nnameserver fe80::1%eth0\n";
+static const char resolv[] =
+	"# comment\nsearch example.test\nnameserver 192.0.2.53\nnameserver bad\n\tnameserver  2001:db8::53 \n"
+	"options edns0\nnameserver fe80::1%eth0\n";
 
 static const struct {
 	const char *text, *resolv_conf;
@@ -69,7 +70,8 @@ static void test_anchors(void **state)
 	struct buf out = buf_make(65536);
 
 	(void)state;
-	anchor_parse(slice_of("; autotrust trust anchor file\n;;id: . 1\n.\t86400\tIN\tDNSKEY\t257 3 8 AwEAAa== ;{id = 20326} ;;state=2\n"
+	anchor_parse(slice_of("; autotrust trust anchor file\n;;id: . 1\n.\t86400\tIN\tDNSKEY\t257 3 8 AwEAAa== ;{id "
+			      "= 20326} ;;state=2\n"
 			      "example.test. IN DS 1 2 3 4\n. IN A 192.0.2.1\n. IN DS\n"),
 		     &out);
 	assert_string_equal(buf_text(&out), ".\t86400\tIN\tDNSKEY\t257 3 8 AwEAAa==\n");
