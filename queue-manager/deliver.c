@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define LOST_SOON_TRIES 4u
 #define NO_AGENT_AGAIN_S 5
 #define LOCAL_BATCH_MAX 100u
 
@@ -419,6 +420,17 @@ static bool find_lost(struct slice key, void *value, void *arg)
 	return lost->found == NULL;
 }
 
+/* An agent that died is our fault, and a new one is there soon: the first rounds need not wait for the retry rule.  They are
+ * counted, so that a message which kills every agent it meets comes to wait like any other. */
+static void come_back_soon(struct message *m)
+{
+	if (m->tries >= LOST_SOON_TRIES)
+		return;
+	message_postpone(m, clock_wall_s() + (1 << m->tries));
+	m->tries += !m->counted;
+	m->counted = true;
+}
+
 void deliver_link_down(struct queue *q, struct link *link)
 {
 	struct lost lost = {link, NULL};
@@ -428,6 +440,8 @@ void deliver_link_down(struct queue *q, struct link *link)
 		map_each(q->jobs, find_lost, &lost);
 		if (lost.found == NULL)
 			return;
+		if (lost.found->open > 0)
+			come_back_soon(lost.found->message);
 		close_open_slots(q, lost.found, "the delivery agent ended in mid-delivery");
 		batch_end(q, lost.found, result_of(lost.found));
 	}
