@@ -1,5 +1,6 @@
 #include "rows.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ipc/message.h"
 
@@ -65,6 +66,20 @@ bool text_add_safe(struct slice text, struct buf *out)
 	return ok;
 }
 
+bool text_add_safe_lines(struct slice text, struct buf *out)
+{
+	struct slice line;
+	bool ok = true, first = true;
+
+	while (text.len > 0 && text.at[text.len - 1] == '\n')
+		text.len--;
+	while (ok && slice_cut(&text, '\n', &line)) {
+		ok = (first || buf_add_char(out, '\n')) && text_add_safe(line, out);
+		first = false;
+	}
+	return ok;
+}
+
 static bool add_json_byte(unsigned char c, struct buf *out)
 {
 	if (c == '"' || c == '\\')
@@ -103,6 +118,7 @@ struct unit {
 };
 
 static const struct unit times[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+static const struct unit dates[] = {{0, '\0'}}; /* a moment, in seconds since 1970 */
 static const struct unit sizes[] = {{1u << 30, 'G'}, {1u << 20, 'M'}, {1u << 10, 'K'}};
 
 static const struct {
@@ -115,7 +131,7 @@ static const struct {
 	{"tries", NULL, 0},		    {"pid", NULL, 0},
 	{"uid", NULL, 0},		    {"restarts", NULL, 0},
 	{"instance", NULL, 0},		    {"recipients", NULL, 0},
-	{"created", NULL, 0},
+	{"created", dates, 0},	    {"generation", NULL, 0},
 };
 
 #define NOT_A_NUMBER SIZE_MAX
@@ -138,11 +154,21 @@ static bool add_in_units(uint64_t v, const struct unit *units, size_t count, str
 	return buf_addf(out, "%llu", (unsigned long long)v);
 }
 
+static bool add_date(uint64_t wall_s, struct buf *out)
+{
+	char date[CLOCK_DATE_BYTES];
+
+	clock_rfc5322((int64_t)wall_s, date);
+	return buf_add_text(out, date);
+}
+
 static bool add_value(struct slice key, struct slice value, struct buf *out)
 {
 	uint64_t v = 0;
 	size_t kind = number_of(key, value, &v);
 
+	if (kind != NOT_A_NUMBER && numbers[kind].units == dates)
+		return add_date(v, out);
 	if (kind != NOT_A_NUMBER && numbers[kind].units != NULL)
 		return add_in_units(v, numbers[kind].units, numbers[kind].count, out);
 	return text_add_safe(value, out);

@@ -38,6 +38,8 @@ bool rows_end(struct rows *r, const char *nothing);
 
 /* Printable: well-formed UTF-8 without controls as it is, any other byte as \xNN. */
 bool text_add_safe(struct slice text, struct buf *out);
+/* The same, line by line: the line ends stay, but for the last. */
+bool text_add_safe_lines(struct slice text, struct buf *out);
 /* A JSON string with its quotes; a byte that is no UTF-8 becomes U+FFFD. */
 bool text_add_json(struct slice text, struct buf *out);
 

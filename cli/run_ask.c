@@ -21,7 +21,7 @@ static int verdict(const struct msg_CONTROL_ANSWER *a, const char *about)
 	int exit = CLI_OK;
 
 	if (info->kind != KIND_OK) {
-		(void)text_add_safe(a->text.len > 0 ? a->text : slice_of(info->text), &text);
+		(void)text_add_safe_lines(a->text.len > 0 ? a->text : slice_of(info->text), &text);
 		exit = complain(info->kind == KIND_TEMP ? CLI_TEMPORARY : CLI_REFUSED, about, buf_text(&text));
 	}
 	buf_free(&text);
@@ -56,7 +56,7 @@ static int ask_pages(struct control *c, const struct command *command, struct sl
 			return complain(CLI_TEMPORARY, command->name, "the answer is malformed");
 		exit = show_page(rows, a, command->name);
 		if (exit == CLI_OK && rows->count == 0 && a->text.len > 0 && rows->style != ROWS_JSON) {
-			(void)text_add_safe(a->text, rows->out);
+			(void)text_add_safe_lines(a->text, rows->out);
 			buf_add_char(rows->out, '\n');
 		}
 		if (cursor[0] == '\0' || strcmp(cursor, before) == 0)

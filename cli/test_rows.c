@@ -70,6 +70,41 @@ static void styles(void **state)
 	check_style(ROWS_JSON, true, "[]\n");
 }
 
+static void numbers(void **state)
+{
+	static const struct {
+		const char *key, *value, *shown, *json;
+	} cases[] = {
+		{"age", "0", "0", "0"},		       {"age", "59", "59s", "59"},   {"age", "119", "119s", "119"},
+		{"age", "120", "2m", "120"},	       {"age", "5400", "90m", "5400"}, {"age", "86400", "1d", "86400"},
+		{"age", "-1", "-1", "\"-1\""},	       {"age", "", "", "\"\""},      {"size", "1023", "1023", "1023"},
+		{"size", "1048576", "1M", "1048576"}, {"tries", "7", "7", "7"},	     {"id", "0000000000001", "0000000000001", "\"0000000000001\""},
+		{"created", "1790000000", "Mon, 21 Sep 2026 14:13:20 +0000", "1790000000"},
+		{"age", "99999999999999999999", "99999999999999999999", "\"99999999999999999999\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct pair one = {cases[i].key, cases[i].value};
+		struct buf records = buf_make(60000), out = buf_make(60000), want = buf_make(1000);
+		struct rows lines = rows_begin(ROWS_LINES, &out), json;
+
+		add_row(&records, &one, 1);
+		assert_true(rows_page(&lines, buf_slice(&records)));
+		buf_addf(&want, "%s: %s\n", cases[i].key, cases[i].shown);
+		assert_string_equal(buf_text(&out), buf_text(&want));
+		buf_clear(&out);
+		buf_clear(&want);
+		json = rows_begin(ROWS_JSON, &out);
+		assert_true(rows_page(&json, buf_slice(&records)) && rows_end(&json, ""));
+		buf_addf(&want, "[\n {\"%s\": %s}\n]\n", cases[i].key, cases[i].json);
+		assert_string_equal(buf_text(&out), buf_text(&want));
+		buf_free(&records);
+		buf_free(&out);
+		buf_free(&want);
+	}
+}
+
 static void pages(void **state)
 {
 	struct buf records = buf_make(60000), out = buf_make(60000);
@@ -142,7 +177,7 @@ static void malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(styles), cmocka_unit_test(pages), cmocka_unit_test(safe_text), cmocka_unit_test(malformed),
+		cmocka_unit_test(styles), cmocka_unit_test(numbers), cmocka_unit_test(pages), cmocka_unit_test(safe_text), cmocka_unit_test(malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
