@@ -422,6 +422,8 @@ class Conversation:
             if callable(scripted):
                 scripted = scripted(line)
             if scripted is not None:
+                if verb == "MAIL":
+                    self.sender = None
                 self.send(scripted)
                 if scripted.startswith("421"):
                     return
@@ -466,10 +468,16 @@ class Conversation:
             self.send("250 2.1.0 ok")
 
     def on_rcpt(self, line):
+        if self.sender is None:
+            self.send("503 5.5.1 MAIL first")
+            return
         self.recipients.append(line.split("<", 1)[1].split(">")[0])
         self.send("250 2.1.5 ok")
 
     def on_data(self, line):
+        if self.sender is None or not self.recipients:
+            self.send("503 5.5.1 no recipients")
+            return
         self.send("354 go")
         while b"\r\n.\r\n" not in self.buffer and not self.buffer.startswith(b".\r\n"):
             more = self.socket.recv(65536)
