@@ -1,15 +1,19 @@
+#include "solo.h"
 #include "worker.h"
 
-#include "base/log.h"
-#include "service/service.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
 /*
- * postern-smtpd as a shared worker: the wiring between the service skeleton and the connections.
+ * postern-smtpd: the wiring between the service skeleton and the connections of a shared worker, or the warm parent.
  */
 static struct worker worker;
+
+static struct cage_spec cage = {
+	.calls = CALLS_BASE,
+	.chroot = true,
+	.takes_fds = true,
+	.files_max = 65536,
+	.file_bytes_max = 3ull << 30, /* a draft of the largest message, through the queue's descriptor */
+	.memory_max = 4ull << 30,
+};
 
 static void ask(void *arg, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms,
 		link_answer_fn *on_answer, void *on_answer_arg)
@@ -40,8 +44,9 @@ static void on_empty(struct worker *w)
 
 static void prepare(struct service *s)
 {
-	(void)s;
 	tls_prepare();
+	if (solo_is_parent(s))
+		solo_widen(&cage);
 }
 
 static void start(struct service *s)
@@ -60,7 +65,10 @@ static void on_session_start(struct service *s, struct link *link, struct ipc_me
 	struct generation *g = generation_find(s, begin->generation);
 	int fd = m->fd;
 
-	(void)link;
+	if (solo_is_parent(s)) {
+		solo_begin(s, link, m);
+		return;
+	}
 	m->fd = -1;
 	worker_begin(&worker, begin, fd, generation_hold(g != NULL ? g : service_generation(s)));
 }
@@ -79,22 +87,16 @@ static void drain(struct service *s, uint64_t deadline_ms)
 
 static void status(struct service *s, struct buf *out)
 {
-	(void)s;
+	if (solo_is_parent(s)) {
+		solo_status(out);
+		return;
+	}
 	buf_addf(out, "sessions=%llu sessions-total=%llu messages-accepted=%llu", (unsigned long long)worker.count,
 		 (unsigned long long)worker.sessions, (unsigned long long)worker.accepted_messages);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_START] = on_session_start,
-};
-
-static const struct cage_spec cage = {
-	.calls = CALLS_BASE,
-	.chroot = true,
-	.takes_fds = true,
-	.files_max = 65536,
-	.file_bytes_max = 3ull << 30, /* a draft of the largest message, through the queue's descriptor */
-	.memory_max = 4ull << 30,
 };
 
 static const struct service_spec spec = {
@@ -105,6 +107,7 @@ static const struct service_spec spec = {
 	.handlers = handlers,
 	.generation_ready = smtpd_generation_ready,
 	.generation_free = smtpd_generation_free,
+	.attach = solo_attach,
 	.link_down = link_down,
 	.drain = drain,
 	.status = status,

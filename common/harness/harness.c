@@ -132,9 +132,9 @@ static void run_program(const struct harness_spec *spec, int fd)
 	_exit(127);
 }
 
-static void tell_cage(struct harness *h, bool as_root)
+static void tell_cage(struct harness *h, bool as_root, uint64_t instance)
 {
-	struct msg_CAGE cage = {as_root ? HARNESS_UID : getuid(), as_root ? HARNESS_UID : getgid(), 0, 0, as_root, 0};
+	struct msg_CAGE cage = {as_root ? HARNESS_UID : getuid(), as_root ? HARNESS_UID : getgid(), 0, instance, as_root, 0};
 	int fd;
 
 	snprintf(h->root, sizeof(h->root), "/tmp/harness-XXXXXX");
@@ -177,6 +177,11 @@ static bool ask_check(struct harness *h, char *why_out, size_t why_size)
 
 struct harness *harness_start(const struct harness_spec *spec, char *why_out, size_t why_size)
 {
+	return harness_start_as(spec, 0, why_out, why_size);
+}
+
+struct harness *harness_start_as(const struct harness_spec *spec, uint64_t instance, char *why_out, size_t why_size)
+{
 	struct harness *h = mem_new(1, sizeof(*h));
 	int pair[2];
 
@@ -193,7 +198,7 @@ struct harness *harness_start(const struct harness_spec *spec, char *why_out, si
 	h->late = timer_new(h->loop, on_late, h);
 	h->master = link_new(h->loop, pair[0],
 			     &(struct link_config){ROLE_MASTER, spec->role, 0, on_master_message, on_master_broken, h});
-	tell_cage(h, spec->as_root);
+	tell_cage(h, spec->as_root, instance);
 	tell_generation(h, spec->conf, spec->paths, spec->path_count);
 	if (!ask_check(h, why_out, why_size))
 		harness_stop(&h);

@@ -29,6 +29,8 @@ struct harness_spec {
 
 /* NULL: it refused the first generation (`why_out`). */
 struct harness *harness_start(const struct harness_spec *spec, char *why_out, size_t why_size);
+/* The same for another instance than 0. */
+struct harness *harness_start_as(const struct harness_spec *spec, uint64_t instance, char *why_out, size_t why_size);
 /* Ends the process, and checks that no signal had killed it before. */
 void harness_stop(struct harness **hp);
 struct loop *harness_loop(struct harness *h);

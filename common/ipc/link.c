@@ -184,6 +184,11 @@ uint64_t link_instance(const struct link *l)
 	return l->config.instance;
 }
 
+int link_fd(const struct link *l)
+{
+	return l->fd;
+}
+
 bool link_is_broken(const struct link *l)
 {
 	return l->broken;

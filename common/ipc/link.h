@@ -40,6 +40,8 @@ void link_free(struct link **lp);
 
 enum role link_peer(const struct link *l);
 uint64_t link_instance(const struct link *l);
+/* Borrowed, for a forked child that says something of its own there (link_tell_now); -1 once broken. */
+int link_fd(const struct link *l);
 size_t link_queued_bytes(const struct link *l);
 size_t link_open_questions(const struct link *l);
 

@@ -198,7 +198,8 @@ static master_message_fn *const from_master[IPC_COUNT] = {
 void service_dispatch(struct service *s, struct link *link, struct ipc_message *m)
 {
 	if (m->type == IPC_LINK_ATTACH && link != s->master) {
-		on_link_attach(s, link, m);
+		if (s->spec->attach == NULL || !s->spec->attach(s, link, m))
+			on_link_attach(s, link, m);
 		return;
 	}
 	/* Before the start only the master speaks (LISTENER belongs to the hand-over). */

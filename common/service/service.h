@@ -47,6 +47,9 @@ struct service_spec {
 	void (*generation_free)(struct service *s, struct generation *g);
 	void (*generation_switched)(struct service *s);
 	void (*link_up)(struct service *s, struct link *link);
+	/* A LINK_ATTACH from the gate, which introduces only workers of single sessions.  True: it was for this, and m->fd is taken
+	 * where it is kept; false or NULL: as any other link. */
+	bool (*attach)(struct service *s, struct link *link, struct ipc_message *m);
 	/* The link's memory goes after this call. */
 	void (*link_down)(struct service *s, struct link *link);
 	/* Finish what is begun, take on nothing new, then service_stop.  NULL: stop at once. */
