@@ -280,7 +280,7 @@ static struct peer *find_peer(struct harness *h, const struct link *link)
 	for (size_t i = 0; i < h->peer_count; i++)
 		if (h->peers[i].link == link)
 			return &h->peers[i];
-	return NULL;
+	give_up("no such peer");
 }
 
 bool harness_is_broken(struct harness *h, const struct link *peer)
