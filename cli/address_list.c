@@ -155,18 +155,22 @@ static void add_char(struct parser *p, char c)
 		p->text[p->len++] = c;
 }
 
-/* A folded line inside quotes loses its line end (RFC 5322 §3.2.4).  False: a control. */
+/* A folded line inside quotes loses its line end (RFC 5322 §3.2.4); what a backslash quotes must be a character that stays, or the
+ * backslash would come to quote another.  False: a control. */
 static bool add_word(struct parser *p, struct slice word)
 {
+	bool quoted = false;
+
 	p->words_touch = p->words_touch || p->last_is_word;
 	p->last_is_word = true;
 	for (size_t i = 0; i < word.len; i++) {
 		char c = word.at[i];
 
-		if (c == '\r' || c == '\n')
+		if (!quoted && (c == '\r' || c == '\n'))
 			continue;
 		if (is_control(c))
 			return false;
+		quoted = !quoted && c == '\\';
 		add_char(p, c == '\t' ? ' ' : c);
 	}
 	return true;

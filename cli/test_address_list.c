@@ -72,6 +72,8 @@ static const struct {
 	{"(open", NULL},
 	{"\"open", NULL},
 	{"\"open\\", NULL},
+	{"\"a\\\n\"", NULL},
+	{"\"a\\\n\"@b", NULL},
 	{"[open", NULL},
 	{"a@b)", NULL},
 	{"a@b]", NULL},
