@@ -1,10 +1,11 @@
 #include "draft.h"
 
-#include "base/id.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "ipc/flags.h"
+#include "room.h"
 #include "submit.h"
 #include "text.h"
 
@@ -28,6 +29,7 @@ struct session {
 	LIST_HEAD(, draft) drafts;
 	unsigned draft_count;
 	bool closed; /* goes with its last draft */
+	bool orphan; /* the gate that attested it is gone: it goes with its worker */
 };
 
 struct draft {
@@ -42,11 +44,53 @@ struct draft {
 	struct submission sub;
 };
 
+/* ---- sessions that have ended: what their workers said before they knew is no lie ---- */
+
+#define ENDED_MAX 16384u
+
+struct ended {
+	uint64_t session, worker;
+};
+
+static void remember_end(struct queue *q, const struct session *s)
+{
+	struct ended *e = mem_new(1, sizeof(*e));
+	struct ended *oldest = q->ended_ring[q->ended_next];
+
+	if (oldest != NULL)
+		map_take_u64(q->ended, oldest->session);
+	free(oldest);
+	q->ended_ring[q->ended_next] = NULL;
+	if (e == NULL || !map_put_u64(q->ended, s->number, e)) {
+		free(e);
+		return;
+	}
+	*e = (struct ended){s->number, s->worker};
+	q->ended_ring[q->ended_next] = e;
+	q->ended_next = (q->ended_next + 1) % ENDED_MAX;
+}
+
+static bool has_ended(const struct queue *q, uint64_t session, uint64_t worker)
+{
+	const struct ended *e = map_find_u64(q->ended, session);
+
+	return e != NULL && e->worker == worker;
+}
+
+void draft_start(struct queue *q)
+{
+	q->ended = map_new(ENDED_MAX);
+	q->ended_ring = mem_new(ENDED_MAX, sizeof(*q->ended_ring));
+	if (q->ended == NULL || q->ended_ring == NULL)
+		log_fatal("sessions", 0);
+}
+
 /* ---- sessions ---- */
 
 static void session_free(struct queue *q, struct session *s)
 {
 	map_take_u64(q->sessions, s->number);
+	remember_end(q, s);
 	generation_release(q->service, &s->generation);
 	free(s);
 }
@@ -174,15 +218,18 @@ static void drain_role(struct queue *q, enum role role)
 		link_drain(link);
 }
 
+#define DRAINS_MAX 64 /* each takes some packets; a gate's link never holds more than these */
+
 /* What the gate said of it may still wait in its link. */
 static struct session *session_known(struct queue *q, uint64_t number)
 {
 	struct session *s = map_find_u64(q->sessions, number);
 
-	if (s != NULL)
-		return s;
-	drain_role(q, ROLE_GATE);
-	return map_find_u64(q->sessions, number);
+	for (int i = 0; s == NULL && i < DRAINS_MAX && map_find_u64(q->ended, number) == NULL; i++) {
+		drain_role(q, ROLE_GATE);
+		s = map_find_u64(q->sessions, number);
+	}
+	return s;
 }
 
 void draft_on_session_login(struct queue *q, struct link *link, struct ipc_message *m)
@@ -190,14 +237,13 @@ void draft_on_session_login(struct queue *q, struct link *link, struct ipc_messa
 	struct session *s = session_known(q, m->body.SESSION_LOGIN.session);
 
 	(void)link;
-	if (s != NULL)
+	if (s != NULL && !s->closed)
 		(void)slice_copy(m->body.SESSION_LOGIN.login, s->login, sizeof(s->login));
 }
 
 struct gone {
 	struct queue *q;
 	uint64_t worker;
-	bool all;
 	struct link *link;
 };
 
@@ -212,7 +258,7 @@ static bool drop_drafts_of(struct slice key, void *value, void *arg)
 		bool last = s->closed && s->draft_count == 1;
 
 		next = LIST_NEXT(d, peers);
-		if (gone->all || d->link == gone->link)
+		if (d->link == gone->link)
 			draft_abandon(gone->q, d);
 		if (last)
 			break;
@@ -220,39 +266,64 @@ static bool drop_drafts_of(struct slice key, void *value, void *arg)
 	return true;
 }
 
-static bool end_session(struct slice key, void *value, void *arg)
+/* A new gate knows nothing of the sessions of the old one; their connections live on in the workers. */
+static bool orphan_session(struct slice key, void *value, void *arg)
+{
+	struct session *s = value;
+
+	(void)key;
+	(void)arg;
+	s->orphan = true;
+	return true;
+}
+
+static bool end_orphan(struct slice key, void *value, void *arg)
 {
 	struct gone *gone = arg;
 	struct session *s = value;
 
 	(void)key;
-	if (!s->closed)
+	if (s->orphan && !s->closed && s->worker == gone->worker)
 		session_end(gone->q, s);
 	return true;
 }
 
+#define INTRODUCED_MS 10000u
+
+/* A gate tells a new queue of all its sessions; their workers may be faster. */
+void draft_link_up(struct queue *q, const struct link *link)
+{
+	if (link_peer(link) == ROLE_GATE)
+		q->introduced_until_ms = clock_mono_ms() + INTRODUCED_MS;
+}
+
 void draft_link_down(struct queue *q, struct link *link)
 {
-	struct gone gone = {q, link_instance(link), false, link};
+	struct gone gone = {q, link_instance(link), link};
 
-	if (link_peer(link) == ROLE_SMTPD)
+	if (link_peer(link) == ROLE_SMTPD) {
 		map_each(q->sessions, drop_drafts_of, &gone);
-	if (link_peer(link) == ROLE_GATE) /* a new gate has sessions of its own */
-		map_each(q->sessions, end_session, &gone);
+		map_each(q->sessions, end_orphan, &gone);
+	}
+	if (link_peer(link) == ROLE_GATE)
+		map_each(q->sessions, orphan_session, NULL);
 }
 
 /* ---- drafts ---- */
 
-/* The session, if it is this worker's.  NULL: the link has been cut. */
+/* The session, if it is this worker's.  NULL: it has ended (and what is said of it is passed over), or the link has been
+ * cut. */
 static struct session *session_of(struct queue *q, struct link *link, uint64_t number)
 {
 	struct session *s = session_known(q, number);
 
-	if (s == NULL || s->closed || s->worker != link_instance(link)) {
+	if (s == NULL && (has_ended(q, number, link_instance(link)) || clock_mono_ms() < q->introduced_until_ms))
+		return NULL;
+	if (s == NULL || s->worker != link_instance(link)) {
 		link_break(link, "a session that was not given to it");
 		return NULL;
 	}
-	return s;
+	return s->closed ? NULL : s;
 }
 
 static struct draft *draft_find(struct session *s, uint64_t number)
@@ -267,7 +338,7 @@ static struct draft *draft_find(struct session *s, uint64_t number)
 
 #define IN(state) (1u << (state))
 
-/* The draft, if it may be spoken of now.  NULL: the link has been cut. */
+/* The draft, if it may be spoken of now.  NULL: as above. */
 static struct draft *draft_of(struct queue *q, struct link *link, uint64_t session, uint64_t number, unsigned allowed)
 {
 	struct session *s = session_of(q, link, session);
@@ -327,7 +398,7 @@ static void check_room(struct queue *q, struct draft *d, uint64_t size)
 {
 	if (q->draining)
 		submission_fail(&d->sub, OC_SHUTTING_DOWN, NULL);
-	else if (!spool_has_room(q->spool, size))
+	else if (!room_for(q, size))
 		submission_fail(&d->sub, OC_SPOOL_FULL, NULL);
 	if (size > d->session->generation->conf->set.message_size_max)
 		submission_fail(&d->sub, OC_TOO_BIG, NULL);
@@ -453,8 +524,10 @@ void draft_on_file_ask(struct queue *q, struct link *link, struct ipc_message *m
 	struct draft *d = draft_of(q, link, ask->session, ask->draft, IN(DRAFT_OPEN));
 	struct file_task *f;
 
-	if (d == NULL)
+	if (d == NULL) {
+		link_answer(link, m->request, IPC_DRAFT_FILE, &(struct msg_DRAFT_FILE){OC_UNAVAILABLE, 0}, -1);
 		return;
+	}
 	if (d->sub.body.len > 0) {
 		link_break(link, "a draft in memory and in a file");
 		return;
@@ -506,6 +579,15 @@ static void answer_committed(struct draft *d)
 		link_answer(d->link, d->request, IPC_COMMITTED, &committed, -1);
 }
 
+static void answer_not_committed(struct link *link, uint64_t request)
+{
+	const struct outcome_info *info = outcome_info(OC_UNAVAILABLE);
+	const struct msg_COMMITTED committed = {OC_UNAVAILABLE, 0, info->smtp, slice_of(info->dsn), slice_of(info->text),
+						slice_empty()};
+
+	link_answer(link, request, IPC_COMMITTED, &committed, -1);
+}
+
 static void on_committed(struct submission *sub, void *arg)
 {
 	struct draft *d = arg;
@@ -523,8 +605,10 @@ void draft_on_commit(struct queue *q, struct link *link, struct ipc_message *m)
 	const struct msg_DRAFT_COMMIT *commit = &m->body.DRAFT_COMMIT;
 	struct draft *d = draft_of(q, link, commit->session, commit->draft, IN(DRAFT_SEALED));
 
-	if (d == NULL)
+	if (d == NULL) {
+		answer_not_committed(link, m->request);
 		return;
+	}
 	d->request = m->request;
 	d->state = DRAFT_COMMITTING;
 	d->sub.mail.hold = commit->hold != 0;
@@ -590,8 +674,10 @@ void draft_on_status_ask(struct queue *q, struct link *link, struct ipc_message 
 	const struct msg_DRAFT_STATUS_ASK *ask = &m->body.DRAFT_STATUS_ASK;
 	struct status_task *t;
 
-	if (session_of(q, link, ask->session) == NULL)
+	if (session_of(q, link, ask->session) == NULL) {
+		link_answer(link, m->request, IPC_DRAFT_STATUS, &(struct msg_DRAFT_STATUS){OC_UNAVAILABLE, ask->id}, -1);
 		return;
+	}
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("draft status", 0);

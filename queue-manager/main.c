@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 		.start = queue_start,
 		.handlers = queue_handlers,
 		.generation_switched = queue_switched,
+		.link_up = queue_link_up,
 		.link_down = queue_link_down,
 		.drain = queue_drain,
 		.status = queue_status,

@@ -110,6 +110,7 @@ void queue_start(struct service *s)
 	/* A number that an agent of an earlier run still has is none of this one. */
 	q->last_job = (uint64_t)clock_wall_ms() << 20;
 	make_tables(q);
+	draft_start(q);
 	open_spool(q);
 	start_threads(q);
 	q->slots_timer = timer_new(q->loop, on_slots_due, q);
@@ -164,6 +165,11 @@ void queue_drain(struct service *s, uint64_t deadline_ms)
 }
 
 /* ---- links ---- */
+
+void queue_link_up(struct service *s, struct link *link)
+{
+	draft_link_up(queue_of(s), link);
+}
 
 void queue_link_down(struct service *s, struct link *link)
 {

@@ -25,6 +25,10 @@ struct queue {
 	struct spool_ids ids;
 	struct sched *sched;
 	struct map *sessions; /* number -> struct session */
+	struct map *ended; /* sessions that have: number -> struct ended, owned by the ring */
+	struct ended **ended_ring;
+	size_t ended_next;
+	uint64_t introduced_until_ms; /* sessions of a gate just linked are being told */
 	struct map *messages; /* id -> struct message, in memory now */
 	struct map *jobs; /* number -> struct batch, running */
 	uint64_t last_job;

@@ -41,8 +41,10 @@ uint64_t spool_mark(const struct spool *sp);
 /* At an orderly end: the mark stands at the last id, with nothing ahead. */
 void spool_mark_exactly(struct spool *sp, uint64_t id);
 
-/* Free space and inodes, looked at several times a second at most.  Never blocks for long; any thread. */
+/* Free space and inodes, as they were when last looked at; never blocks, any thread.  Writing and removing look again (several
+ * times a second at most), and so must whoever is told "no": nothing is written then. */
 bool spool_has_room(struct spool *sp, uint64_t bytes);
+void spool_room_refresh(struct spool *sp); /* a writer thread's */
 
 /* Whole file at once: DONE means durable.  On any other outcome there is no such file.  `read_fd_out` (may be NULL) gets a
  * read-only descriptor, or -1. */

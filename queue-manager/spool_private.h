@@ -24,6 +24,5 @@ int spool_finish(struct spool *sp, int fd, int result);
 int spool_sync_folder(struct spool *sp, const char *path);
 /* The mark on disk is at or above `id`: 0, or an errno. */
 int spool_mark_cover(struct spool *sp, uint64_t id);
-void spool_room_refresh(struct spool *sp);
 
 #endif

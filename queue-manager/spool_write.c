@@ -259,7 +259,10 @@ int spool_remove(struct spool *sp, uint64_t id, enum spool_folder folder)
 	char path[SPOOL_PATH_BYTES];
 
 	spool_path(path, folder, id);
-	return sp->ops->unlinkat(sp->root, path, 0) == -1 ? errno : 0;
+	if (sp->ops->unlinkat(sp->root, path, 0) == -1)
+		return errno;
+	spool_room_refresh(sp);
+	return 0;
 }
 
 /* As for a message just made: syncing the file makes its new name durable where sync_name does not have to. */

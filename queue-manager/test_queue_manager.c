@@ -206,6 +206,39 @@ static void test_a_session_of_another_worker(void **state)
 	play_wait_list(p, "");
 }
 
+/* What was said before the end was known is passed over; what is asked is answered; the link lives. */
+static void test_a_session_that_has_ended(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	play_tell(p, PART_GATE, IPC_SESSION_CLOSE, &(struct msg_SESSION_CLOSE){1});
+	play_wait_list(p, ""); /* it has been heard */
+	play_tell(p, PART_SMTPD, IPC_DRAFT_ABORT, &(struct msg_DRAFT_ABORT){1, 1});
+	play_draft(p, 1, 2, "a@x.test", "bob@x.test", body);
+	(void)play_committed(p, OC_UNAVAILABLE, 451);
+	play_session(p, 3, PART_SMTPD, "192.0.2.1");
+	play_draft(p, 3, 1, "a@x.test", "bob@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	(void)play_committed(p, OC_DONE, 0);
+}
+
+/* The gate is replaced; sessions of the old one go on. */
+static void test_a_session_outlives_its_gate(void **state)
+{
+	struct play *p = *state;
+
+	play_link(p, PART_GATE);
+	play_wait_list(p, "");
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
 static const struct {
 	const char *name;
 	enum ipc_type type;
@@ -598,6 +631,8 @@ int main(void)
 		STORY(test_a_writer_that_stays_is_no_250),
 		STORY(test_relay_guard),
 		STORY(test_a_session_of_another_worker),
+		STORY(test_a_session_that_has_ended),
+		STORY(test_a_session_outlives_its_gate),
 		STORY(test_out_of_order),
 		STORY(test_control_characters_are_refused),
 		STORY(test_a_permanent_failure_is_reported),
