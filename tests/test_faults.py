@@ -120,7 +120,7 @@ def test_dead_resolver_defers(suite):
     c = suite.smtp()
     c.ehlo()
     c.message("alice@example.test", "you@elsewhere.test")
-    (m,) = wait_until(lambda: [m for m in suite.queue() if m["last"]], what="a deferral")
+    (m,) = wait_until(lambda: [m for m in suite.queue() if m["last"]], 40, "a deferral")  # DNS is waited for
     assert not suite.messages("alice@example.test"), "no report"
 
 

@@ -29,7 +29,7 @@ static unsigned char mask_of(unsigned bits, size_t byte)
 {
 	if (bits >= 8 * (byte + 1))
 		return 0xff;
-	return bits <= 8 * byte ? 0 : (unsigned char)(0xff << (8 * (byte + 1) - bits));
+	return bits <= 8 * byte ? 0 : (unsigned char)(0xffu << (8 * (byte + 1) - bits) & 0xffu);
 }
 
 enum net_parse net_cidr(struct slice s, struct conf_cidr *out)
