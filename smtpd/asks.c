@@ -29,7 +29,8 @@ static void on_answer(struct ipc_message *m, void *arg)
 	conn_run(c);
 }
 
-void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms, conn_answer_fn *fn)
+void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *body,
+	      uint64_t timeout_ms, conn_answer_fn *fn)
 {
 	struct ports *p = &c->worker->ports;
 	struct ticket *t = mem_new(1, sizeof(*t));
@@ -80,15 +81,18 @@ static bool take_effects(struct session *s, struct slice records)
 
 static void on_policy(struct conn *c, struct ipc_message *m)
 {
-	struct session_verdict v = {.outcome = OC_LOOKUP_UNKNOWN};
+	struct session_verdict v = session_verdict_of(OC_LOOKUP_UNKNOWN);
 
 	/* A policyd that started anew knows nothing of the login, and its answer would be a refusal. */
 	if (m != NULL && !c->login_lost) {
 		const struct msg_POLICY_ANSWER *a = &m->body.POLICY_ANSWER;
 
-		v = (struct session_verdict){a->outcome, a->code, a->dsn, a->text, a->rule, a->delay_ms, a->close != 0};
-		if (!take_effects(&c->session, a->effects_records))
-			v = (struct session_verdict){.outcome = OC_UNAVAILABLE, .rule = a->rule};
+		v = (struct session_verdict){a->outcome, a->code,     a->dsn,	    a->text,
+					     a->rule,	 a->delay_ms, a->close != 0};
+		if (!take_effects(&c->session, a->effects_records)) {
+			v = session_verdict_of(OC_UNAVAILABLE);
+			v.rule = a->rule;
+		}
 	}
 	c->asked = false;
 	session_policy_answered(&c->session, &v);

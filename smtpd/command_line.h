@@ -4,9 +4,9 @@
 #include "base/buf.h"
 
 /*
- * Command lines out of a stream (RFC 5321 §2.3.8, §4.5.3.1.4).  Only CRLF ends a line.  A line with a bare CR, a bare LF, a
- * NUL, or that is too long is told once, as soon as that is seen, and skipped up to the next CRLF, so that nothing behind
- * the fault is ever taken for a command.
+ * Command lines out of a stream (RFC 5321 §2.3.8, §4.5.3.1.4).  Only CRLF ends a line.  A line with
+ * a bare CR, a bare LF, a NUL, or that is too long is told once, as soon as that is seen, and
+ * skipped up to the next CRLF, so that nothing behind the fault is ever taken for a command.
  */
 #define COMMAND_LINE_MAX (512u + 2048u) /* RFC 5321, and what extensions add */
 #define COMMAND_SKIPPED_MAX 65536u /* of one line; then the session ends */

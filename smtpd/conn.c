@@ -1,4 +1,4 @@
-#include "conn.h"
+#include "conn_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -6,7 +6,6 @@
 #include "service/service.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,14 +13,9 @@
 #define IN_MAX (256u << 10) /* clear text of one TLS step, and what was left */
 #define OUT_MAX (4u << 20)
 #define OUT_HIGH 65536u /* replies not sent: no more commands are taken */
-#define HANDSHAKE_MS 60000u
-#define FLUSH_MS 30000u
-#define LINGER_MS 2000u
 #define LINGER_BYTES (256u << 10)
-#define KEYD_SILENT_MS 10000u
-#define NEVER UINT64_MAX
 
-static void enter(struct conn *c, enum conn_phase next)
+void conn_enter(struct conn *c, enum conn_phase next)
 {
 	c->phase = next;
 	c->active_ms = clock_mono_ms();
@@ -32,7 +26,7 @@ static void enter(struct conn *c, enum conn_phase next)
 static void say_tls(struct conn *c, struct slice plain)
 {
 	if (!tls_write(c->tls, plain, &c->out))
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 }
 
 /* A rule's delay holds the reply back. */
@@ -48,7 +42,7 @@ static void take_replies(struct conn *c)
 		buf_add_slice(&c->out, buf_slice(&s->out));
 	if (!buf_ok(&c->out) || !buf_ok(&s->out)) {
 		LOG(LEVEL_WARN, "out-of-memory", KV_SESSION(s->place.number));
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 	}
 	buf_free(&s->out);
 }
@@ -63,93 +57,13 @@ static void flush(struct conn *c)
 		if (n == -1 && errno == EAGAIN)
 			return;
 		if (n <= 0) {
-			enter(c, CONN_GONE);
+			conn_enter(c, CONN_GONE);
 			return;
 		}
 		c->active_ms = clock_mono_ms();
 		buf_take(&c->out, (size_t)n);
 	}
 	buf_free(&c->out); /* an idle connection keeps no memory for it */
-}
-
-/* ---- TLS ---- */
-
-static void step_tls(struct conn *c, struct slice bytes);
-
-static void on_signed(struct conn *c, struct ipc_message *m)
-{
-	bool good = m != NULL && m->body.SIGNED.outcome == OC_DONE;
-
-	if (m == NULL)
-		c->worker->keyd_silent_until_ms = clock_mono_ms() + KEYD_SILENT_MS;
-	c->waits_key = false;
-	tls_key_answer(c->tls, good ? m->body.SIGNED.signature : slice_empty());
-	step_tls(c, slice_empty());
-}
-
-static bool ask_key(const struct tls_key_request *request, void *arg)
-{
-	struct conn *c = arg;
-	const struct msg_SIGN_ASK ask = {
-		.session = c->session.place.number,
-		.generation = c->generation->number,
-		.key = request->key,
-		.scheme = request->scheme,
-		.tbs = request->tbs,
-	};
-
-	if (!worker_can_sign(c->worker))
-		return false;
-	conn_ask(c, ROLE_KEYD, IPC_SIGN_ASK, &ask, TLS_KEY_MS, on_signed);
-	return true;
-}
-
-static void begin_handshake(struct conn *c)
-{
-	c->tls = tls_conn_server(c->tls_server, ask_key, c);
-	if (c->tls == NULL) {
-		LOG(LEVEL_WARN, "out-of-memory", KV_SESSION(c->session.place.number));
-		enter(c, CONN_GONE);
-		return;
-	}
-	buf_free(&c->in); /* nothing from before may be taken for clear text of after */
-	enter(c, CONN_HANDSHAKE);
-}
-
-static void note_tls(struct conn *c)
-{
-	const struct tls_facts *facts = tls_facts(c->tls);
-	struct session_tls tls = {.active = true, .bits = facts->bits};
-
-	snprintf(tls.version, sizeof(tls.version), "%s", facts->version);
-	snprintf(tls.cipher, sizeof(tls.cipher), "%s", facts->cipher);
-	snprintf(tls.sni, sizeof(tls.sni), "%s", facts->sni);
-	LOG(LEVEL_INFO, "tls-open", KV_SESSION(c->session.place.number), KV_STR("version", tls.version),
-	    KV_STR("cipher", tls.cipher), KV_STR("sni", tls.sni), KV_NUM("resumed", facts->resumed));
-	session_tls_open(&c->session, &tls);
-	enter(c, CONN_OPEN);
-	if (c->session.state == SESSION_CONNECT)
-		session_begin(&c->session);
-}
-
-static void tls_is_over(struct conn *c, enum tls_want want)
-{
-	if (want == TLS_FAILED)
-		LOG(LEVEL_INFO, "tls-failed", KV_SESSION(c->session.place.number),
-		    KV_STR("client", c->session.place.client), KV_STR("why", tls_error(c->tls)));
-	c->ended = true;
-}
-
-/* One step; what it decrypted is in `in` afterwards. */
-static void step_tls(struct conn *c, struct slice bytes)
-{
-	enum tls_want want = tls_step(c->tls, bytes, &c->out, &c->in);
-
-	c->waits_key = want == TLS_WANT_KEY;
-	if (c->phase == CONN_HANDSHAKE && tls_is_open(c->tls))
-		note_tls(c);
-	if (want == TLS_CLOSED || want == TLS_FAILED)
-		tls_is_over(c, want);
 }
 
 /* ---- what the session wants ---- */
@@ -210,13 +124,13 @@ static bool want_tls(struct conn *c)
 	flush(c);
 	c->asked = false;
 	if (c->out.len == 0 && c->phase == CONN_OPEN)
-		begin_handshake(c);
+		conn_begin_handshake(c);
 	return false;
 }
 
 static bool want_close(struct conn *c)
 {
-	enter(c, CONN_FLUSHING);
+	conn_enter(c, CONN_FLUSHING);
 	if (c->tls != NULL)
 		tls_close(c->tls, &c->out);
 	return false;
@@ -224,8 +138,9 @@ static bool want_close(struct conn *c)
 
 /* Each does what is wanted and returns true when the session may want something else now. */
 static bool (*const wants[])(struct conn *c) = {
-	[WANT_INPUT] = want_input,   [WANT_POLICY] = want_policy, [WANT_LOGIN] = want_login, [WANT_STORE] = want_store,
-	[WANT_COMMIT] = want_commit, [WANT_PAUSE] = want_pause,	  [WANT_TLS] = want_tls,     [WANT_CLOSE] = want_close,
+	[WANT_INPUT] = want_input, [WANT_POLICY] = want_policy, [WANT_LOGIN] = want_login,
+	[WANT_STORE] = want_store, [WANT_COMMIT] = want_commit, [WANT_PAUSE] = want_pause,
+	[WANT_TLS] = want_tls,	   [WANT_CLOSE] = want_close,
 };
 
 static void serve(struct conn *c)
@@ -251,9 +166,11 @@ static void log_close(const struct conn *c)
 {
 	const struct session *s = &c->session;
 
-	LOG(LEVEL_INFO, "session-close", KV_SESSION(s->place.number), KV_STR("client", s->place.client),
-	    KV_STR("state", session_state_name(s->state)), KV_NUM("commands", s->commands), KV_NUM("errors", s->errors),
-	    KV_NUM("messages", s->messages), KV_STR("login", s->login), KV_NUM("ms", clock_mono_ms() - c->began_ms));
+	LOG(LEVEL_INFO, "session-close", KV_SESSION(s->place.number),
+	    KV_STR("client", s->place.client), KV_STR("state", session_state_name(s->state)),
+	    KV_NUM("commands", s->commands), KV_NUM("errors", s->errors),
+	    KV_NUM("messages", s->messages), KV_STR("login", s->login),
+	    KV_NUM("ms", clock_mono_ms() - c->began_ms));
 }
 
 static void conn_free(struct conn *c)
@@ -281,85 +198,28 @@ static void conn_free(struct conn *c)
 		w->on_empty(w);
 }
 
-/* The last reply has left: say so, and wait a little for the peer to hear it.  Closing at once, with input unread, would make
- * the kernel throw our reply away. */
+/* The last reply has left: say so, and wait a little for the peer to hear it.  Closing at once,
+ * with input unread, would make the kernel throw our reply away. */
 static void finish_flushing(struct conn *c)
 {
 	if (c->ended || shutdown(c->fd, SHUT_WR) == -1)
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 	else
-		enter(c, CONN_LINGERING);
+		conn_enter(c, CONN_LINGERING);
 }
 
 /* ---- time ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t after(uint64_t start_ms, uint64_t ms)
-{
-	return start_ms + ms;
-}
-
-/* What the client is waited for. */
-static uint64_t input_deadline(const struct conn *c)
-{
-	const struct conf_settings *set = &c->generation->conf->set;
-	enum session_state state = c->session.state;
-
-	if (c->out.len > 0)
-		return after(c->active_ms, set->idle_timeout_ms); /* it does not read */
-	if (state == SESSION_PAUSE)
-		return c->pause_until_ms;
-	if (!session_takes_input(&c->session))
-		return NEVER; /* the question has a deadline of its own */
-	return after(c->active_ms, state == SESSION_BODY ? set->data_timeout_ms : set->idle_timeout_ms);
-}
-
-static uint64_t session_deadline(const struct conn *c)
-{
-	return c->session.state == SESSION_COMMIT ? NEVER
-						  : after(c->began_ms, c->generation->conf->set.session_timeout_ms);
-}
-
-static uint64_t message_deadline(const struct conn *c)
-{
-	bool receiving = c->session.state == SESSION_BODY || c->session.state == SESSION_STORE;
-
-	return receiving ? after(c->message_ms, c->generation->conf->set.message_timeout_ms) : NEVER;
-}
-
-static uint64_t deadline(const struct conn *c)
-{
-	const struct conf_settings *set = &c->generation->conf->set;
-
-	switch (c->phase) {
-	case CONN_HANDSHAKE:
-		return after(c->active_ms, earlier(HANDSHAKE_MS, set->idle_timeout_ms));
-	case CONN_OPEN:
-		return earlier(input_deadline(c), earlier(session_deadline(c), message_deadline(c)));
-	case CONN_FLUSHING:
-		return after(c->active_ms, FLUSH_MS);
-	case CONN_LINGERING:
-		return after(c->active_ms, LINGER_MS);
-	case CONN_GONE:
-		break;
-	}
-	return NEVER;
-}
-
 static void time_is_over(struct conn *c, uint64_t now)
 {
 	if (c->phase == CONN_HANDSHAKE)
-		LOG(LEVEL_INFO, "tls-failed", KV_SESSION(c->session.place.number), KV_STR("client", c->session.place.client),
-		    KV_STR("why", "took too long"));
+		LOG(LEVEL_INFO, "tls-failed", KV_SESSION(c->session.place.number),
+		    KV_STR("client", c->session.place.client), KV_STR("why", "took too long"));
 	if (c->phase != CONN_OPEN || c->out.len > 0) {
-		enter(c, CONN_GONE);
-	} else if (now >= session_deadline(c)) {
+		conn_enter(c, CONN_GONE);
+	} else if (now >= conn_session_deadline(c)) {
 		end_session(c, END_SESSION_LONG);
-	} else if (now >= message_deadline(c)) {
+	} else if (now >= conn_message_deadline(c)) {
 		end_session(c, END_MESSAGE_LONG);
 	} else if (c->session.state == SESSION_PAUSE) {
 		c->asked = false;
@@ -369,7 +229,8 @@ static void time_is_over(struct conn *c, uint64_t now)
 	}
 }
 
-/* In a dialogue it counts when a command was handled, not when a byte came; in a body, every byte counts. */
+/* In a dialogue it counts when a command was handled, not when a byte came; in a body, every
+ * byte counts. */
 static void note_progress(struct conn *c)
 {
 	enum session_state state = c->session.state;
@@ -385,9 +246,9 @@ static void note_progress(struct conn *c)
 
 static void arm_timer(struct conn *c)
 {
-	uint64_t due = deadline(c), now = clock_mono_ms();
+	uint64_t due = conn_deadline(c), now = clock_mono_ms();
 
-	if (due == NEVER)
+	if (due == CONN_NEVER)
 		timer_stop(c->timer);
 	else
 		timer_set(c->timer, due > now ? due - now : 0);
@@ -401,20 +262,22 @@ static bool reads_now(const struct conn *c)
 		return true;
 	if (c->ended || c->waits_key || c->in.len > 0 || c->out.len > OUT_HIGH)
 		return false;
-	return c->phase == CONN_HANDSHAKE || (c->phase == CONN_OPEN && session_takes_input(&c->session));
+	return c->phase == CONN_HANDSHAKE ||
+	       (c->phase == CONN_OPEN && session_takes_input(&c->session));
 }
 
 /* What the peer ended is ended once all that came before has been answered. */
 static bool is_finished(const struct conn *c)
 {
-	return c->ended && c->phase <= CONN_OPEN && (c->phase == CONN_HANDSHAKE || session_takes_input(&c->session)) &&
-	       c->in.len == 0;
+	return c->ended && c->phase <= CONN_OPEN &&
+	       (c->phase == CONN_HANDSHAKE || session_takes_input(&c->session)) && c->in.len == 0;
 }
 
 /* Commands are left that were not taken for want of room for their replies, and there is room again. */
 static bool goes_on(const struct conn *c)
 {
-	return c->phase == CONN_OPEN && c->in.len > 0 && c->out.len <= OUT_HIGH && session_takes_input(&c->session);
+	return c->phase == CONN_OPEN && c->in.len > 0 && c->out.len <= OUT_HIGH &&
+	       session_takes_input(&c->session);
 }
 
 void conn_run(struct conn *c)
@@ -425,7 +288,7 @@ void conn_run(struct conn *c)
 		flush(c);
 	} while (goes_on(c));
 	if (is_finished(c))
-		enter(c, CONN_FLUSHING);
+		conn_enter(c, CONN_FLUSHING);
 	flush(c);
 	if (c->phase == CONN_FLUSHING && c->out.len == 0)
 		finish_flushing(c);
@@ -442,7 +305,7 @@ void conn_run(struct conn *c)
 void conn_end(struct conn *c, enum session_end why)
 {
 	if (c->phase == CONN_HANDSHAKE)
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 	else
 		end_session(c, why);
 	conn_run(c);
@@ -452,7 +315,7 @@ static void linger(struct conn *c, size_t len)
 {
 	c->lingered += len;
 	if (c->lingered > LINGER_BYTES)
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 }
 
 static void take_bytes(struct conn *c, struct slice bytes)
@@ -462,18 +325,18 @@ static void take_bytes(struct conn *c, struct slice bytes)
 	if (c->phase == CONN_LINGERING)
 		linger(c, bytes.len);
 	else if (c->tls != NULL)
-		step_tls(c, bytes);
+		conn_step_tls(c, bytes);
 	else if (!buf_add_slice(&c->in, bytes))
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 }
 
 static void peer_ended(struct conn *c)
 {
 	if (c->tls != NULL && c->phase != CONN_LINGERING)
-		tls_is_over(c, tls_end_of_input(c->tls));
+		conn_tls_over(c, tls_end_of_input(c->tls));
 	c->ended = true;
 	if (c->phase == CONN_LINGERING)
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 }
 
 static void read_some(struct conn *c)
@@ -485,7 +348,7 @@ static void read_some(struct conn *c)
 	else if (n == 0)
 		peer_ended(c);
 	else if (errno != EAGAIN && errno != EINTR)
-		enter(c, CONN_GONE);
+		conn_enter(c, CONN_GONE);
 }
 
 static void on_ready(int fd, unsigned what, void *arg)
@@ -503,7 +366,7 @@ static void on_timer(void *arg)
 	struct conn *c = arg;
 	uint64_t now = clock_mono_ms();
 
-	if (now >= deadline(c))
+	if (now >= conn_deadline(c))
 		time_is_over(c, now);
 	conn_run(c);
 }
@@ -536,10 +399,11 @@ static void log_open(const struct conn *c, const struct msg_SESSION_START *start
 {
 	static const char *const roles[] = {"mx", "submission", "local"};
 
-	LOG(LEVEL_INFO, "session-open", KV_SESSION(start->session), KV_TEXT("client", start->client),
-	    KV_NUM("port", start->client_port), KV_STR("role", roles[start->role]), KV_TEXT("local", start->local),
-	    KV_NUM("local.port", start->local_port), KV_NUM("uid", (int64_t)start->uid), KV_NUM("early", start->early),
-	    KV_NUM("generation", c->generation->number));
+	LOG(LEVEL_INFO, "session-open", KV_SESSION(start->session),
+	    KV_TEXT("client", start->client), KV_NUM("port", start->client_port),
+	    KV_STR("role", roles[start->role]), KV_TEXT("local", start->local),
+	    KV_NUM("local.port", start->local_port), KV_NUM("uid", (int64_t)start->uid),
+	    KV_NUM("early", start->early), KV_NUM("generation", c->generation->number));
 }
 
 static void first_step(struct conn *c)
@@ -547,9 +411,9 @@ static void first_step(struct conn *c)
 	if (c->session.place.tls != TLS_IMPLICIT)
 		session_begin(&c->session);
 	else if (c->tls_server != NULL && worker_can_sign(c->worker))
-		begin_handshake(c);
+		conn_begin_handshake(c);
 	else
-		enter(c, CONN_GONE); /* no word can be said in clear here */
+		conn_enter(c, CONN_GONE); /* no word can be said in clear here */
 }
 
 void conn_begin(struct worker *w, const struct msg_SESSION_START *start, int fd, struct generation *g)

@@ -6,13 +6,15 @@
 #include "worker.h"
 
 /*
- * One connection: the only place that knows socket, TLS and session at once.  It turns what arrives into input and answers of
- * the session, and what the session wants into questions, timers and what is waited for on the socket.
+ * One connection: the only place that knows socket, TLS and session at once.  It turns what arrives
+ * into input and answers of the session, and what the session wants into questions, timers and what
+ * is waited for on the socket.
  *
- *   handshake (implicit TLS) --> open --WANT_TLS--> handshake --> open --WANT_CLOSE--> flushing --> lingering --> gone
+ *   handshake (implicit TLS) --> open --WANT_CLOSE--> flushing --> lingering --> gone
+ *                  ^--WANT_TLS---
  *
- * Back-pressure: the socket is read only while the session takes input and all that came before has been used, and not while
- * replies wait to be sent.
+ * Back-pressure: the socket is read only while the session takes input and all that came before has
+ * been used, and not while replies wait to be sent.
  */
 enum conn_phase { CONN_HANDSHAKE, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_GONE };
 
@@ -56,7 +58,8 @@ void conn_end(struct conn *c, enum session_end why);
 
 /* asks.c.  `fn` is called once with the answer, or NULL, unless the connection is gone by then. */
 typedef void conn_answer_fn(struct conn *c, struct ipc_message *m);
-void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms, conn_answer_fn *fn);
+void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *body,
+	      uint64_t timeout_ms, conn_answer_fn *fn);
 void conn_forget_asks(struct conn *c);
 /* The session's wants; each is called once for one want.  False: nothing more can be done now. */
 bool ask_policy(struct conn *c);

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #define FILE_MS 30000u
-#define COMMIT_MS 60000u /* the client waits 10 minutes (RFC 5321 §4.5.3.2.6), but not every client has read that */
+/* The client waits 10 minutes (RFC 5321 §4.5.3.2.6), but not every client has read that. */
+#define COMMIT_MS 60000u
 
 static bool tell(struct conn *c, enum ipc_type type, const void *body)
 {
@@ -78,6 +79,7 @@ static bool tell_open(struct conn *c)
 		.sender = mail_address_text(&t->sender),
 		.helo = slice_of(s->helo),
 		.protocol = slice_of(session_protocol(s)),
+		.envid = slice_empty(),
 		.ret = DSN_RET_UNSAID,
 		.auth = slice_of(t->auth),
 	};
@@ -90,7 +92,8 @@ static bool tell_open(struct conn *c)
 static bool tell_recipients(struct conn *c)
 {
 	const struct session *s = &c->session;
-	struct msg_DRAFT_RCPT rcpt = {.session = s->place.number, .draft = c->draft.number, .orcpt = slice_empty()};
+	struct msg_DRAFT_RCPT rcpt = {
+		.session = s->place.number, .draft = c->draft.number, .orcpt = slice_empty()};
 	size_t at = 0;
 
 	while (transaction_next_recipient(s->transaction, &at, &rcpt.recipient))
@@ -161,8 +164,11 @@ static void on_file(struct conn *c, struct ipc_message *m)
 	if (d->state != DRAFT_FILING)
 		return;
 	if (m == NULL || m->body.DRAFT_FILE.outcome != OC_DONE || m->fd == -1) {
-		c->session.leaving = c->session.leaving || m == NULL; /* the queue may be left with a draft of ours */
-		stored(c, m == NULL || m->body.DRAFT_FILE.outcome == OC_DONE ? OC_UNAVAILABLE : m->body.DRAFT_FILE.outcome);
+		c->session.leaving = c->session.leaving ||
+				     m == NULL; /* the queue may be left with a draft of ours */
+		stored(c, m == NULL || m->body.DRAFT_FILE.outcome == OC_DONE
+				  ? OC_UNAVAILABLE
+				  : m->body.DRAFT_FILE.outcome);
 		return;
 	}
 	d->fd = m->fd;
@@ -206,7 +212,7 @@ static void committed(struct conn *c, const struct session_verdict *v, uint64_t 
 
 static void on_committed(struct conn *c, struct ipc_message *m)
 {
-	struct session_verdict v = {.outcome = OC_UNAVAILABLE};
+	struct session_verdict v = session_verdict_of(OC_UNAVAILABLE);
 	uint64_t id = 0;
 
 	if (m != NULL) {
@@ -222,8 +228,10 @@ static void on_committed(struct conn *c, struct ipc_message *m)
 
 static bool fail_commit(struct conn *c, enum outcome outcome)
 {
+	const struct session_verdict v = session_verdict_of(outcome);
+
 	draft_abort(c);
-	committed(c, &(struct session_verdict){.outcome = outcome}, 0);
+	committed(c, &v, 0);
 	return true;
 }
 
@@ -283,7 +291,8 @@ bool draft_commit(struct conn *c)
 {
 	const struct transaction *t = c->session.transaction;
 	enum outcome outcome = hand_over_body(c);
-	const struct msg_DRAFT_SEAL seal = {c->session.place.number, c->draft.number, t->stored_bytes + t->piece.len};
+	const struct msg_DRAFT_SEAL seal = {c->session.place.number, c->draft.number,
+					    t->stored_bytes + t->piece.len};
 
 	if (outcome == OC_DONE && !tell(c, IPC_DRAFT_SEAL, &seal))
 		outcome = OC_UNAVAILABLE;

@@ -7,12 +7,16 @@
 /*
  * A message's way to the queue.
  *
- *   none --store--> filing (DRAFT_OPEN, DRAFT_RCPT..., DRAFT_FILE_ASK) --DRAFT_FILE--> filed --store, commit--> committing
- *    '--commit, small--> committing (DRAFT_OPEN, DRAFT_RCPT..., DRAFT_DATA, DRAFT_SEAL, DRAFT_COMMIT, all at once)
- *   committing --COMMITTED--> none        any --transaction is over without commit--> none (DRAFT_ABORT)
+ *   none --store--> filing --DRAFT_FILE--> filed --store--> filed --commit--> committing
+ *    '--commit (small)---------------------------------------------------------> committing
+ *   committing --COMMITTED--> none     any other --the transaction is over--> none (DRAFT_ABORT)
  *
- * Always: the file's descriptor is closed before DRAFT_SEAL is said; a queue that was replaced since DRAFT_OPEN is told
- * nothing of that draft, and the client hears 451.
+ * filing says DRAFT_OPEN, DRAFT_RCPT..., DRAFT_FILE_ASK; committing says DRAFT_SEAL and
+ * DRAFT_COMMIT, and for a small body all at once: DRAFT_OPEN, DRAFT_RCPT..., DRAFT_DATA, DRAFT_SEAL,
+ * DRAFT_COMMIT.
+ *
+ * Always: the file's descriptor is closed before DRAFT_SEAL is said; a queue that was replaced
+ * since DRAFT_OPEN is told nothing of that draft, and the client hears 451.
  */
 struct conn;
 

@@ -51,8 +51,10 @@ static bool read_parameter(struct slice word, struct parameter *out)
 	return is_keyword(out->keyword) && (!out->has_value || is_value(out->value));
 }
 
-/* "FROM:" or "TO:", then the path; spaces between them are forgiven (RFC 5321 §3.3 knows those clients).  *rest_out: the parameters. */
-static bool read_path(struct slice args, const char *prefix, struct slice *path_out, struct slice *rest_out)
+/* "FROM:" or "TO:", then the path; spaces between them are forgiven (RFC 5321 §3.3 knows those
+ * clients).  *rest_out: the parameters. */
+static bool read_path(struct slice args, const char *prefix, struct slice *path_out,
+		      struct slice *rest_out)
 {
 	if (!slice_starts_nocase(args, slice_of(prefix)))
 		return false;
@@ -65,21 +67,25 @@ static bool read_path(struct slice args, const char *prefix, struct slice *path_
 
 /* ---- the parameters of MAIL ---- */
 
-static enum parameter_verdict read_size(struct session *s, const struct parameter *p, struct mail_parameters *out)
+static enum parameter_verdict read_size(struct session *s, const struct parameter *p,
+					struct mail_parameters *out)
 {
 	if (p->value.len > 20 || !slice_u64(p->value, UINT64_MAX, &out->size))
 		return PARAMETER_BAD;
 	return out->size > s->place.conf->set.message_size_max ? PARAMETER_TOO_BIG : PARAMETER_OK;
 }
 
-static enum parameter_verdict read_body(struct session *s, const struct parameter *p, struct mail_parameters *out)
+static enum parameter_verdict read_body(struct session *s, const struct parameter *p,
+					struct mail_parameters *out)
 {
 	(void)s;
 	out->body_8bit = slice_eq_nocase(p->value, slice_of("8BITMIME"));
-	return out->body_8bit || slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK : PARAMETER_BAD;
+	return out->body_8bit || slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK
+									     : PARAMETER_BAD;
 }
 
-static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p, struct mail_parameters *out)
+static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p,
+					    struct mail_parameters *out)
 {
 	(void)s;
 	out->smtputf8 = !p->has_value;
@@ -113,18 +119,22 @@ static bool read_xtext(struct slice text, struct buf *out)
 	return buf_ok(out);
 }
 
-/* RFC 4954 §5.  Only a client that logged in is believed; from anybody else it is as if <> stood there. */
-static enum parameter_verdict read_auth(struct session *s, const struct parameter *p, struct mail_parameters *out)
+/* RFC 4954 §5.  Only a client that logged in is believed; from anybody else it is as if <> stood
+ * there. */
+static enum parameter_verdict read_auth(struct session *s, const struct parameter *p,
+					struct mail_parameters *out)
 {
 	struct buf text = buf_make(MAIL_ADDRESS_MAX);
 	struct mail_address address;
 	bool good = read_xtext(p->value, &text);
 	bool null = good && slice_eq(buf_slice(&text), slice_of("<>"));
 
-	good = null || (good && mail_address_parse(buf_slice(&text), MAIL_ALLOW_UTF8, &address) == MAIL_OK);
+	good = null ||
+	       (good && mail_address_parse(buf_slice(&text), MAIL_ALLOW_UTF8, &address) == MAIL_OK);
 	if (good)
-		(void)slice_copy(null || s->login[0] == '\0' ? slice_of("<>") : mail_address_text(&address), out->auth,
-				 sizeof(out->auth));
+		(void)slice_copy(null || s->login[0] == '\0' ? slice_of("<>")
+							     : mail_address_text(&address),
+				 out->auth, sizeof(out->auth));
 	buf_free(&text);
 	return good ? PARAMETER_OK : PARAMETER_BAD;
 }
@@ -144,7 +154,8 @@ static const struct {
 	const char *keyword;
 	bool needs_value;
 	bool (*offered)(const struct session *s);
-	enum parameter_verdict (*read)(struct session *s, const struct parameter *p, struct mail_parameters *out);
+	enum parameter_verdict (*read)(struct session *s, const struct parameter *p,
+				       struct mail_parameters *out);
 } mail_rows[] = {
 	{"SIZE", true, always, read_size},
 	{"BODY", true, always, read_body},
@@ -152,10 +163,12 @@ static const struct {
 	{"AUTH", true, has_auth, read_auth},
 };
 
-static enum parameter_verdict read_mail_parameter(struct session *s, const struct parameter *p, struct mail_parameters *out)
+static enum parameter_verdict read_mail_parameter(struct session *s, const struct parameter *p,
+						  struct mail_parameters *out)
 {
 	for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
-		if (!slice_eq_nocase(p->keyword, slice_of(mail_rows[i].keyword)) || !mail_rows[i].offered(s))
+		if (!slice_eq_nocase(p->keyword, slice_of(mail_rows[i].keyword)) ||
+		    !mail_rows[i].offered(s))
 			continue;
 		if ((out->seen & (1u << i)) != 0 || p->has_value < mail_rows[i].needs_value)
 			return PARAMETER_BAD;
@@ -180,14 +193,16 @@ static void reply_parameter(struct session *s, enum parameter_verdict verdict)
 }
 
 /* The first mistake is told; a syntax error before a size that is too big. */
-static enum parameter_verdict read_mail_parameters(struct session *s, struct slice rest, struct mail_parameters *out)
+static enum parameter_verdict read_mail_parameters(struct session *s, struct slice rest,
+						   struct mail_parameters *out)
 {
 	enum parameter_verdict verdict = PARAMETER_OK;
 	struct slice word;
 
 	while (slice_word(&rest, &word)) {
 		struct parameter p;
-		enum parameter_verdict got = read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD;
+		enum parameter_verdict got =
+			read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD;
 
 		if (got == PARAMETER_UNKNOWN && s->esmtp)
 			got = read_mail_parameter(s, &p, out);
@@ -201,17 +216,18 @@ static enum parameter_verdict read_mail_parameters(struct session *s, struct sli
 
 static struct body_limits limits_of(const struct conf *conf)
 {
-	return (struct body_limits){conf->set.message_size_max, conf->set.line_max, conf->set.header_max,
-				    conf->set.received_max};
+	return (struct body_limits){conf->set.message_size_max, conf->set.line_max,
+				    conf->set.header_max, conf->set.received_max};
 }
 
-static void begin_transaction(struct session *s, const struct mail_address *sender, const struct mail_parameters *p)
+static void begin_transaction(struct session *s, const struct mail_address *sender,
+			      const struct mail_parameters *p)
 {
 	const struct body_limits limits = limits_of(s->place.conf);
 	struct transaction *t = transaction_new(&limits, s->place.conf->set.recipients_max);
 
 	if (t == NULL) {
-		reply_verdict(s, &(struct session_verdict){.outcome = OC_NO_MEMORY});
+		reply_outcome(s, OC_NO_MEMORY);
 		return;
 	}
 	t->sender = *sender;
@@ -246,7 +262,8 @@ void envelope_mail(struct session *s, struct slice args)
 		reply_parameter(s, read);
 		return;
 	}
-	verdict = mail_address_parse(path, MAIL_ALLOW_NULL | (p.smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0), &sender);
+	verdict = mail_address_parse(
+		path, MAIL_ALLOW_NULL | (p.smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0), &sender);
 	if (verdict != MAIL_OK)
 		reply_address(s, verdict, "5.1.7");
 	else
@@ -280,7 +297,9 @@ void envelope_rcpt(struct session *s, struct slice args)
 	}
 	if (!rcpt_parameters_good(s, rest))
 		return;
-	verdict = mail_address_parse(path, MAIL_ALLOW_POSTMASTER | (t->smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0), &t->candidate);
+	verdict = mail_address_parse(
+		path, MAIL_ALLOW_POSTMASTER | (t->smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0),
+		&t->candidate);
 	if (verdict != MAIL_OK)
 		reply_address(s, verdict, "5.1.3");
 	else if (mail_address_is_routed(&t->candidate))

@@ -1,4 +1,5 @@
-/* A whole session with all those it asks: the first byte says which listener and how the rest is cut. */
+/* A whole session with all those it asks: the first byte says which listener and how the rest is
+ * cut. */
 #include "session_fake.h"
 
 #include "base/log.h"
@@ -38,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_set_sink(be_quiet);
 	run(data, size, SIZE_MAX, &whole);
 	run(data, size, 1, &bytes);
-	if (whole.handshakes == bytes.handshakes && whole.session.tls.active == bytes.session.tls.active && !whole.session.tls.active &&
+	if (whole.handshakes == bytes.handshakes &&
+	    whole.session.tls.active == bytes.session.tls.active && !whole.session.tls.active &&
 	    slice_find(buf_slice(&whole.said), slice_of("STARTTLS before")) == SLICE_NONE &&
 	    (!slice_eq(buf_slice(&whole.said), buf_slice(&bytes.said)) ||
 	     !slice_eq(buf_slice(&whole.messages), buf_slice(&bytes.messages))))

@@ -11,7 +11,8 @@
  *   AUTH LOGIN [name] --name--> --password--> asked
  *   "*" in between: 501, and nothing is kept.
  *
- * Always: a new dialogue begins with nothing of the one before; a password leaves its buffer only towards authd.
+ * Always: a new dialogue begins with nothing of the one before; a password leaves its buffer only
+ * towards authd.
  */
 #define DECODED_MAX 2048u
 #define LOGIN_MAX 255u
@@ -48,7 +49,8 @@ static bool keep_name(struct session *s, struct slice name)
 static bool keep_secret(struct session *s, struct slice secret)
 {
 	buf_free(&s->secret);
-	return secret.len > 0 && slice_index(secret, '\0') == SLICE_NONE && buf_add_slice(&s->secret, secret);
+	return secret.len > 0 && slice_index(secret, '\0') == SLICE_NONE &&
+	       buf_add_slice(&s->secret, secret);
 }
 
 static void check(struct session *s)
@@ -69,7 +71,8 @@ static void take_plain(struct session *s, struct slice message)
 	second = slice_index(rest, '\0');
 	authzid = slice_sub(message, 0, first);
 	name = slice_sub(rest, 0, second);
-	if (first == SLICE_NONE || second == SLICE_NONE || !keep_name(s, name) || !keep_secret(s, slice_from(rest, second + 1)))
+	if (first == SLICE_NONE || second == SLICE_NONE || !keep_name(s, name) ||
+	    !keep_secret(s, slice_from(rest, second + 1)))
 		fail(s, 501, "5.5.2", "that is no PLAIN response");
 	else if (authzid.len > 0 && !slice_eq(authzid, name))
 		fail(s, 535, "5.7.8", "authentication failed"); /* nobody may act as another */
@@ -134,7 +137,8 @@ static void begin(struct session *s, size_t mechanism, struct slice initial)
 	if (initial.len == 0)
 		ask_for(s, mechanisms[mechanism].first, mechanisms[mechanism].prompt);
 	else /* RFC 4954 §4: "=" is a response of no octets */
-		take_response(s, mechanisms[mechanism].first, slice_eq(initial, slice_of("=")) ? slice_empty() : initial);
+		take_response(s, mechanisms[mechanism].first,
+			      slice_eq(initial, slice_of("=")) ? slice_empty() : initial);
 }
 
 void sasl_begin(struct session *s, struct slice args)
@@ -163,10 +167,11 @@ void sasl_begin(struct session *s, struct slice args)
 static void logged_in(struct session *s, struct slice login)
 {
 	if (login.len == 0 || !slice_copy(login, s->login, sizeof(s->login))) {
-		reply_verdict(s, &(struct session_verdict){.outcome = OC_AUTH_UNAVAILABLE});
+		reply_outcome(s, OC_AUTH_UNAVAILABLE);
 		return;
 	}
-	LOG(LEVEL_INFO, "logged-in", KV_SESSION(s->place.number), KV_STR("client", s->place.client), KV_STR("login", s->login));
+	LOG(LEVEL_INFO, "logged-in", KV_SESSION(s->place.number), KV_STR("client", s->place.client),
+	    KV_STR("login", s->login));
 	reply(s, 235, "2.7.0", "authentication successful");
 }
 
@@ -175,13 +180,12 @@ void session_login_answered(struct session *s, enum outcome outcome, struct slic
 	if (s->state != SESSION_LOGIN)
 		return;
 	if (outcome == OC_AUTH_FAILED)
-		LOG(LEVEL_INFO, "login-failed", KV_SESSION(s->place.number), KV_STR("client", s->place.client),
-		    KV_STR("login", s->login_asked));
+		LOG(LEVEL_INFO, "login-failed", KV_SESSION(s->place.number),
+		    KV_STR("client", s->place.client), KV_STR("login", s->login_asked));
 	stop(s);
 	if (outcome == OC_AUTHENTICATED)
 		logged_in(s, login);
 	else
-		reply_verdict(s, &(struct session_verdict){
-					 .outcome = outcome == OC_AUTH_FAILED ? OC_AUTH_FAILED : OC_AUTH_UNAVAILABLE});
+		reply_outcome(s, outcome == OC_AUTH_FAILED ? OC_AUTH_FAILED : OC_AUTH_UNAVAILABLE);
 	session_settle(s);
 }

@@ -64,8 +64,8 @@ void session_clear(struct session *s)
 /* The only place where the state is written. */
 void session_enter(struct session *s, enum session_state next)
 {
-	LOG(LEVEL_DEBUG, "session-state", KV_SESSION(s->place.number), KV_STR("from", session_state_name(s->state)),
-	    KV_STR("to", session_state_name(next)));
+	LOG(LEVEL_DEBUG, "session-state", KV_SESSION(s->place.number),
+	    KV_STR("from", session_state_name(s->state)), KV_STR("to", session_state_name(next)));
 	s->state = next;
 }
 
@@ -81,14 +81,16 @@ static void say(struct session *s, unsigned code, const char *dsn, const char *t
 	buf_addf(&s->out, "%u %s%s%s\r\n", code, dsn, dsn[0] == '\0' ? "" : " ", text);
 }
 
-static void log_refusal(struct session *s, unsigned code, const char *dsn, const char *text, struct slice rule)
+static void log_refusal(struct session *s, unsigned code, const char *dsn, const char *text,
+			struct slice rule)
 {
 	const struct transaction *t = s->transaction;
 	bool about_rcpt = t != NULL && slice_eq(slice_of(s->last_verb), slice_of("RCPT"));
 
-	LOG(LEVEL_INFO, "command-refused", KV_SESSION(s->place.number), KV_STR("client", s->place.client),
-	    KV_STR("verb", s->last_verb), KV_NUM("code", code), KV_STR("dsn", dsn), KV_STR("cause", text),
-	    KV_TEXT("rule", rule), KV_STR("helo", s->helo), KV_STR("sender", t == NULL ? "" : t->sender.text),
+	LOG(LEVEL_INFO, "command-refused", KV_SESSION(s->place.number),
+	    KV_STR("client", s->place.client), KV_STR("verb", s->last_verb), KV_NUM("code", code),
+	    KV_STR("dsn", dsn), KV_STR("cause", text), KV_TEXT("rule", rule),
+	    KV_STR("helo", s->helo), KV_STR("sender", t == NULL ? "" : t->sender.text),
 	    KV_STR("recipient", about_rcpt ? t->candidate.text : ""), KV_STR("login", s->login));
 }
 
@@ -106,7 +108,8 @@ void reply_and_close(struct session *s, const char *dsn, const char *text)
 	close_with(s, 421, dsn, text);
 }
 
-static void refuse(struct session *s, unsigned code, const char *dsn, const char *text, struct slice rule)
+static void refuse(struct session *s, unsigned code, const char *dsn, const char *text,
+		   struct slice rule)
 {
 	log_refusal(s, code, dsn, text, rule);
 	if (code >= 500 && ++s->errors > s->place.conf->set.errors_max)
@@ -154,7 +157,8 @@ static bool is_dsn_of(struct slice dsn, unsigned class)
 	return dots == 2;
 }
 
-/* The code of an outcome stands in one table; a rule's own must be of the same class, or it is not believed. */
+/* The code of an outcome stands in one table; a rule's own must be of the same class, or it is
+ * not believed. */
 void reply_verdict(struct session *s, const struct session_verdict *v)
 {
 	const struct outcome_info *info = outcome_info(v->outcome);
@@ -170,6 +174,13 @@ void reply_verdict(struct session *s, const struct session_verdict *v)
 	} else {
 		refuse(s, code, dsn, text, v->rule);
 	}
+}
+
+void reply_outcome(struct session *s, enum outcome outcome)
+{
+	const struct session_verdict v = session_verdict_of(outcome);
+
+	reply_verdict(s, &v);
 }
 
 /* ---- the ends ---- */
@@ -195,7 +206,8 @@ void session_end(struct session *s, enum session_end why)
 /* Between two mails a session that should leave does so. */
 void session_settle(struct session *s)
 {
-	if (s->leaving && (s->state == SESSION_GREETED || s->state == SESSION_READY || s->state == SESSION_AUTH))
+	if (s->leaving &&
+	    (s->state == SESSION_GREETED || s->state == SESSION_READY || s->state == SESSION_AUTH))
 		session_end(s, END_SHUTDOWN);
 }
 
@@ -207,7 +219,8 @@ void session_leave(struct session *s)
 
 /* ---- stages ---- */
 
-void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed, enum session_state refused)
+void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed,
+		     enum session_state refused)
 {
 	s->stage = stage;
 	s->after = allowed;
@@ -326,9 +339,10 @@ static void end_of_data(struct session *s)
 		fault = transaction_fault(t);
 	session_enter(s, SESSION_READY);
 	if (fault != BODY_GOOD)
-		reply(s, body_faults[fault].code, body_faults[fault].dsn, "%s", body_faults[fault].text);
+		reply(s, body_faults[fault].code, body_faults[fault].dsn, "%s",
+		      body_faults[fault].text);
 	else if (t->store_outcome != OC_DONE)
-		reply_verdict(s, &(struct session_verdict){.outcome = t->store_outcome});
+		reply_outcome(s, t->store_outcome);
 	else
 		refused = false;
 	if (refused)
@@ -363,10 +377,11 @@ static void accepted(struct session *s, uint64_t id)
 	char text[ID_CHARS + 1];
 
 	id_text(id, text);
-	LOG(LEVEL_INFO, "accepted", KV_ID(id), KV_SESSION(s->place.number), KV_STR("client", s->place.client),
-	    KV_STR("sender", t->sender.text), KV_NUM("recipients", t->recipient_count), KV_NUM("size", t->body_bytes),
-	    KV_STR("protocol", session_protocol(s)), KV_STR("tls", s->tls.version), KV_STR("login", s->login),
-	    KV_STR("helo", s->helo));
+	LOG(LEVEL_INFO, "accepted", KV_ID(id), KV_SESSION(s->place.number),
+	    KV_STR("client", s->place.client), KV_STR("sender", t->sender.text),
+	    KV_NUM("recipients", t->recipient_count), KV_NUM("size", t->body_bytes),
+	    KV_STR("protocol", session_protocol(s)), KV_STR("tls", s->tls.version),
+	    KV_STR("login", s->login), KV_STR("helo", s->helo));
 	reply(s, 250, "2.0.0", "accepted as %s", text);
 }
 
@@ -431,7 +446,8 @@ static size_t take_line(struct session *s, struct slice in)
 	return used;
 }
 
-/* Said here and not by the verb: it must be known whether anything stands behind it (CVE-2011-0411 and its kin). */
+/* Said here and not by the verb: it must be known whether anything stands behind it
+ * (CVE-2011-0411 and its kin). */
 static size_t answer_starttls(struct session *s, size_t used, size_t had)
 {
 	if (used == had) {

@@ -6,11 +6,13 @@
 #include "transaction.h"
 
 /*
- * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3207, 4954, 6152, 6531).  Pure: bytes of the client and answers of
- * other processes come in, replies and one want come out.  No socket, no loop, no link, no clock.
+ * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3207, 4954, 6152, 6531).  Pure: bytes
+ * of the client and answers of other processes come in, replies and one want come out.  No socket,
+ * no loop, no link, no clock.
  *
- * The states and their picture stand in README.md.  How the bytes are cut never matters: a byte at a time gives the same
- * replies as the whole, but for what is sent behind STARTTLS without waiting, which is never read as a command.
+ * The states and their picture stand in README.md.  How the bytes are cut never matters: a byte at
+ * a time gives the same replies as the whole, but for what is sent behind STARTTLS without waiting,
+ * which is never read as a command.
  */
 enum session_state {
 	SESSION_CONNECT, /* no banner yet */
@@ -67,7 +69,8 @@ enum sasl_step { SASL_NONE, SASL_PLAIN, SASL_LOGIN_NAME, SASL_LOGIN_SECRET };
 struct session {
 	struct session_place place;
 	enum session_state state;
-	enum session_state after; /* what follows once that which is waited for has come, and allows it */
+	enum session_state
+		after;	/* what follows once that which is waited for has come, and allows it */
 	struct buf out; /* owned; replies not sent yet */
 	struct command_line line; /* owned */
 	struct transaction *transaction; /* owned; NULL: none */
@@ -115,6 +118,10 @@ struct session_verdict {
 	uint64_t delay_ms;
 	bool close;
 };
+static inline struct session_verdict session_verdict_of(enum outcome outcome)
+{
+	return (struct session_verdict){outcome, 0, {"", 0}, {"", 0}, {"", 0}, 0, false};
+}
 /* Effects of the answer, before it.  False: no room; answer with a temporary outcome then. */
 bool session_effect(struct session *s, struct slice kind, struct slice text);
 void session_policy_answered(struct session *s, const struct session_verdict *v);

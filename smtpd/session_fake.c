@@ -34,13 +34,20 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 	};
 	static char some_rules;
 
-	*f = (struct fake){.said = buf_make(SAID_MAX), .stored = buf_make(SAID_MAX), .messages = buf_make(SAID_MAX)};
+	*f = (struct fake){
+		.said = buf_make(SAID_MAX), .stored = buf_make(SAID_MAX), .messages = buf_make(SAID_MAX)};
 	set_limits(&f->conf.set);
 	f->conf.tls_certificate = "certificate.pem";
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		f->conf.policy[i] = rules ? (struct rule_list *)(void *)&some_rules : NULL;
-	f->place = (struct session_place){1, &f->conf, kinds[kind].role, kinds[kind].tls, kinds[kind].auth,
-					  f->conf.set.hostname, "192.0.2.1", 4711};
+	f->place = (struct session_place){1,
+					  &f->conf,
+					  kinds[kind].role,
+					  kinds[kind].tls,
+					  kinds[kind].auth,
+					  f->conf.set.hostname,
+					  "192.0.2.1",
+					  4711};
 }
 
 static void collect(struct fake *f)
@@ -66,11 +73,20 @@ static void answer_policy(struct fake *f)
 	} answers[] = {
 		{"unknown", {OC_NO_MAILBOX, 0, {"", 0}, {"", 0}, {"route:1", 7}, 0, false}},
 		{"later", {OC_LOOKUP_UNKNOWN, 0, {"", 0}, {"", 0}, {"route:2", 7}, 0, false}},
-		{"drop", {OC_POLICY_REJECT, 554, {"5.7.1", 5}, {"go\r\n250 away", 12}, {"rcpt:3", 6}, 0, true}},
+		{"drop",
+		 {OC_POLICY_REJECT,
+		  554,
+		  {"5.7.1", 5},
+		  {"go\r\n250 away", 12},
+		  {"rcpt:3", 6},
+		  0,
+		  true}},
 		{"slow", {OC_DONE, 0, {"", 0}, {"", 0}, {"", 0}, 20000, false}},
-		{"wrong", {OC_POLICY_REJECT, 250, {"2.0.0", 5}, {"no", 2}, {"rcpt:4", 6}, 0, false}},
+		{"wrong",
+		 {OC_POLICY_REJECT, 250, {"2.0.0", 5}, {"no", 2}, {"rcpt:4", 6}, 0, false}},
 	};
-	struct session_verdict verdict = {.outcome = f->policy_away ? OC_LOOKUP_UNKNOWN : OC_DONE};
+	struct session_verdict verdict =
+		session_verdict_of(f->policy_away ? OC_LOOKUP_UNKNOWN : OC_DONE);
 	struct slice subject = slice_of(subject_of(&f->session));
 
 	f->policies++;
@@ -83,13 +99,15 @@ static void answer_policy(struct fake *f)
 static void answer_login(struct fake *f)
 {
 	struct slice login = slice_of(f->session.login_asked);
-	bool good = slice_eq(login, slice_of("alice")) && slice_eq(buf_slice(&f->session.secret), slice_of("secret"));
+	bool good = slice_eq(login, slice_of("alice")) &&
+		    slice_eq(buf_slice(&f->session.secret), slice_of("secret"));
 
 	f->logins++;
 	if (slice_eq(login, slice_of("away")))
 		session_login_answered(&f->session, OC_AUTH_UNAVAILABLE, slice_empty());
 	else
-		session_login_answered(&f->session, good ? OC_AUTHENTICATED : OC_AUTH_FAILED, slice_of("alice"));
+		session_login_answered(&f->session, good ? OC_AUTHENTICATED : OC_AUTH_FAILED,
+				       slice_of("alice"));
 }
 
 static void answer_store(struct fake *f)
@@ -101,7 +119,7 @@ static void answer_store(struct fake *f)
 
 static void answer_commit(struct fake *f)
 {
-	struct session_verdict verdict = {.outcome = OC_DONE};
+	struct session_verdict verdict = session_verdict_of(OC_DONE);
 
 	buf_add_slice(&f->stored, buf_slice(&f->session.transaction->piece));
 	if (slice_find(buf_slice(&f->stored), slice_of("X-Away: queue")) != SLICE_NONE)
@@ -120,7 +138,8 @@ static void answer_commit(struct fake *f)
 
 static void answer_tls(struct fake *f)
 {
-	static const struct session_tls tls = {true, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "mx.example.test", 256};
+	static const struct session_tls tls = {true, "TLSv1.3", "TLS_AES_256_GCM_SHA384",
+					       "mx.example.test", 256};
 
 	f->handshakes++;
 	session_tls_open(&f->session, &tls);

@@ -4,9 +4,10 @@
 #include "session.h"
 
 /*
- * For tests: a session, and all those it asks, in one piece.  Recipients: "unknown@..." 550, "later@..." 451, "slow@..." a
- * delay, any other known; senders the same.  The only login is alice with "secret"; "away" finds authd away.  A message with
- * a line "X-Away: queue" finds the queue away, one with "X-Refuse: queue" is refused by it.
+ * For tests: a session, and all those it asks, in one piece.  Recipients: "unknown@..." 550,
+ * "later@..." 451, "slow@..." a delay, any other known; senders the same.  The only login is alice
+ * with "secret"; "away" finds authd away.  A message with a line "X-Away: queue" finds the queue
+ * away, one with "X-Refuse: queue" is refused by it.
  */
 struct fake {
 	struct session session;

@@ -6,9 +6,12 @@
 /* What the files of the session share: session.c, verb.c, envelope.c, sasl.c. */
 
 /* A reply; its class decides whether it is counted as an error and logged.  `dsn` may be "". */
-void reply(struct session *s, unsigned code, const char *dsn, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void reply(struct session *s, unsigned code, const char *dsn, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* A refusal with its rule, by another process; texts are made safe to send. */
 void reply_verdict(struct session *s, const struct session_verdict *v);
+/* As the table of outcomes says it. */
+void reply_outcome(struct session *s, enum outcome outcome);
 /* 421 and the end. */
 void reply_and_close(struct session *s, const char *dsn, const char *text);
 
@@ -18,7 +21,8 @@ void session_settle(struct session *s);
 /* Forgets the transaction. */
 void session_reset(struct session *s);
 /* Asks the rules of that stage, if there are any; `allowed` is the state they lead to. */
-void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed, enum session_state refused);
+void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed,
+		     enum session_state refused);
 
 /* verb.c: one command. */
 void verb_run(struct session *s, struct slice line);

@@ -2,7 +2,8 @@
 #include "worker.h"
 
 /*
- * postern-smtpd: the wiring between the service skeleton and the connections of a shared worker, or the warm parent.
+ * postern-smtpd: the wiring between the service skeleton and the connections of a shared worker, or
+ * the warm parent.
  */
 static struct worker worker;
 
@@ -11,7 +12,8 @@ static struct cage_spec cage = {
 	.chroot = true,
 	.takes_fds = true,
 	.files_max = 65536,
-	.file_bytes_max = 3ull << 30, /* a draft of the largest message, through the queue's descriptor */
+	.file_bytes_max =
+		3ull << 30, /* a draft of the largest message, through the queue's descriptor */
 	.memory_max = 4ull << 30,
 };
 
@@ -91,8 +93,9 @@ static void status(struct service *s, struct buf *out)
 		solo_status(out);
 		return;
 	}
-	buf_addf(out, "sessions=%llu sessions-total=%llu messages-accepted=%llu", (unsigned long long)worker.count,
-		 (unsigned long long)worker.sessions, (unsigned long long)worker.accepted_messages);
+	buf_addf(out, "sessions=%llu sessions-total=%llu messages-accepted=%llu",
+		 (unsigned long long)worker.count, (unsigned long long)worker.sessions,
+		 (unsigned long long)worker.accepted_messages);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

@@ -40,8 +40,8 @@ void solo_widen(struct cage_spec *cage)
 
 void solo_status(struct buf *out)
 {
-	buf_addf(out, "warm-parent=1 sessions-total=%llu fork-failures=%llu", (unsigned long long)children,
-		 (unsigned long long)failures);
+	buf_addf(out, "warm-parent=1 sessions-total=%llu fork-failures=%llu",
+		 (unsigned long long)children, (unsigned long long)failures);
 }
 
 static void forget_next(void)
@@ -63,7 +63,8 @@ static void begin_next(uint64_t instance)
 
 static bool is_private_role(enum role role)
 {
-	return role == ROLE_QUEUE || role == ROLE_POLICYD || role == ROLE_AUTHD || role == ROLE_KEYD || role == ROLE_GATE;
+	return role == ROLE_QUEUE || role == ROLE_POLICYD || role == ROLE_AUTHD ||
+	       role == ROLE_KEYD || role == ROLE_GATE;
 }
 
 bool solo_attach(struct service *s, struct link *link, struct ipc_message *m)
@@ -105,7 +106,8 @@ static struct {
 
 static void to_log(enum log_level level, const char *event, struct slice fields)
 {
-	const struct msg_LOG_RECORD record = {(uint64_t)level, (uint64_t)clock_wall_ms(), slice_of(event), fields};
+	const struct msg_LOG_RECORD record = {(uint64_t)level, (uint64_t)clock_wall_ms(),
+					      slice_of(event), fields};
 
 	/* What the socket does not take now is lost: a session never waits for its log. */
 	(void)link_tell_now(child.log_fd, IPC_LOG_RECORD, 0, false, &record, -1);
@@ -138,7 +140,8 @@ static void ask(void *arg, enum role role, enum ipc_type type, const void *body,
 		link_ask(link_to(role), type, body, timeout_ms, on_answer, on_answer_arg);
 		return;
 	}
-	MUST(child.deferred_count < DEFERRED_MAX); /* a session asks one thing at a time, and its handshake another */
+	MUST(child.deferred_count <
+	     DEFERRED_MAX); /* a session asks one thing at a time, and its handshake another */
 	child.deferred[child.deferred_count++] = (struct deferred){on_answer, on_answer_arg};
 	timer_set(child.failing, 0);
 }
@@ -168,7 +171,8 @@ static void on_broken(struct link *link, const char *broke_rules, void *arg)
 
 	(void)arg;
 	if (broke_rules != NULL)
-		LOG(LEVEL_ERROR, "peer-broke-rules", KV_STR("peer", role_name(role)), KV_STR("why", broke_rules));
+		LOG(LEVEL_ERROR, "peer-broke-rules", KV_STR("peer", role_name(role)),
+		    KV_STR("why", broke_rules));
 	worker_lost(&child.worker, role);
 }
 
@@ -223,7 +227,8 @@ static void keep_only(int connection)
 static void make_links(struct loop *loop)
 {
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		const struct link_config config = {ROLE_SMTPD, (enum role)i, 0, on_message, on_broken, NULL};
+		const struct link_config config = {ROLE_SMTPD, (enum role)i, 0,
+						   on_message, on_broken,    NULL};
 
 		if (next.fd[i] == -1)
 			continue;
@@ -240,7 +245,8 @@ static void flush_links(void)
 			link_flush(link_to((enum role)i));
 }
 
-static _Noreturn void run_child(struct service *s, const struct msg_SESSION_START *start, int fd, struct generation *g)
+static _Noreturn void run_child(struct service *s, const struct msg_SESSION_START *start, int fd,
+				struct generation *g)
 {
 	const struct ports ports = {ask, tell, reaches, NULL};
 	struct link *log = service_link(s, ROLE_LOG, SERVICE_ANY);

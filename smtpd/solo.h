@@ -5,11 +5,13 @@
 #include "service/service.h"
 
 /*
- * `isolation connection`: a warm parent that forks one process a session (README.md tells what the gate says to it).
+ * `isolation connection`: a warm parent that forks one process a session (README.md tells what the
+ * gate says to it).
  *
- * Always: the parent reads no byte of a client.  A child holds its connection, its five private links and the log's socket, and
- * no other descriptor; it can fork no more; nothing it may say concerns another session, for nobody hears another one on its
- * links.  It ends with its session, or with its link to the gate.
+ * Always: the parent reads no byte of a client.  A child holds its connection, its five private
+ * links and the log's socket, and no other descriptor; it can fork no more; nothing it may say
+ * concerns another session, for nobody hears another one on its links.  It ends with its session,
+ * or with its link to the gate.
  */
 #define SOLO_PARENT_FIRST 1000u
 #define SOLO_PARENT_END 100000u

@@ -57,15 +57,16 @@ static struct buf chain;
 
 /* ---- the others ---- */
 
-static void fake_ask(void *arg, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms,
-		     link_answer_fn *on_answer, void *on_answer_arg)
+static void fake_ask(void *arg, enum role role, enum ipc_type type, const void *body,
+		     uint64_t timeout_ms, link_answer_fn *on_answer, void *on_answer_arg)
 {
 	struct world *w = arg;
 	struct question *q = &w->questions[w->question_count++];
 
 	(void)timeout_ms;
 	assert_true(w->question_count <= QUESTIONS_MAX);
-	*q = (struct question){.role = role, .type = type, .on_answer = on_answer, .arg = on_answer_arg, .tbs = buf_make(2000)};
+	*q = (struct question){.role = role, .type = type, .on_answer = on_answer, .arg = on_answer_arg};
+	q->tbs = buf_make(2000);
 	buf_addf(&w->told, "%s ", ipc_type_name(type));
 	if (type == IPC_SIGN_ASK) {
 		const struct msg_SIGN_ASK *ask = body;
@@ -124,15 +125,18 @@ static void fake_release(struct worker *worker, struct generation **gp)
 	*gp = NULL;
 }
 
-static bool fill_answer(struct world *w, const struct question *q, struct buf *signature, struct ipc_message *m)
+static bool fill_answer(struct world *w, const struct question *q, struct buf *signature,
+			struct ipc_message *m)
 {
 	*m = (struct ipc_message){.fd = -1, .is_answer = true};
 	switch ((int)q->type) {
 	case IPC_POLICY_ASK:
-		m->body.POLICY_ANSWER = (struct msg_POLICY_ANSWER){.outcome = OC_DONE, .effects_records = slice_empty()};
+		m->body.POLICY_ANSWER = (struct msg_POLICY_ANSWER){
+			.outcome = OC_DONE, .effects_records = slice_empty()};
 		return true;
 	case IPC_AUTH_CHECK:
-		m->body.AUTH_RESULT = (struct msg_AUTH_RESULT){w->login, slice_of("alice"), slice_empty()};
+		m->body.AUTH_RESULT =
+			(struct msg_AUTH_RESULT){w->login, slice_of("alice"), slice_empty()};
 		return true;
 	case IPC_DRAFT_FILE_ASK:
 		m->body.DRAFT_FILE = (struct msg_DRAFT_FILE){OC_DONE, 100};
@@ -261,7 +265,8 @@ static void turn(struct world *w, int64_t ms)
 
 static void make_tls(struct world *w)
 {
-	const struct tls_server_config config = {.chain_pem = buf_slice(&chain), .key = 0, .listener = "x", .tickets = false};
+	const struct tls_server_config config = {
+		.chain_pem = buf_slice(&chain), .key = 0, .listener = "x", .tickets = false};
 	char why[TLS_WHY_BYTES];
 
 	w->state = mem_new(1, sizeof(*w->state) + sizeof(w->state->tls[0]));
@@ -274,13 +279,32 @@ static void make_tls(struct world *w)
 static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode auth)
 {
 	const struct ports ports = {fake_ask, fake_tell, fake_reaches, w};
-	const struct msg_SESSION_START start = {.session = 5, .generation = 1, .client = slice_of("192.0.2.1"), .client_port = 9, .local = slice_of("192.0.2.2")};
+	const struct msg_SESSION_START start = {.session = 5,
+						.generation = 1,
+						.client = slice_of("192.0.2.1"),
+						.client_port = 9,
+						.local = slice_of("192.0.2.2")};
 	int pair[2];
 
-	*w = (struct world){.said = buf_make(8 << 20), .told = buf_make(1 << 16), .drafted = buf_make(1 << 20), .login = OC_AUTHENTICATED};
-	w->conf.set = (struct conf_settings){.hostname = "mx.example.test", .message_size_max = 10 << 20, .recipients_max = 100, .errors_max = 20, .commands_max = 1000000, .messages_max = 10, .auth_attempts_max = 3, .received_max = 50, .line_max = 65536, .header_max = 1 << 18, .idle_timeout_ms = 10000, .data_timeout_ms = 20000, .session_timeout_ms = 100000, .message_timeout_ms = 50000};
+	*w = (struct world){.said = buf_make(8 << 20), .told = buf_make(1 << 16), .drafted = buf_make(1 << 20)};
+	w->login = OC_AUTHENTICATED;
+	w->conf.set = (struct conf_settings){.hostname = "mx.example.test",
+					     .message_size_max = 10 << 20,
+					     .recipients_max = 100,
+					     .errors_max = 20,
+					     .commands_max = 1000000,
+					     .messages_max = 10,
+					     .auth_attempts_max = 3,
+					     .received_max = 50,
+					     .line_max = 65536,
+					     .header_max = 1 << 18,
+					     .idle_timeout_ms = 10000,
+					     .data_timeout_ms = 20000,
+					     .session_timeout_ms = 100000,
+					     .message_timeout_ms = 50000};
 	w->conf.tls_certificate = "x";
-	w->listener = (struct conf_listener){.name = "x", .tls = tls, .auth = auth, .hostname = "mx.example.test"};
+	w->listener = (struct conf_listener){
+		.name = "x", .tls = tls, .auth = auth, .hostname = "mx.example.test"};
 	w->conf.listeners = &w->listener;
 	w->conf.listener_count = 1;
 	w->generation = (struct generation){.number = 1, .conf = &w->conf};

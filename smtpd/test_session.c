@@ -1,4 +1,5 @@
-/* The protocol: golden dialogues, each cut in every way; states times verbs; limits; what the others answer. */
+/* The protocol: golden dialogues, each cut in every way; states times verbs; limits; what the
+ * others answer. */
 #include "session_fake.h"
 
 #include "base/mem.h"
@@ -10,7 +11,8 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
-/* ---- dialogues: files of "S: " and "C: " lines; "B: " bytes with escapes; "M: " lines of the messages; "W:" waits ---- */
+/* ---- dialogues: files of "S: " and "C: " lines; "B: " bytes with escapes; "M: " lines of the
+ * messages; "W:" waits ---- */
 
 struct dialogue {
 	enum fake_kind kind;
@@ -53,7 +55,8 @@ static void take_line(struct dialogue *d, const char *line)
 
 static void take_first_line(struct dialogue *d, const char *line)
 {
-	static const char *const kinds[] = {"listener mx", "listener submission", "listener submissions", "listener local"};
+	static const char *const kinds[] = {"listener mx", "listener submission",
+					    "listener submissions", "listener local"};
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strncmp(line, kinds[i], strlen(kinds[i])) == 0)
@@ -97,7 +100,8 @@ static void run_dialogue(const char *name, const struct dialogue *d, size_t piec
 	if (!slice_eq(buf_slice(&f.said), buf_slice(&d->server)))
 		fail_msg("%s, pieces of %zu:\n%.*s", name, piece, SLICE_ARG(buf_slice(&f.said)));
 	if (d->messages.len > 0 && !slice_eq(buf_slice(&f.messages), buf_slice(&d->messages)))
-		fail_msg("%s, pieces of %zu: message is\n%.*s", name, piece, SLICE_ARG(buf_slice(&f.messages)));
+		fail_msg("%s, pieces of %zu: message is\n%.*s", name, piece,
+			 SLICE_ARG(buf_slice(&f.messages)));
 	fake_clear(&f);
 }
 
@@ -145,22 +149,54 @@ static void test_verbs_and_states(void **state)
 		const char *reply[4]; /* greeted, ready, mail, rcpt */
 		enum session_state end[4];
 	} rows[] = {
-		{"EHLO c", {"250", "250", "250", "250"}, {SESSION_READY, SESSION_READY, SESSION_READY, SESSION_READY}},
-		{"HELO c", {"250", "250", "250", "250"}, {SESSION_READY, SESSION_READY, SESSION_READY, SESSION_READY}},
-		{"MAIL FROM:<a@b>", {"503", "250", "503", "503"}, {SESSION_GREETED, SESSION_MAIL, SESSION_MAIL, SESSION_RCPT}},
-		{"RCPT TO:<c@d>", {"503", "503", "250", "250"}, {SESSION_GREETED, SESSION_READY, SESSION_RCPT, SESSION_RCPT}},
-		{"DATA", {"503", "503", "503", "354"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_BODY}},
-		{"RSET", {"250", "250", "250", "250"}, {SESSION_GREETED, SESSION_READY, SESSION_READY, SESSION_READY}},
-		{"NOOP", {"250", "250", "250", "250"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"VRFY a", {"252", "252", "252", "252"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"HELP", {"214", "214", "214", "214"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"EXPN a", {"502", "502", "502", "502"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"WIZ", {"500", "500", "500", "500"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"STARTTLS", {"220", "220", "503", "503"}, {SESSION_GREETED, SESSION_GREETED, SESSION_MAIL, SESSION_RCPT}},
-		{"AUTH PLAIN", {"503", "538", "503", "503"}, {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
-		{"QUIT", {"221", "221", "221", "221"}, {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
-		{"GET /", {"421", "421", "421", "421"}, {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
-		{"BDAT 3 LAST", {"421", "421", "421", "421"}, {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
+		{"EHLO c",
+		 {"250", "250", "250", "250"},
+		 {SESSION_READY, SESSION_READY, SESSION_READY, SESSION_READY}},
+		{"HELO c",
+		 {"250", "250", "250", "250"},
+		 {SESSION_READY, SESSION_READY, SESSION_READY, SESSION_READY}},
+		{"MAIL FROM:<a@b>",
+		 {"503", "250", "503", "503"},
+		 {SESSION_GREETED, SESSION_MAIL, SESSION_MAIL, SESSION_RCPT}},
+		{"RCPT TO:<c@d>",
+		 {"503", "503", "250", "250"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_RCPT, SESSION_RCPT}},
+		{"DATA",
+		 {"503", "503", "503", "354"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_BODY}},
+		{"RSET",
+		 {"250", "250", "250", "250"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_READY, SESSION_READY}},
+		{"NOOP",
+		 {"250", "250", "250", "250"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"VRFY a",
+		 {"252", "252", "252", "252"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"HELP",
+		 {"214", "214", "214", "214"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"EXPN a",
+		 {"502", "502", "502", "502"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"WIZ",
+		 {"500", "500", "500", "500"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"STARTTLS",
+		 {"220", "220", "503", "503"},
+		 {SESSION_GREETED, SESSION_GREETED, SESSION_MAIL, SESSION_RCPT}},
+		{"AUTH PLAIN",
+		 {"503", "538", "503", "503"},
+		 {SESSION_GREETED, SESSION_READY, SESSION_MAIL, SESSION_RCPT}},
+		{"QUIT",
+		 {"221", "221", "221", "221"},
+		 {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
+		{"GET /",
+		 {"421", "421", "421", "421"},
+		 {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
+		{"BDAT 3 LAST",
+		 {"421", "421", "421", "421"},
+		 {SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING, SESSION_CLOSING}},
 	};
 
 	(void)state;
@@ -174,7 +210,8 @@ static void test_verbs_and_states(void **state)
 			assert_int_equal(f.session.state, SESSION_GREETED + at);
 			assert_true(fake_expect(&f, rows[i].line, rows[i].reply[at]));
 			if (f.session.state != rows[i].end[at])
-				fail_msg("%s in %u: %s", rows[i].line, at, session_state_name(f.session.state));
+				fail_msg("%s in %u: %s", rows[i].line, at,
+					 session_state_name(f.session.state));
 			fake_clear(&f);
 		}
 	}
@@ -299,7 +336,8 @@ static void test_needs_and_protocol(void **state)
 
 	fake_init(&f, FAKE_SUBMISSIONS, false);
 	fake_begin(&f);
-	fake_send(&f, "EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nMAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+	fake_send(&f, "EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nMAIL FROM:<a@b> "
+		      "SMTPUTF8\r\nRCPT TO:<c@d>\r\nDATA\r\n");
 	assert_int_equal(transaction_needs(f.session.transaction), 0); /* declared, and not used */
 	fake_send(&f, "Subject: M\xc3\xbcnchen\r\n");
 	assert_int_equal(transaction_needs(f.session.transaction), 3);
@@ -378,8 +416,9 @@ static void test_ends(void **state)
 		enum session_end why;
 		const char *reply;
 	} rows[] = {
-		{END_IDLE, "421 4.4.2 "},      {END_SESSION_LONG, "421 4.4.2 "}, {END_MESSAGE_LONG, "421 4.4.2 "},
-		{END_SHUTDOWN, "421 4.3.2 "}, {END_GATE_GONE, "421 4.3.0 "},	   {END_LOGIN_LOST, "421 4.3.0 "},
+		{END_IDLE, "421 4.4.2 "},	  {END_SESSION_LONG, "421 4.4.2 "},
+		{END_MESSAGE_LONG, "421 4.4.2 "}, {END_SHUTDOWN, "421 4.3.2 "},
+		{END_GATE_GONE, "421 4.3.0 "},	  {END_LOGIN_LOST, "421 4.3.0 "},
 	};
 
 	(void)state;
@@ -401,7 +440,8 @@ static void test_ends(void **state)
 static void test_late_answers(void **state)
 {
 	struct fake f;
-	const struct session_verdict refused = {.outcome = OC_POLICY_REJECT};
+	const struct session_verdict refused = session_verdict_of(OC_POLICY_REJECT),
+				     done = session_verdict_of(OC_DONE);
 
 	(void)state;
 	fake_init(&f, FAKE_MX, false);
@@ -409,7 +449,7 @@ static void test_late_answers(void **state)
 	fake_send(&f, "EHLO c\r\nMAIL FROM:<a@b>\r\n");
 	session_policy_answered(&f.session, &refused);
 	session_login_answered(&f.session, OC_AUTHENTICATED, slice_of("root"));
-	session_committed(&f.session, &(struct session_verdict){.outcome = OC_DONE}, 1);
+	session_committed(&f.session, &done, 1);
 	session_stored(&f.session, OC_DONE);
 	session_resume(&f.session);
 	assert_int_equal(f.session.state, SESSION_MAIL);
@@ -425,12 +465,14 @@ static void test_effects(void **state)
 	(void)state;
 	begin_data(&f, FAKE_MX);
 	for (unsigned i = 0; i < 2000; i++) {
-		assert_true(session_effect(&f.session, slice_of("add-header"), slice_of("X-Spam: yes")));
+		assert_true(session_effect(&f.session, slice_of("add-header"),
+					   slice_of("X-Spam: yes")));
 		assert_true(session_effect(&f.session, slice_of("tag"), slice_of("message.spam")));
 		assert_true(session_effect(&f.session, slice_of("tag"), slice_of("connection.slow")));
 	}
 	assert_true(session_effect(&f.session, slice_of("hold"), slice_empty()));
-	assert_false(session_effect(&f.session, slice_of("add-header"), slice_of("X-Bad: a\r\nBcc: b")));
+	assert_false(
+		session_effect(&f.session, slice_of("add-header"), slice_of("X-Bad: a\r\nBcc: b")));
 	assert_false(session_effect(&f.session, slice_of("add-header"), slice_of("no colon")));
 	assert_true(slice_eq(buf_slice(&f.session.transaction->prepend), slice_of("X-Spam: yes\r\n")));
 	assert_true(slice_eq(buf_slice(&f.session.transaction->tags), slice_of("message.spam")));

@@ -57,8 +57,10 @@ static void n12_many_recipients(void **state)
 
 static void n17_strange_arguments(void **state)
 {
-	static const char *const fillers[] = {"\"", " \"", "=", " = ", "<> \"", "<>=\"", "", " ", "\t", "<", ">", "<<>>", "<>>", "<\"", "<\\"};
-	static const char *const verbs[] = {"MAIL FROM:", "RCPT TO:", "MAIL ", "RCPT ", "EHLO ", "VRFY ", "AUTH ", "HELP ", ""};
+	static const char *const fillers[] = {"\"", " \"", "=", " = ",	"<> \"", "<>=\"", "",	" ",
+					      "\t", "<",   ">", "<<>>", "<>>",	 "<\"",	  "<\\"};
+	static const char *const verbs[] = {"MAIL FROM:", "RCPT TO:", "MAIL ", "RCPT ", "EHLO ",
+					    "VRFY ",	  "AUTH ",    "HELP ", ""};
 
 	(void)state;
 	for (size_t v = 0; v < ARRAY_LEN(verbs); v++) {
@@ -67,7 +69,9 @@ static void n17_strange_arguments(void **state)
 				struct fake f;
 				struct buf line = buf_make(1 << 16);
 
-				begin(&f, FAKE_SUBMISSIONS, "EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nMAIL FROM:<a@b>\r\n");
+				begin(&f, FAKE_SUBMISSIONS,
+				      "EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nMAIL "
+				      "FROM:<a@b>\r\n");
 				buf_add_text(&line, verbs[v]);
 				for (size_t t = 0; t < times; t++)
 					buf_add_text(&line, fillers[i]);
@@ -75,7 +79,8 @@ static void n17_strange_arguments(void **state)
 				fake_feed(&f, buf_slice(&line), SIZE_MAX);
 				assert_false(f.closed);
 				if (!code_is(&f, "250 252 214 500 501 503 553 555"))
-					fail_msg("%s%s: %.*s", verbs[v], fillers[i], SLICE_ARG(fake_last(&f)));
+					fail_msg("%s%s: %.*s", verbs[v], fillers[i],
+						 SLICE_ARG(fake_last(&f)));
 				buf_free(&line);
 				fake_clear(&f);
 			}
@@ -156,7 +161,9 @@ static void e04_base64(void **state)
 			begin(&f, FAKE_SUBMISSIONS, "EHLO c\r\n");
 			buf_add_text(&line, "AUTH PLAIN ");
 			for (size_t n = 0; n < len; n++)
-				buf_add_char(&line, kind == 1 && n == len / 2 ? '=' : kind == 2 && n == len / 2 ? '!' : 'A');
+				buf_add_char(&line, kind == 1 && n == len / 2	? '='
+						    : kind == 2 && n == len / 2 ? '!'
+										: 'A');
 			buf_add_text(&line, kind == 3 ? "=\r\n" : "\r\n");
 			fake_feed(&f, buf_slice(&line), SIZE_MAX);
 			assert_true(len == 0 || code_is(&f, "501") || (kind == 1 && len == 1));
@@ -209,7 +216,9 @@ static void e13_many_fields(void **state)
 
 static void f01_behind_starttls(void **state)
 {
-	static const char *const injected[] = {"EHLO x\r\nMAIL FROM:<evil@e>\r\n", "\x16\x03\x01junk", "N", "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"};
+	static const char *const injected[] = {"EHLO x\r\nMAIL FROM:<evil@e>\r\n",
+					       "\x16\x03\x01junk", "N",
+					       "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(injected); i++) {
@@ -256,7 +265,8 @@ static void f02_reused_sasl(void **state)
 
 static void f08_state_after_refusal(void **state)
 {
-	static const char *const bodies[] = {"X-Away: queue\r\n.\r\n", "X-Refuse: queue\r\n.\r\n", "a\nb\r\n.\r\n", "a\rb\r\n.\r\n"};
+	static const char *const bodies[] = {"X-Away: queue\r\n.\r\n", "X-Refuse: queue\r\n.\r\n",
+					     "a\nb\r\n.\r\n", "a\rb\r\n.\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
@@ -276,8 +286,12 @@ static void f08_state_after_refusal(void **state)
 
 static void f09_words_in_between(void **state)
 {
-	static const char *const session[] = {"EHLO c", "MAIL FROM:<a@b>", "RCPT TO:<c@d>", "RCPT TO:<e@f>", "DATA"};
-	static const char *const words[] = {"NOOP", "HELP", "VRFY x", "EXPN x", "WIZ", "RCPT TO:<bad", "MAIL FROM:<x@y>", "AUTH PLAIN", "STARTTLS x"};
+	static const char *const session[] = {"EHLO c", "MAIL FROM:<a@b>", "RCPT TO:<c@d>",
+					      "RCPT TO:<e@f>", "DATA"};
+	static const char *const words[] = {
+		"NOOP",	     "HELP",	     "VRFY x",		"EXPN x",
+		"WIZ",	     "RCPT TO:<bad", "MAIL FROM:<x@y>", "AUTH PLAIN",
+		"STARTTLS x"};
 
 	(void)state;
 	for (size_t w = 0; w < ARRAY_LEN(words); w++) {
@@ -332,7 +346,8 @@ static void t03_state_at_starttls(void **state)
 	assert_true(fake_expect(&f, "MAIL FROM:<a@b>", "503"));
 	assert_true(fake_expect(&f, "RCPT TO:<a@b>", "503"));
 	assert_true(fake_expect(&f, "HELO after", "250"));
-	assert_true(fake_expect(&f, "MAIL FROM:<a@b> SIZE=1", "555")); /* it was EHLO before, it is HELO now */
+	assert_true(fake_expect(&f, "MAIL FROM:<a@b> SIZE=1",
+				"555")); /* it was EHLO before, it is HELO now */
 	fake_clear(&f);
 	print_message("ROW T03 state-at-starttls pass\n");
 }
@@ -409,7 +424,8 @@ static void z06_lines(void **state)
 		fake_feed(&f, buf_slice(&body), SIZE_MAX);
 		assert_true(code_is(&f, len <= 65537 ? "250" : "500"));
 		if (code_is(&f, "250")) /* one dot was stuffing, and no line end came in */
-			assert_int_equal(f.messages.len, strlen("Subject: x\r\n\r\n") + len - 1 + strlen("\r\n\n--\n"));
+			assert_int_equal(f.messages.len, strlen("Subject: x\r\n\r\n") + len - 1 +
+								 strlen("\r\n\n--\n"));
 		buf_free(&body);
 		fake_clear(&f);
 	}
@@ -432,7 +448,10 @@ static void z07_utf8_envelope(void **state)
 
 static void s06_http(void **state)
 {
-	static const char *const lines[] = {"GET / HTTP/1.1", "POST / HTTP/1.1", "Host: mx", "Connection: close", "PUT /x HTTP/1.0", "HEAD / HTTP/1.1", "CONNECT mx:25 HTTP/1.1", "OPTIONS * HTTP/1.1"};
+	static const char *const lines[] = {
+		"GET / HTTP/1.1",	  "POST / HTTP/1.1",   "Host: mx",
+		"Connection: close",	  "PUT /x HTTP/1.0",   "HEAD / HTTP/1.1",
+		"CONNECT mx:25 HTTP/1.1", "OPTIONS * HTTP/1.1"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
@@ -468,7 +487,9 @@ static void smuggle(struct slice payload, size_t piece)
 	begin(&f, FAKE_MX, ENVELOPE "DATA\r\n");
 	buf_add_text(&sent, "Subject: outer\r\n\r\nbefore");
 	buf_add_slice(&sent, payload);
-	buf_add_text(&sent, "MAIL FROM:<evil@e>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: smuggled\r\n\r\n.\r\n");
+	buf_add_text(
+		&sent,
+		"MAIL FROM:<evil@e>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: smuggled\r\n\r\n.\r\n");
 	buf_clear(&f.said);
 	fake_feed(&f, buf_slice(&sent), piece);
 	assert_true(f.commits <= 1);
@@ -476,7 +497,8 @@ static void smuggle(struct slice payload, size_t piece)
 	assert_true(code_is(&f, "250 550 500"));
 	/* What was accepted is one message with all of it inside. */
 	if (f.commits == 1)
-		assert_true(slice_find(buf_slice(&f.messages), slice_of("Subject: smuggled")) != SLICE_NONE);
+		assert_true(slice_find(buf_slice(&f.messages), slice_of("Subject: smuggled")) !=
+			    SLICE_NONE);
 	buf_free(&sent);
 	fake_clear(&f);
 }

@@ -1,4 +1,5 @@
-/* The real postern-smtpd in its cage, as a shared worker and as the warm parent of private ones; all others are played here. */
+/* The real postern-smtpd in its cage, as a shared worker and as the warm parent of private ones;
+ * all others are played here. */
 #include "harness/harness.h"
 
 #include "base/mem.h"
@@ -61,7 +62,8 @@ static void answer_policy(struct play *p, struct link *link, struct ipc_message 
 
 static void answer_login(struct play *p, struct link *link, struct ipc_message *m)
 {
-	const struct msg_AUTH_RESULT answer = {OC_AUTHENTICATED, m->body.AUTH_CHECK.login, slice_empty()};
+	const struct msg_AUTH_RESULT answer = {OC_AUTHENTICATED, m->body.AUTH_CHECK.login,
+					       slice_empty()};
 
 	p->logins++;
 	assert_true(slice_eq(m->body.AUTH_CHECK.secret, slice_of("secret")));
@@ -74,7 +76,8 @@ static void answer_sign(struct play *p, struct link *link, struct ipc_message *m
 	struct msg_SIGNED answer = {OC_DONE, slice_empty()};
 
 	p->signs++;
-	assert_true(test_sign(key, (uint16_t)m->body.SIGN_ASK.scheme, m->body.SIGN_ASK.tbs, &signature));
+	assert_true(test_sign(key, (uint16_t)m->body.SIGN_ASK.scheme, m->body.SIGN_ASK.tbs,
+			      &signature));
 	answer.signature = buf_slice(&signature);
 	link_answer(link, m->request, IPC_SIGNED, &answer, -1);
 	buf_free(&signature);
@@ -95,7 +98,8 @@ static void note_seal(struct play *p, struct link *link, struct ipc_message *m)
 
 static void answer_commit(struct play *p, struct link *link, struct ipc_message *m)
 {
-	const struct msg_COMMITTED answer = {OC_DONE, 7, 0, slice_empty(), slice_empty(), slice_empty()};
+	const struct msg_COMMITTED answer = {OC_DONE,	   7, 0, slice_empty(), slice_empty(),
+					     slice_empty()};
 
 	p->commits++;
 	link_answer(link, m->request, IPC_COMMITTED, &answer, -1);
@@ -108,9 +112,11 @@ static void note_end(struct play *p, struct link *link, struct ipc_message *m)
 	p->ended = true;
 }
 
-static void (*const answers[IPC_COUNT])(struct play *p, struct link *link, struct ipc_message *m) = {
-	[IPC_POLICY_ASK] = answer_policy, [IPC_AUTH_CHECK] = answer_login, [IPC_SIGN_ASK] = answer_sign,
-	[IPC_DRAFT_FILE_ASK] = answer_file, [IPC_DRAFT_SEAL] = note_seal, [IPC_DRAFT_COMMIT] = answer_commit,
+static void (*const answers[IPC_COUNT])(struct play *p, struct link *link,
+					struct ipc_message *m) = {
+	[IPC_POLICY_ASK] = answer_policy, [IPC_AUTH_CHECK] = answer_login,
+	[IPC_SIGN_ASK] = answer_sign,	  [IPC_DRAFT_FILE_ASK] = answer_file,
+	[IPC_DRAFT_SEAL] = note_seal,	  [IPC_DRAFT_COMMIT] = answer_commit,
 	[IPC_SESSION_END] = note_end,
 };
 
@@ -229,7 +235,11 @@ static struct harness *start_process(uint64_t instance)
 
 static struct play play_make(struct harness *h, uint64_t session)
 {
-	return (struct play){.h = h, .session = session, .said = buf_make(1 << 20), .client = -1, .draft = memfd_create("draft", MFD_CLOEXEC)};
+	return (struct play){.h = h,
+			     .session = session,
+			     .said = buf_make(1 << 20),
+			     .client = -1,
+			     .draft = memfd_create("draft", MFD_CLOEXEC)};
 }
 
 static void play_free(struct play *p)
@@ -242,7 +252,16 @@ static void play_free(struct play *p)
 
 static void start_session(struct play *p, struct link *gate, uint64_t listener)
 {
-	const struct msg_SESSION_START start = {.session = p->session, .generation = 1, .listener = listener, .role = listener == 0 ? LISTENER_MX : LISTENER_SUBMISSION, .uid = UINT64_MAX, .client = slice_of("192.0.2.1"), .client_port = 9, .local = slice_of("192.0.2.2"), .local_port = 25};
+	const struct msg_SESSION_START start = {.session = p->session,
+						.generation = 1,
+						.listener = listener,
+						.role = listener == 0 ? LISTENER_MX
+								      : LISTENER_SUBMISSION,
+						.uid = UINT64_MAX,
+						.client = slice_of("192.0.2.1"),
+						.client_port = 9,
+						.local = slice_of("192.0.2.2"),
+						.local_port = 25};
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
@@ -327,7 +346,8 @@ static void introduce(struct play *p, struct link *gate)
 {
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		const struct msg_LINK_ATTACH attach = {roles[i], p->session, 1};
-		const struct link_config config = {roles[i], ROLE_SMTPD, p->session, on_message, on_gone, p};
+		const struct link_config config = {roles[i],   ROLE_SMTPD, p->session,
+						   on_message, on_gone,	   p};
 		int pair[2];
 
 		assert_true(link_pair(pair));

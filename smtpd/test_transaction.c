@@ -8,7 +8,8 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
-static const struct body_limits limits = {.size_max = 60, .line_max = 20, .header_max = 40, .received_max = 2};
+static const struct body_limits limits = {
+	.size_max = 60, .line_max = 20, .header_max = 40, .received_max = 2};
 
 struct outcome_of {
 	enum body_fault fault;
@@ -42,12 +43,21 @@ static void test_faults(void **state)
 		{"A: b\r\n\r\nbo\ndy\r\n.\r\n", BODY_BARE_LF},
 		{"A: b\r\n\r\nbo\rd\ny\r\n.\r\n", BODY_BARE_CR},
 		{"A: b\r\n\r\n01234567890123456789x\r\n.\r\n", BODY_LONG_LINE},
-		{"A: b\r\n\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n.\r\n", BODY_TOO_BIG},
-		{"A: 4567890\r\nB: 4567890\r\nC: 4567890\r\nD: 4567890\r\n\r\n.\r\n", BODY_LONG_HEADER},
+		{"A: "
+		 "b\r\n\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n."
+		 "\r\n",
+		 BODY_TOO_BIG},
+		{"A: 4567890\r\nB: 4567890\r\nC: 4567890\r\nD: 4567890\r\n\r\n.\r\n",
+		 BODY_LONG_HEADER},
 		{"Received: \r\nReceived: \r\nReceived: \r\n\r\n.\r\n", BODY_LOOP},
 		/* two at once: the same one is told, whichever was seen first */
-		{"A: b\r\n\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\na\nb\r\n.\r\n", BODY_BARE_LF},
-		{"A: 4567890\r\nB: 4567890\r\nC: 4567890\r\nD: 4567890\r\nE: 4567890\r\nF: 4567890\r\n\r\n.\r\n", BODY_TOO_BIG},
+		{"A: "
+		 "b\r\n\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\n1234567890\r\na"
+		 "\nb\r\n.\r\n",
+		 BODY_BARE_LF},
+		{"A: 4567890\r\nB: 4567890\r\nC: 4567890\r\nD: 4567890\r\nE: 4567890\r\nF: "
+		 "4567890\r\n\r\n.\r\n",
+		 BODY_TOO_BIG},
 	};
 
 	(void)state;
@@ -63,7 +73,8 @@ static void test_faults(void **state)
 			assert_int_equal(part.fault, whole.fault);
 			assert_int_equal(part.used, whole.used);
 			assert_int_equal(part.bytes, whole.bytes);
-			assert_true(whole.fault != BODY_GOOD || slice_eq(buf_slice(&part.body), buf_slice(&whole.body)));
+			assert_true(whole.fault != BODY_GOOD ||
+				    slice_eq(buf_slice(&part.body), buf_slice(&whole.body)));
 			buf_free(&part.body);
 		}
 		buf_free(&whole.body);
@@ -94,7 +105,8 @@ static void test_recipients(void **state)
 	transaction_free(&t);
 }
 
-/* A piece never grows beyond what one message between processes carries; what was put away is counted. */
+/* A piece never grows beyond what one message between processes carries; what was put away is
+ * counted. */
 static void test_pieces(void **state)
 {
 	const struct body_limits wide = {1 << 30, 1 << 30, 1 << 30, 100};

@@ -66,7 +66,8 @@ static void look_at(struct transaction *t, struct slice added)
 		header_walk_step(&t->header, added);
 }
 
-/* What will not be kept is decoded all the same: which fault is told must not depend on how the bytes came. */
+/* What will not be kept is decoded all the same: which fault is told must not depend on how the
+ * bytes came. */
 size_t transaction_body(struct transaction *t, struct slice in)
 {
 	size_t used = 0;
@@ -137,7 +138,8 @@ static bool is_header_line(struct slice text)
 	if (colon == SLICE_NONE || colon == 0)
 		return false;
 	for (size_t i = 0; i < text.len; i++)
-		if (text.at[i] == '\r' || text.at[i] == '\n' || text.at[i] == '\0' || (i < colon && text.at[i] == ' '))
+		if (text.at[i] == '\r' || text.at[i] == '\n' || text.at[i] == '\0' ||
+		    (i < colon && text.at[i] == ' '))
 			return false;
 	return true;
 }

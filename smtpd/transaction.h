@@ -9,8 +9,9 @@
 /*
  * One mail on its way in: envelope, body as it comes, and what the rules want done with it.  Pure.
  *
- * The body is collected in pieces of at most BODY_PIECE_MAX bytes; whoever drives takes a full piece away (transaction_is_full)
- * before more is put in.  A message that is one piece never leaves memory before it is sent.
+ * The body is collected in pieces of at most BODY_PIECE_MAX bytes; whoever drives takes a full
+ * piece away (transaction_is_full) before more is put in.  A message that is one piece never leaves
+ * memory before it is sent.
  */
 #define BODY_PIECE_MAX 65536u /* as one DRAFT_DATA carries it */
 #define PREPEND_MAX 16384u /* as DRAFT_COMMIT carries them */
@@ -77,8 +78,8 @@ void transaction_stored(struct transaction *t, enum outcome outcome);
 
 /* Adds a word, once.  False: no room. */
 bool transaction_note_tag(struct buf *tags, struct slice tag);
-/* What a rule wants: kind as in messages.def's record `effect`.  False: no room for it.  The same thing twice is once: a
- * stage is asked again for each recipient. */
+/* What a rule wants: kind as in messages.def's record `effect`.  False: no room for it.  The
+ * same thing twice is once: a stage is asked again for each recipient. */
 bool transaction_effect(struct transaction *t, struct slice kind, struct slice text);
 
 /* enum job_flag for the draft. */

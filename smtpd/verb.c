@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 /*
- * The table of verbs: where each may stand, whether it takes an argument, what it does.  What is not in it is not understood.
+ * The table of verbs: where each may stand, whether it takes an argument, what it does.  What is
+ * not in it is not understood.
  */
 #define IN(state) (1u << (state))
 #define ANYWHERE (IN(SESSION_GREETED) | IN(SESSION_READY) | IN(SESSION_MAIL) | IN(SESSION_RCPT))
@@ -24,14 +25,15 @@ struct verb {
 
 /* ---- HELO, EHLO ---- */
 
-/* A name, or what clients say instead of one: rules may judge it, but it must be one word without specials (RFC 5322 §3.2.3), for
- * it stands in Received. */
+/* A name, or what clients say instead of one: rules may judge it, but it must be one word
+ * without specials (RFC 5322 §3.2.3), for it stands in Received. */
 static bool is_helo(struct slice name)
 {
 	if (name.len == 0 || name.len > MAIL_DOMAIN_MAX)
 		return false;
 	for (size_t i = 0; i < name.len; i++)
-		if (name.at[i] <= ' ' || name.at[i] >= 0x7f || strchr("<>()@,;\\\"", name.at[i]) != NULL)
+		if (name.at[i] <= ' ' || name.at[i] >= 0x7f ||
+		    strchr("<>()@,;\\\"", name.at[i]) != NULL)
 			return false;
 	return true;
 }
@@ -59,7 +61,8 @@ static void run_helo(struct session *s, struct slice args)
 
 static bool offers_tls(const struct session *s)
 {
-	return (s->place.tls == TLS_OPTIONAL || s->place.tls == TLS_REQUIRED) && s->place.conf->tls_certificate != NULL;
+	return (s->place.tls == TLS_OPTIONAL || s->place.tls == TLS_REQUIRED) &&
+	       s->place.conf->tls_certificate != NULL;
 }
 
 static bool offers_starttls_now(const struct session *s)
@@ -150,7 +153,7 @@ static void accepted_rcpt(struct session *s)
 		return;
 	}
 	session_enter(s, s->refused);
-	reply_verdict(s, &(struct session_verdict){.outcome = OC_NO_MEMORY});
+	reply_outcome(s, OC_NO_MEMORY);
 }
 
 static void run_data(struct session *s, struct slice args)
@@ -225,7 +228,7 @@ static void run_starttls(struct session *s, struct slice args)
 	else if (!offers_tls(s))
 		reply(s, 502, "5.5.1", "STARTTLS is not offered here");
 	else if (!s->tls_ready)
-		reply_verdict(s, &(struct session_verdict){.outcome = OC_TLS_UNAVAILABLE});
+		reply_outcome(s, OC_TLS_UNAVAILABLE);
 	else
 		session_enter(s, SESSION_TLS);
 }
@@ -272,7 +275,8 @@ static const struct verb verbs[] = {
 	{"VRFY", ANYWHERE, "", ARGUMENT_NEEDED, run_vrfy},
 	{"HELP", ANYWHERE, "", ARGUMENT_ANY, run_help},
 	{"QUIT", ANYWHERE, "", ARGUMENT_NONE, run_quit},
-	{"STARTTLS", IN(SESSION_GREETED) | IN(SESSION_READY), "not within a mail", ARGUMENT_NONE, run_starttls},
+	{"STARTTLS", IN(SESSION_GREETED) | IN(SESSION_READY), "not within a mail", ARGUMENT_NONE,
+	 run_starttls},
 	{"AUTH", IN(SESSION_READY), "not within a mail", ARGUMENT_NEEDED, run_auth},
 	{"EXPN", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
 	{"TURN", ANYWHERE, "", ARGUMENT_ANY, run_not_here},

@@ -37,7 +37,8 @@ static bool read_chain(int fd, struct buf *out)
 	}
 }
 
-static bool make_servers(const struct conf *conf, struct slice chain, struct smtpd_generation *state, char why[TLS_WHY_BYTES])
+static bool make_servers(const struct conf *conf, struct slice chain,
+			 struct smtpd_generation *state, char why[TLS_WHY_BYTES])
 {
 	for (size_t i = 0; i < conf->listener_count; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
@@ -60,7 +61,8 @@ static bool make_servers(const struct conf *conf, struct slice chain, struct smt
 bool smtpd_generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
 {
 	const struct conf *conf = g->conf;
-	struct smtpd_generation *state = mem_new(1, sizeof(*state) + conf->listener_count * sizeof(state->tls[0]));
+	struct smtpd_generation *state =
+		mem_new(1, sizeof(*state) + conf->listener_count * sizeof(state->tls[0]));
 	struct buf chain = buf_make(TLS_CHAIN_MAX);
 	char reason[TLS_WHY_BYTES] = "it cannot be read";
 	bool good = true;
@@ -70,7 +72,8 @@ bool smtpd_generation_ready(struct service *s, struct generation *g, char *why, 
 	state->count = conf->listener_count;
 	g->state = state;
 	if (conf->tls_certificate != NULL)
-		good = read_chain(service_path_fd(s, g->number, slice_of(conf->tls_certificate)), &chain) &&
+		good = read_chain(service_path_fd(s, g->number, slice_of(conf->tls_certificate)),
+				  &chain) &&
 		       make_servers(conf, buf_slice(&chain), state, reason);
 	if (!good)
 		snprintf(why, why_size, "certificate %s: %s", conf->tls_certificate, reason);
@@ -105,7 +108,8 @@ bool worker_can_sign(const struct worker *w)
 
 static bool is_sound(const struct msg_SESSION_START *start, const struct generation *g)
 {
-	return start->role == LISTENER_LOCAL || (start->role < LISTENER_LOCAL && start->listener < g->conf->listener_count);
+	return start->role == LISTENER_LOCAL ||
+	       (start->role < LISTENER_LOCAL && start->listener < g->conf->listener_count);
 }
 
 void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int fd, struct generation *g)
@@ -116,7 +120,8 @@ void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int f
 		conn_begin(w, start, fd, g);
 		return;
 	}
-	LOG(LEVEL_ERROR, "session-without-listener", KV_SESSION(start->session), KV_NUM("listener", start->listener));
+	LOG(LEVEL_ERROR, "session-without-listener", KV_SESSION(start->session),
+	    KV_NUM("listener", start->listener));
 	close(fd);
 	w->release(w, &g);
 	(void)w->ports.tell(w->ports.arg, ROLE_GATE, IPC_SESSION_END, &end);

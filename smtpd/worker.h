@@ -10,8 +10,8 @@
 /*
  * All connections of one process.
  *
- * Always: a session is told to the gate as ended exactly once, when its connection is closed; one that begins on a generation
- * keeps it.
+ * Always: a session is told to the gate as ended exactly once, when its connection is closed; one
+ * that begins on a generation keeps it.
  */
 struct conn;
 struct service;
@@ -19,7 +19,8 @@ struct generation;
 
 #define READ_BYTES 16384u
 
-/* What smtpd makes of a generation: a TLS server for each listener that has TLS.  Owned by the generation. */
+/* What smtpd makes of a generation: a TLS server for each listener that has TLS.  Owned by the
+ * generation. */
 struct smtpd_generation {
 	size_t count;
 	struct tls_server *tls[]; /* by listener; NULL: none */
@@ -48,7 +49,8 @@ void smtpd_generation_free(struct service *s, struct generation *g);
 
 void worker_init(struct worker *w, struct loop *loop, const struct ports *ports);
 /* Takes `fd`, and the hold on `g`. */
-void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int fd, struct generation *g);
+void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int fd,
+		  struct generation *g);
 /* A link is gone: what was known of its sessions there is gone too. */
 void worker_lost(struct worker *w, enum role role);
 /* Ends sessions between their mails; all of them a second before the deadline. */

@@ -37,12 +37,18 @@ static bool has_high(struct slice s)
 	return false;
 }
 
-/* Octets of the well-formed sequence at the front, its code point in *out; 0: there is none.  RFC 3629 §4. */
+/* Octets of the well-formed sequence at the front, its code point in *out; 0: there is none.
+ * RFC 3629 §4. */
 static size_t utf8_next(struct slice s, uint32_t *out)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char first = (unsigned char)s.at[0];
-	size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf8 ? 4 : 0;
+	size_t len = first < 0x80   ? 1
+		     : first < 0xc0 ? 0
+		     : first < 0xe0 ? 2
+		     : first < 0xf0 ? 3
+		     : first < 0xf8 ? 4
+				    : 0;
 	uint32_t point = len == 1 ? first : first & (0x7fu >> len);
 
 	if (len == 0 || len > s.len)
@@ -77,7 +83,8 @@ bool mail_utf8_is_clean(struct slice text)
 /* atext of RFC 5322 §3.2.3; UTF-8 was looked at before. */
 static bool is_atext(char c)
 {
-	return ascii_is_alnum(c) || is_high(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return ascii_is_alnum(c) || is_high(c) ||
+	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 static bool is_dot_string(struct slice s)
@@ -104,7 +111,8 @@ static size_t quoted_length(struct slice s)
 	return 0;
 }
 
-/* Takes the content out of a quoted string whose length was found above.  quoted-pairSMTP holds only %d32-126. */
+/* Takes the content out of a quoted string whose length was found above.  quoted-pairSMTP holds
+ * only %d32-126. */
 static bool unquote(struct slice quoted, char out[MAIL_LOCAL_MAX + 1])
 {
 	size_t len = 0;
@@ -187,7 +195,8 @@ static bool unicode_domain_parse(struct slice text, char out[MAIL_DOMAIN_MAX + 1
 
 	if (!mail_utf8_is_clean(text) || !slice_copy(text, given, sizeof(given)))
 		return false;
-	if (idn2_lookup_u8((const uint8_t *)given, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+	if (idn2_lookup_u8((const uint8_t *)given, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
+	    IDN2_OK)
 		return false;
 	good = ascii_domain_parse(slice_of((const char *)ascii), out);
 	idn2_free(ascii);

@@ -4,12 +4,14 @@
 #include "base/slice.h"
 
 /*
- * The address of an envelope: Mailbox of RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3 where it is allowed.  Strict: no
- * comments, no folding, no obsolete forms, no source route (§4.1.2 permits refusing what §3.6.1 deprecates).
+ * The address of an envelope: Mailbox of RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3 where it
+ * is allowed.  Strict: no comments, no folding, no obsolete forms, no source route (§4.1.2 permits
+ * refusing what §3.6.1 deprecates).
  *
- * The canonical form, which is what travels between processes: a local part has quotes only where it needs them, a domain
- * is lower case and in A-labels (RFC 5890), so that U-label and A-label are one domain; an address literal is written as
- * RFC 5952 writes it.  The case of a local part is kept.
+ * The canonical form, which is what travels between processes: a local part has quotes only where
+ * it needs them, a domain is lower case and in A-labels (RFC 5890), so that U-label and A-label are
+ * one domain; an address literal is written as RFC 5952 writes it.  The case of a local part is
+ * kept.
  */
 #define MAIL_LOCAL_MAX 64u /* RFC 5321 §4.5.3.1.1, quotes and backslashes counted */
 #define MAIL_DOMAIN_MAX 255u /* §4.5.3.1.2 */
@@ -40,7 +42,8 @@ const char *mail_verdict_text(enum mail_verdict verdict);
 /* May be copied.  Read it by the functions below. */
 struct mail_address {
 	char text[MAIL_ADDRESS_MAX + 1]; /* canonical, NUL-terminated; "" is the null sender */
-	char plain[MAIL_LOCAL_MAX + 1]; /* the local part's content: no quotes, no backslashes; NUL-terminated */
+	char plain[MAIL_LOCAL_MAX +
+		   1]; /* the local part's content: no quotes, no backslashes; NUL-terminated */
 	uint16_t local_len; /* of `text`, quotes counted */
 	uint16_t domain_at; /* in `text`; where there is no domain: its end */
 	bool utf8; /* the local part has octets above 127: needs SMTPUTF8 on its way */
@@ -73,14 +76,17 @@ static inline bool mail_address_is_null(const struct mail_address *a)
 	return a->text[0] == '\0';
 }
 
-/* The local part itself names another host: "user%host", "host!user", "\"user@host\"".  We never act on that; who would pass
- * such a recipient on might (RFC 5321 §3.6.1 and appendix F.2), so smtpd refuses it. */
+/* The local part itself names another host: "user%host", "host!user", "\"user@host\"".  We never
+ * act on that; who would pass such a recipient on might (RFC 5321 §3.6.1 and appendix F.2), so
+ * smtpd refuses it. */
 bool mail_address_is_routed(const struct mail_address *a);
 
-/* Domain or address literal, into its canonical form.  UTF-8 needs MAIL_ALLOW_UTF8, as above.  False: it is none. */
+/* Domain or address literal, into its canonical form.  UTF-8 needs MAIL_ALLOW_UTF8, as above.
+ * False: it is none. */
 bool mail_domain_parse(struct slice text, unsigned options, char out[MAIL_DOMAIN_MAX + 1]);
 
-/* Cuts a "<...>" off the front of `*rest`; a ">" inside a quoted local part does not end it.  False: no such thing. */
+/* Cuts a "<...>" off the front of `*rest`; a ">" inside a quoted local part does not end it.
+ * False: no such thing. */
 bool mail_path_cut(struct slice *rest, struct slice *inside_out);
 
 /* Well-formed UTF-8 (RFC 3629) without C0, DEL or C1 controls. */

@@ -14,8 +14,9 @@
  *      |  v
  *      '--CR   (any other byte after a CR: it was bare; a LF anywhere else: bare, and begins no line)
  *
- * Only CR LF '.' CR LF ends the data; the CRLF of the DATA command is the first of its line ends.  What is wrong is noted and
- * reading goes on to the real end, so that no second reading of the stream is possible.
+ * Only CR LF '.' CR LF ends the data; the CRLF of the DATA command is the first of its line ends.
+ * What is wrong is noted and reading goes on to the real end, so that no second reading of the
+ * stream is possible.
  */
 enum dotted_fault {
 	DOTTED_BARE_CR = 1 << 0,
@@ -24,7 +25,14 @@ enum dotted_fault {
 	DOTTED_LONG_LINE = 1 << 3, /* beyond `line_max`, CRLF not counted; it is not split */
 };
 
-enum dotted_state { DOTTED_LINE_START, DOTTED_IN_LINE, DOTTED_CR, DOTTED_DOT, DOTTED_DOT_CR, DOTTED_ENDED };
+enum dotted_state {
+	DOTTED_LINE_START,
+	DOTTED_IN_LINE,
+	DOTTED_CR,
+	DOTTED_DOT,
+	DOTTED_DOT_CR,
+	DOTTED_ENDED
+};
 
 struct dotted_decoder {
 	enum dotted_state state;
@@ -39,8 +47,9 @@ static inline struct dotted_decoder dotted_decoder_make(size_t line_max)
 	return (struct dotted_decoder){DOTTED_LINE_START, 0, false, 0, line_max};
 }
 
-/* Returns how many bytes of `in` it used: all, or those up to the end of data, after which dotted_is_ended.  The content
- * (never longer than what was used, but for two bytes) is added to `out`, or nowhere where that is NULL. */
+/* Returns how many bytes of `in` it used: all, or those up to the end of data, after which
+ * dotted_is_ended.  The content (never longer than what was used, but for two bytes) is added to
+ * `out`, or nowhere where that is NULL. */
 size_t dotted_decode(struct dotted_decoder *d, struct slice in, struct buf *out);
 
 static inline bool dotted_is_ended(const struct dotted_decoder *d)
@@ -49,8 +58,8 @@ static inline bool dotted_is_ended(const struct dotted_decoder *d)
 }
 
 /*
- * The other direction.  `body` has CRLF line ends; a bare CR or LF in it is passed on as it is and noted in `bare`: who must
- * not send such a thing asks before it ends the data.
+ * The other direction.  `body` has CRLF line ends; a bare CR or LF in it is passed on as it is and
+ * noted in `bare`: who must not send such a thing asks before it ends the data.
  */
 struct dotted_encoder {
 	bool in_line; /* not at the start of one */

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned options = 0; options < 16; options++) {
 		if (mail_address_parse(text, options, &a) != MAIL_OK)
 			continue;
-		if (mail_address_parse(mail_address_text(&a), options, &b) != MAIL_OK || memcmp(a.text, b.text, sizeof(a.text)) != 0)
+		if (mail_address_parse(mail_address_text(&a), options, &b) != MAIL_OK ||
+		    memcmp(a.text, b.text, sizeof(a.text)) != 0)
 			abort();
 		if (strpbrk(a.text, "\r\n") != NULL || strlen(a.plain) > MAIL_LOCAL_MAX)
 			abort();

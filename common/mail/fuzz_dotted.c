@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	while (at < size && !dotted_is_ended(&bytes))
 		at += dotted_decode(&bytes, slice_sub(in, at, 1), &b);
-	if (at != used || whole.faults != bytes.faults || whole.state != bytes.state || !slice_eq(buf_slice(&a), buf_slice(&b)))
+	if (at != used || whole.faults != bytes.faults || whole.state != bytes.state ||
+	    !slice_eq(buf_slice(&a), buf_slice(&b)))
 		abort();
 	if (dotted_is_ended(&whole) && !slice_ends_nocase(slice_sub(in, 0, used), slice_of(".\r\n")))
 		abort();

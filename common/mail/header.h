@@ -4,8 +4,9 @@
 #include "base/buf.h"
 
 /*
- * A walk over the header of a message (RFC 5322 §2.2), in whatever pieces it comes: counts, finds, and knows where it ends.
- * A line that is no field is noted and the walk goes on, so that nothing behind it hides from the counts.
+ * A walk over the header of a message (RFC 5322 §2.2), in whatever pieces it comes: counts, finds,
+ * and knows where it ends. A line that is no field is noted and the walk goes on, so that nothing
+ * behind it hides from the counts.
  */
 #define HEADER_NAME_MAX 64u
 #define HEADER_VALUE_KEPT 2048u /* octets of one value; the rest of it is not kept */
@@ -33,7 +34,8 @@ struct header_walk {
 struct header_walk header_walk_make(header_field_fn *fn, void *arg);
 void header_walk_free(struct header_walk *w);
 
-/* Returns how many bytes of `in` are header: all, or those up to and with the empty line, after which header_is_ended. */
+/* Returns how many bytes of `in` are header: all, or those up to and with the empty line, after
+ * which header_is_ended. */
 size_t header_walk_step(struct header_walk *w, struct slice in);
 /* The message ends here: a field that was being read is told. */
 void header_walk_end(struct header_walk *w);

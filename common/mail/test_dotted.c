@@ -52,7 +52,8 @@ static const struct {
 	{TEXT("a\r\n\0.\r\n.\r\n"), TEXT("a\r\n\0.\r\n"), 10, DOTTED_NUL},
 	{TEXT("a\r\n.\0\r\n.\r\n"), TEXT("a\r\n\0\r\n"), 10, DOTTED_NUL},
 	{TEXT("12345678901234567890\r\n.\r\n"), TEXT("12345678901234567890\r\n"), 25, 0},
-	{TEXT("123456789012345678901\r\n.\r\n"), TEXT("123456789012345678901\r\n"), 26, DOTTED_LONG_LINE},
+	{TEXT("123456789012345678901\r\n.\r\n"), TEXT("123456789012345678901\r\n"), 26,
+	 DOTTED_LONG_LINE},
 	{TEXT("a\r\n."), TEXT("a\r\n"), 0, 0},
 	{TEXT("a\r\n.\r"), TEXT("a\r\n"), 0, 0},
 };
@@ -71,7 +72,8 @@ static void test_decode(void **state)
 			buf_free(&r.body);
 		}
 	}
-	print_message("ROW Z01 dotted pass\nROW Z02 dotted pass\nROW Z05 dotted-nul pass\nROW Z06 line-never-split pass\n");
+	print_message("ROW Z01 dotted pass\nROW Z02 dotted pass\nROW Z05 dotted-nul pass\nROW Z06 "
+		      "line-never-split pass\n");
 }
 
 static void test_high(void **state)
@@ -119,7 +121,8 @@ static void test_encode(void **state)
 	}
 }
 
-/* Whatever the bytes: decoding a byte at a time is decoding the whole, and a clean body survives the way there and back. */
+/* Whatever the bytes: decoding a byte at a time is decoding the whole, and a clean body survives
+ * the way there and back. */
 static void test_random(void **state)
 {
 	static const char alphabet[] = "\r\n..a\0\xff";
@@ -146,7 +149,8 @@ static void test_random(void **state)
 			struct buf sent = buf_make(1000);
 			struct decoded again;
 
-			assert_true(dotted_encode(&e, buf_slice(&whole.body), &sent) && dotted_encode_end(&e, &sent));
+			assert_true(dotted_encode(&e, buf_slice(&whole.body), &sent) &&
+				    dotted_encode_end(&e, &sent));
 			assert_false(e.bare);
 			again = decode(buf_slice(&sent), SIZE_MAX);
 			assert_int_equal(again.used, sent.len);

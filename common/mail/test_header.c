@@ -20,12 +20,14 @@ static const struct {
 	bool ended, malformed;
 } cases[] = {
 	{"Subject: x\r\n\r\nbody", "Subject=x;", 14, 0, true, false},
-	{"Received: a\r\nReceived: b\r\n c\r\nrECEIVED : d\r\n\r\n", "Received=a;Received=b c;rECEIVED=d;", 46, 3, true, false},
+	{"Received: a\r\nReceived: b\r\n c\r\nrECEIVED : d\r\n\r\n",
+	 "Received=a;Received=b c;rECEIVED=d;", 46, 3, true, false},
 	{"\r\nReceived: body\r\n", "", 2, 0, true, false},
 	{"From alice Sat Nov 21\r\nReceived: a\r\n\r\n", "Received=a;", 38, 1, true, true},
 	{"From alice Sat 09:00\r\nX: 1\r\n\r\n", "X=1;", 30, 0, true, true},
 	{" leading\r\nReceived: a\r\n\r\n", "Received=a;", 25, 1, true, true},
-	{"no field\r\n goes on\r\nDelivered-To: a@b\r\n\r\n", "Delivered-To=a@b;", 41, 0, true, true},
+	{"no field\r\n goes on\r\nDelivered-To: a@b\r\n\r\n", "Delivered-To=a@b;", 41, 0, true,
+	 true},
 	{"A:\r\n 1\r\n\t2\r\nB:2\r\n\r\n", "A=1\t2;B=2;", 19, 0, true, false},
 	{"A: 1\r\n", "A=1;", 6, 0, false, false},
 	{"Received", "", 8, 0, false, false},
