@@ -88,7 +88,7 @@ void hand_links(struct slot *s)
 		struct slot *other = m->slots[i];
 
 		if (other != s && other->life.state == SUPERVISE_READY && other->link != NULL &&
-		    trust_has(s->row->role, other->row->role))
+		    trust_has_instance(s->row->role, s->instance, other->row->role, other->instance))
 			attach(s, other);
 	}
 }

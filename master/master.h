@@ -43,7 +43,7 @@ struct master_options {
 
 enum master_phase { PHASE_READING, PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
 
-#define SLOTS_MAX (ROSTER_COUNT + 2 * ROSTER_WORKERS_MAX)
+#define SLOTS_MAX (ROSTER_COUNT + 2 * ROSTER_WORKERS_MAX + 1)
 
 struct reload; /* reload.c */
 

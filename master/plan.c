@@ -86,6 +86,7 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 		{"user_prefix", &p->user_prefix, NULL},
 		{"smtpd_workers", NULL, &p->smtpd_workers},
 		{"relay_workers", NULL, &p->relay_workers},
+		{"smtpd_parents", NULL, &p->smtpd_parents},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -36,6 +36,7 @@ struct plan {
 	size_t listener_count;
 	char *spool, *runtime, *user_prefix; /* owned; NULL until told */
 	uint64_t smtpd_workers, relay_workers;
+	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
 
 struct plan *plan_new(uint64_t number); /* NULL: no memory */

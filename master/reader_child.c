@@ -75,11 +75,20 @@ static bool say_count(const char *name, uint64_t value)
 	return say_setting(name, text);
 }
 
+/* A warm parent forks the processes of `isolation connection`. */
+static uint64_t parents_of(const struct conf *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (c->listeners[i].isolation == ISOLATION_CONNECTION)
+			return 1;
+	return 0;
+}
+
 static bool say_settings(const struct conf *c)
 {
 	return say_setting("spool", c->set.spool) && say_setting("runtime", c->set.runtime) &&
 	       say_setting("user_prefix", c->set.user_prefix) && say_count("smtpd_workers", c->set.smtpd_workers) &&
-	       say_count("relay_workers", c->set.relay_workers);
+	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c));
 }
 
 /* A log file lies in a folder that the log process must be given. */

@@ -49,3 +49,17 @@ bool trust_has(enum role a, enum role b)
 			return true;
 	return false;
 }
+
+static bool is_parent(enum role role, uint64_t instance)
+{
+	return role == ROLE_SMTPD && instance == ROSTER_SMTPD_PARENT;
+}
+
+bool trust_has_instance(enum role a, uint64_t instance_a, enum role b, uint64_t instance_b)
+{
+	if (is_parent(a, instance_a) && b != ROLE_GATE && b != ROLE_LOG)
+		return false;
+	if (is_parent(b, instance_b) && a != ROLE_GATE && a != ROLE_LOG)
+		return false;
+	return trust_has(a, b);
+}

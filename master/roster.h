@@ -20,6 +20,9 @@ struct roster_row {
 extern const struct roster_row roster[ROSTER_COUNT];
 #define ROSTER_TURNS 4u
 #define ROSTER_WORKERS_MAX 64u
+/* The smtpd that forks a process for each connection: its instance number, by which it and the gate know what it is.  It is
+ * linked with those two only that speak to it (smtpd/README.md). */
+#define ROSTER_SMTPD_PARENT 1000u
 
 /* NULL: not one that the master starts. */
 const struct roster_row *roster_find(enum role role);
@@ -29,5 +32,6 @@ struct trust_pair {
 };
 /* Every link there is between two of them; all are linked with the log besides. */
 bool trust_has(enum role a, enum role b);
+bool trust_has_instance(enum role a, uint64_t instance_a, enum role b, uint64_t instance_b);
 
 #endif

@@ -211,6 +211,13 @@ static uint64_t wanted_count(const struct master *m, enum role role)
 	return count < ROSTER_WORKERS_MAX ? count : ROSTER_WORKERS_MAX;
 }
 
+static bool is_wanted(const struct master *m, enum role role, uint64_t instance)
+{
+	if (role == ROLE_SMTPD && instance == ROSTER_SMTPD_PARENT)
+		return m->plan->smtpd_parents > 0;
+	return instance < wanted_count(m, role);
+}
+
 static bool add_slot(struct master *m, const struct roster_row *row, uint64_t instance)
 {
 	struct slot *s = mem_new(1, sizeof(*s));
@@ -231,21 +238,27 @@ static bool add_slot(struct master *m, const struct roster_row *row, uint64_t in
 	return known;
 }
 
+static bool fit(struct master *m, const struct roster_row *row, uint64_t instance)
+{
+	struct slot *s = slot_find(m, row->role, instance);
+	bool wanted = is_wanted(m, row->role, instance);
+
+	if (s != NULL && !wanted)
+		slot_event(s, EVENT_STOP);
+	return s != NULL || !wanted || add_slot(m, row, instance);
+}
+
 bool slots_fit(struct master *m)
 {
+	bool fits = true;
+
 	for (size_t r = 0; r < ROSTER_COUNT; r++) {
-		uint64_t count = wanted_count(m, roster[r].role);
-
-		for (uint64_t i = 0; i < ROSTER_WORKERS_MAX; i++) {
-			struct slot *s = slot_find(m, roster[r].role, i);
-
-			if (s == NULL && i < count && !add_slot(m, &roster[r], i))
-				return false;
-			if (s != NULL && i >= count)
-				slot_event(s, EVENT_STOP);
-		}
+		for (uint64_t i = 0; fits && i < ROSTER_WORKERS_MAX; i++)
+			fits = fit(m, &roster[r], i);
+		if (roster[r].role == ROLE_SMTPD)
+			fits = fits && fit(m, &roster[r], ROSTER_SMTPD_PARENT);
 	}
-	return true;
+	return fits;
 }
 
 static bool others_ready(const struct master *m)
@@ -257,11 +270,6 @@ static bool others_ready(const struct master *m)
 	return true;
 }
 
-static bool is_wanted(const struct master *m, const struct slot *s)
-{
-	return s->instance < wanted_count(m, s->row->role);
-}
-
 /* The gate comes last: until all it attests to are there it could only say 421. */
 void slots_start(struct master *m)
 {
@@ -269,7 +277,7 @@ void slots_start(struct master *m)
 		struct slot *s = m->slots[i];
 		bool waits = s->life.state == SUPERVISE_IDLE || s->life.state == SUPERVISE_DEAD;
 
-		if (waits && is_wanted(m, s) && (s->row->role != ROLE_GATE || others_ready(m)))
+		if (waits && is_wanted(m, s->row->role, s->instance) && (s->row->role != ROLE_GATE || others_ready(m)))
 			slot_event(s, EVENT_START);
 	}
 }
