@@ -260,7 +260,7 @@ static const struct cage_spec cage = {
 	.calls = CALLS_BASE,
 	.chroot = true,
 	.takes_fds = true,
-	.files_max = 256,
+	.files_max = 65536, /* a link for each session with a process of its own */
 	.memory_max = 1ull << 30,
 };
 

@@ -303,7 +303,7 @@ static const struct cage_spec cage = {
 	.calls = CALLS_FILES_READ | CALLS_LOCKS,
 	.chroot = true,
 	.takes_fds = true, /* from the master: tables of a new generation */
-	.files_max = 8192,
+	.files_max = 65536, /* a link for each session with a process of its own */
 };
 
 static const struct service_spec spec = {

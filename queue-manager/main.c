@@ -6,7 +6,7 @@ int main(int argc, char **argv)
 		.calls = CALLS_FILES | CALLS_THREADS | CALLS_LEASE | CALLS_LOCKS,
 		.chroot = true,
 		.takes_fds = true, /* from the master: links and generations */
-		.files_max = 16384,
+		.files_max = 65536,
 		.file_bytes_max = 4ull << 30,
 		.memory_max = 4ull << 30,
 		.processes_max = 256,

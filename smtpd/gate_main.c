@@ -271,7 +271,7 @@ static const struct cage_spec cage = {
 	.calls = CALLS_ACCEPT,
 	.chroot = true,
 	.takes_fds = true,
-	.files_max = 16384,
+	.files_max = 65536,
 };
 
 static service_message_fn *const handlers[IPC_COUNT] = {

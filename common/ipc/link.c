@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "ipc/packet.h"
 
+#include <errno.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -578,6 +579,8 @@ static bool receive_packet(struct link *l, char *space)
 
 	if (r == PACKET_AGAIN)
 		return false;
+	if (r == PACKET_NO_ROOM)
+		log_fatal("a descriptor that a message carries", EMFILE); /* begin anew rather than lose what it was for */
 	if (r != PACKET_DONE) {
 		break_link(l, r == PACKET_BAD ? "malformed packet" : NULL);
 		return false;

@@ -35,8 +35,10 @@ enum packet_result packet_send(int socket, struct slice bytes, int pass_fd)
 	return n < 0 ? failed() : PACKET_DONE;
 }
 
+#define CONTROL_FDS 4u
+
 /* Takes the only descriptor; closes all of them when there is more than one. */
-static bool take_fds(struct msghdr *msg, int *fd_out)
+static enum packet_result take_fds(struct msghdr *msg, int *fd_out)
 {
 	size_t count = 0;
 
@@ -57,19 +59,21 @@ static bool take_fds(struct msghdr *msg, int *fd_out)
 		if (*fd_out >= 0)
 			close(*fd_out);
 		*fd_out = -1;
-		return false;
+		/* Fewer came than there was space for: it was our table that had no room. */
+		return count <= 1 ? PACKET_NO_ROOM : PACKET_BAD;
 	}
-	return true;
+	return PACKET_DONE;
 }
 
 enum packet_result packet_receive(int socket, char *space, size_t size, size_t *len_out, int *fd_out)
 {
 	union {
 		struct cmsghdr head;
-		char space[CMSG_SPACE(4 * sizeof(int))];
+		char space[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = space, .iov_len = size};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	enum packet_result taken = PACKET_DONE;
 	ssize_t n;
 
 	if (fd_out != NULL) {
@@ -82,8 +86,10 @@ enum packet_result packet_receive(int socket, char *space, size_t size, size_t *
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return failed();
-	if (fd_out != NULL && !take_fds(&msg, fd_out))
-		return PACKET_BAD;
+	if (fd_out != NULL)
+		taken = take_fds(&msg, fd_out);
+	if (taken != PACKET_DONE)
+		return taken;
 	if (n == 0)
 		return PACKET_CLOSED;
 	*len_out = (size_t)n;

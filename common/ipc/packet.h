@@ -6,7 +6,13 @@
 /*
  * One packet on a SOCK_SEQPACKET socket, with at most one descriptor.  Nothing here waits on a non-blocking socket.
  */
-enum packet_result { PACKET_DONE, PACKET_AGAIN, PACKET_CLOSED, PACKET_BAD };
+enum packet_result {
+	PACKET_DONE,
+	PACKET_AGAIN,
+	PACKET_CLOSED,
+	PACKET_BAD, /* the sender's fault */
+	PACKET_NO_ROOM, /* ours: no descriptor is left for the one that came */
+};
 
 /* `pass_fd` (or -1) stays the caller's. */
 enum packet_result packet_send(int socket, struct slice bytes, int pass_fd);
