@@ -29,7 +29,9 @@ static unsigned char mask_of(unsigned bits, size_t byte)
 {
 	if (bits >= 8 * (byte + 1))
 		return 0xff;
-	return bits <= 8 * byte ? 0 : (unsigned char)(0xffu << (8 * (byte + 1) - bits) & 0xffu);
+	if (bits <= 8 * byte)
+		return 0;
+	return (unsigned char)(0xff00u >> (bits - 8 * byte) & 0xffu);
 }
 
 enum net_parse net_cidr(struct slice s, struct conf_cidr *out)
