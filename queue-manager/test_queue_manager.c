@@ -231,6 +231,7 @@ static void test_a_session_outlives_its_gate(void **state)
 {
 	struct play *p = *state;
 
+	play_wait_list(p, ""); /* the session has been heard of */
 	play_link(p, PART_GATE);
 	play_wait_list(p, "");
 	(void)accept_one(p, 1, "a@x.test");
