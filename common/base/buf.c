@@ -72,7 +72,8 @@ bool buf_add(struct buf *b, const void *at, size_t len)
 
 	if (room == NULL)
 		return false;
-	memcpy(room, at, len);
+	if (len > 0) /* `at` may be NULL then, which memcpy does not take */
+		memcpy(room, at, len);
 	b->len += len;
 	return true;
 }
