@@ -79,11 +79,14 @@ class Suite:
         self.process = None
         self.prefix = options.get("prefix", [])
         self.environment = options.get("environment", {})
+        self.arguments = options.get("arguments", [])  # of postern-master
         self.user = options.get("user")  # run as this user instead of the caller
         for name in ("spool", "run", "run/empty", "users", "mail"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.certificate, self.key = make_certificate(self.folder)
         self.settings = ""
+        self.resolver = "forward 127.0.0.1@1"
+        self.dnssec = "off"
         self.tables = 'table our_domains { "example.test" }\n' \
             f'table our_users sqlite "{self.folder}/users/users.db" "select address from users where address = ?"\n'
         self.routes = "\tdeliver mailboxes if recipient in our_users\n" \
@@ -120,7 +123,8 @@ class Suite:
         mail_user = "\tuser postern-mail\n" if self.as_root else ""
         return (
             "hostname mx.example.test\npostmaster alice@example.test\n"
-            f"spool {self.folder}/spool\nruntime {self.folder}/run\nresolver forward 127.0.0.1@1\ndnssec off\n{self.settings}\n"
+            f"spool {self.folder}/spool\nruntime {self.folder}/run\n"
+            f"resolver {self.resolver}\ndnssec {self.dnssec}\n{self.settings}\n"
             f'{self.listeners}tls {{ certificate "{self.certificate}" key "{self.key}" }}\n'
             f'auth {{ sqlite "{self.folder}/users/users.db" }}\n{self.tables}\n'
             f"{self.policy}route {{\n{self.routes}{self.last_route}}}\n"
@@ -153,7 +157,7 @@ class Suite:
         return self
 
     def launch(self):
-        command = [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN]
+        command = [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN, *self.arguments]
         if self.user is not None:
             command = ["setpriv", "--reuid", self.user, "--regid", self.user, "--clear-groups", *command]
         self.log_path = self.folder / "log"

@@ -152,7 +152,7 @@ static bool fill_set_id(scmp_filter_ctx filter, const struct unit *u)
 						   makers[i].flags_at == 0 ? 1 : 2, conditions) != 0)
 				return false;
 		}
-	return refuse(filter, ENOSYS, SCMP_SYS(openat2));
+	return refuse(filter, EPERM, SCMP_SYS(openat2)); /* its flags lie in memory, where no filter can look */
 }
 
 /* ---- SystemCallFilter ---- */
