@@ -137,7 +137,7 @@ def test_reload(boxed):
     boxed.notify.wait("RELOADING=1")
     boxed.notify.wait("READY=1")
     new = "SIZE 2097152" in boxed.smtp().ehlo()
-    boxed.write_conf("nonsense here\n")
+    boxed.write_conf(boxed.conf() + "nonsense here\n")
     refused = boxed_command(boxed, "reload")
     boxed.notify.wait("RELOADING=1")
     boxed.notify.wait("READY=1")
