@@ -23,7 +23,7 @@ static const struct verb verbs[] = {
 	{"add-header", VERB_ADD_HEADER, MESSAGE, false, verb_read_header, 0, NULL, 0},
 	{"tag", VERB_TAG, POLICY, false, verb_read_tag, 0, NULL, 0},
 	{"hold", VERB_HOLD, MESSAGE, false, verb_read_nothing, 0, NULL, 0},
-	{"hold", VERB_HOLD, ROUTE, true, verb_read_nothing, 0, NULL, 0},
+	{"hold", VERB_HOLD, ROUTE, false, verb_read_nothing, 0, NULL, 0},
 	{"log", VERB_LOG, POLICY, false, verb_read_text, 0, NULL, 0},
 	{"alias", VERB_ALIAS, ROUTE, false, verb_read_table, 0, NULL, 0},
 	{"rewrite", VERB_REWRITE, ROUTE, false, verb_read_rewrite, 0, NULL, 0},
