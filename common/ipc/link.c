@@ -24,7 +24,11 @@ struct packet {
 	char bytes[];
 };
 
+TAILQ_HEAD(questions, question);
+
 struct question {
+	TAILQ_ENTRY(question) peers;
+	struct questions *in; /* `asked` or `failing` of its link */
 	struct link *link;
 	uint64_t number;
 	enum ipc_type answer;
@@ -44,7 +48,8 @@ struct link {
 	bool open_secret;
 	STAILQ_HEAD(, packet) waiting;
 	size_t waiting_bytes;
-	struct map *questions; /* number -> struct question, owned */
+	struct questions asked, failing; /* owned; failing: their NULL is due */
+	struct map *by_number; /* -> struct question, but those there was no place for */
 	uint64_t last_number;
 	unsigned depth;
 	bool takes_fds, broken, told, freed, paused, blocked;
@@ -54,6 +59,7 @@ struct link {
 #define QUESTIONS_MAX 200000
 #define TICK_MS 250
 #define PACKETS_A_TURN 16
+#define DRAIN_TURNS 256 /* of a socket that is refilled while we read: an end */
 #define NESTING_MAX 4
 
 /* A handler may drain another link, so each depth of receiving has a buffer of its own. */
@@ -83,12 +89,14 @@ struct link *link_new(struct loop *loop, int fd, const struct link_config *confi
 	l->fd = fd;
 	l->open = buf_make(LINK_PACKET_MAX);
 	STAILQ_INIT(&l->waiting);
+	TAILQ_INIT(&l->asked);
+	TAILQ_INIT(&l->failing);
 	l->takes_fds = ipc_takes_fds(config->self, config->peer);
-	l->questions = map_new(QUESTIONS_MAX);
+	l->by_number = map_new(QUESTIONS_MAX);
 	l->watch = watch_new(loop, fd, on_ready, l);
 	l->soon = soon_new(loop, on_soon, l);
 	l->tick = timer_new(loop, on_tick, l);
-	if (l->questions == NULL || l->watch == NULL || l->soon == NULL) {
+	if (l->by_number == NULL || l->watch == NULL || l->soon == NULL) {
 		link_free(&l);
 		return NULL;
 	}
@@ -126,12 +134,14 @@ static void close_socket(struct link *l)
 	drop_waiting(l);
 }
 
-static bool free_question(struct slice key, void *value, void *arg)
+static void free_questions(struct questions *list)
 {
-	(void)key;
-	(void)arg;
-	free(value);
-	return true;
+	struct question *q;
+
+	while ((q = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, q, peers);
+		free(q);
+	}
 }
 
 static void destroy(struct link *l)
@@ -139,9 +149,9 @@ static void destroy(struct link *l)
 	close_socket(l);
 	soon_free(&l->soon);
 	timer_free(&l->tick);
-	if (l->questions != NULL)
-		map_each(l->questions, free_question, NULL);
-	map_free(&l->questions);
+	free_questions(&l->asked);
+	free_questions(&l->failing);
+	map_free(&l->by_number);
 	free(l);
 }
 
@@ -202,7 +212,7 @@ size_t link_queued_bytes(const struct link *l)
 
 size_t link_open_questions(const struct link *l)
 {
-	return map_count(l->questions);
+	return map_count(l->by_number);
 }
 
 /* The owner hears of it from the loop, never from inside a call of its own. */
@@ -394,6 +404,28 @@ bool link_answer(struct link *l, uint64_t request, enum ipc_type type, const voi
 
 /* ---- questions ---- */
 
+static void put_in(struct questions *list, struct question *q)
+{
+	if (q->in != NULL)
+		TAILQ_REMOVE(q->in, q, peers);
+	q->in = list;
+	TAILQ_INSERT_TAIL(list, q, peers);
+}
+
+/* Now the caller's. */
+static void take_out(struct question *q)
+{
+	TAILQ_REMOVE(q->in, q, peers);
+	if (map_find_u64(q->link->by_number, q->number) == q)
+		map_take_u64(q->link->by_number, q->number);
+}
+
+static void fail_soon(struct question *q)
+{
+	put_in(&q->link->failing, q);
+	timer_set(q->link->tick, 0);
+}
+
 static uint64_t ask(struct link *l, const struct words *w, uint64_t timeout_ms, link_answer_fn *on_answer, void *arg)
 {
 	struct question *q = mem_new(1, sizeof(*q));
@@ -407,14 +439,12 @@ static uint64_t ask(struct link *l, const struct words *w, uint64_t timeout_ms, 
 	q->arg = arg;
 	q->deadline_ms = clock_mono_ms() + timeout_ms;
 	MUST(q->answer != IPC_COUNT);
-	if (!map_put_u64(l->questions, q->number, q))
-		log_fatal("too many open questions", 0);
-	if (!say(l, w, q->number, false, -1)) {
-		q->deadline_ms = 0;
-		timer_set(l->tick, 0);
-	} else if (!timer_is_set(l->tick)) {
+	put_in(&l->asked, q);
+	/* Who makes us ask more than this makes us fail, not end. */
+	if (!map_put_u64(l->by_number, q->number, q) || !say(l, w, q->number, false, -1))
+		fail_soon(q);
+	else if (!timer_is_set(l->tick))
 		timer_set(l->tick, TICK_MS);
-	}
 	return q->number;
 }
 
@@ -430,48 +460,47 @@ uint64_t link_ask_encoded(struct link *l, enum ipc_type type, struct slice paylo
 	return ask(l, &(struct words){type, NULL, payload}, timeout_ms, on_answer, arg);
 }
 
+static struct question *find_question(struct link *l, uint64_t number)
+{
+	struct question *q = map_find_u64(l->by_number, number);
+
+	if (q != NULL || TAILQ_EMPTY(&l->failing))
+		return q;
+	TAILQ_FOREACH(q, &l->failing, peers)
+		if (q->number == number)
+			break;
+	return q;
+}
+
 void link_forget(struct link *l, uint64_t number)
 {
-	free(map_take_u64(l->questions, number));
+	struct question *q = find_question(l, number);
+
+	if (q == NULL)
+		return;
+	take_out(q);
+	free(q);
 }
 
 static void call_back(struct question *q, struct ipc_message *m)
 {
+	take_out(q);
 	q->on_answer(m, q->arg);
 	free(q);
 }
 
-struct overdue {
-	uint64_t now;
-	struct question *found;
-};
-
-static bool find_overdue(struct slice key, void *value, void *arg)
-{
-	struct overdue *o = arg;
-	struct question *q = value;
-
-	(void)key;
-	if (q->deadline_ms > o->now)
-		return true;
-	o->found = q;
-	return false;
-}
-
-/* One at a time: a callback may ask, forget, or free the link. */
+/* A callback may ask, forget, or free the link: those that are due are put aside first, in one walk. */
 static void fail_overdue(struct link *l, uint64_t now)
 {
-	for (;;) {
-		struct overdue o = {now, NULL};
+	struct question *q, *next;
 
-		if (l->freed)
-			return;
-		map_each(l->questions, find_overdue, &o);
-		if (o.found == NULL)
-			return;
-		map_take_u64(l->questions, o.found->number);
-		call_back(o.found, NULL);
+	for (q = TAILQ_FIRST(&l->asked); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, peers);
+		if (q->deadline_ms <= now)
+			put_in(&l->failing, q);
 	}
+	while (!l->freed && (q = TAILQ_FIRST(&l->failing)) != NULL)
+		call_back(q, NULL);
 }
 
 static void on_tick(void *arg)
@@ -482,7 +511,7 @@ static void on_tick(void *arg)
 	fail_overdue(l, clock_mono_ms());
 	if (!leave(l))
 		return;
-	if (map_count(l->questions) > 0 && !timer_is_set(l->tick))
+	if (!TAILQ_EMPTY(&l->asked) && !timer_is_set(l->tick))
 		timer_set(l->tick, TICK_MS);
 }
 
@@ -509,7 +538,7 @@ static void on_soon(void *arg)
 
 static void handle_answer(struct link *l, struct ipc_message *m)
 {
-	struct question *q = map_find_u64(l->questions, m->request);
+	struct question *q = map_find_u64(l->by_number, m->request);
 
 	if (q == NULL)
 		return; /* it came too late, and has been told so */
@@ -517,7 +546,6 @@ static void handle_answer(struct link *l, struct ipc_message *m)
 		break_link(l, "it answered with something else");
 		return;
 	}
-	map_take_u64(l->questions, m->request);
 	call_back(q, m);
 }
 
@@ -594,18 +622,22 @@ static bool receive_packet(struct link *l, char *space)
 	return !l->broken && !l->paused;
 }
 
-static void receive_some(struct link *l)
+/* True: there may be more. */
+static bool receive_some(struct link *l)
 {
+	int left = PACKETS_A_TURN;
+
 	if (receive_depth >= NESTING_MAX)
-		return;
+		return false;
 	if (receive_space[receive_depth] == NULL)
 		receive_space[receive_depth] = malloc(LINK_PACKET_MAX);
 	if (receive_space[receive_depth] == NULL)
 		log_fatal("receive buffer", 0);
 	receive_depth++;
-	for (int i = 0; i < PACKETS_A_TURN && receive_packet(l, receive_space[receive_depth - 1]); i++)
-		continue;
+	while (left > 0 && receive_packet(l, receive_space[receive_depth - 1]))
+		left--;
 	receive_depth--;
+	return left == 0;
 }
 
 void link_drain(struct link *l)
@@ -613,7 +645,8 @@ void link_drain(struct link *l)
 	if (l->broken)
 		return;
 	enter(l);
-	receive_some(l);
+	for (int i = 0; i < DRAIN_TURNS && receive_some(l); i++)
+		continue;
 	leave(l);
 }
 
@@ -626,6 +659,6 @@ static void on_ready(int fd, unsigned what, void *arg)
 	if ((what & WATCH_WRITE) != 0 && !l->broken)
 		link_flush(l);
 	if ((what & WATCH_READ) != 0 && !l->broken && !l->paused)
-		receive_some(l);
+		(void)receive_some(l);
 	leave(l);
 }

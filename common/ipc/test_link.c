@@ -168,6 +168,38 @@ static void test_garbage_ends_the_link(void **state)
 	print_message("ROW I02 garbage pass\n");
 }
 
+/* What was said before is heard before: a drain leaves nothing behind. */
+static void test_drain_takes_all(void **state)
+{
+	struct ends *e = *state;
+
+	for (int i = 0; i < 100; i++)
+		assert_true(link_tell_now(e->raw, IPC_AUTH_CHECK, 0, false, &alice, -1));
+	e->mute = true;
+	link_drain(e->b);
+	assert_int_equal(e->heard, 100);
+}
+
+/* Whoever makes us ask more than there is place for makes those questions fail: we live on, and so do the others. */
+static void test_more_questions_than_there_is_place_for(void **state)
+{
+	struct ends *e = *state;
+	uint64_t last = 0;
+
+	e->mute = true;
+	link_pause(e->b, true);
+	for (int i = 0; i < 200100; i++)
+		last = link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+	link_forget(e->a, last);
+	turn(e);
+	assert_int_equal(e->failures, 99);
+	assert_int_equal(link_open_questions(e->a), 200000);
+	link_break(e->a, NULL);
+	turn(e);
+	assert_int_equal(e->failures, 200099);
+	print_message("ROW R06 open-questions pass\n");
+}
+
 /* A descriptor that is not due never arrives: the receiver has no room for it. */
 static void test_stray_descriptor_is_dropped(void **state)
 {
@@ -237,6 +269,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_silence_ends_in_failure, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_may_not_be_said_ends_the_link, start, stop),
 		cmocka_unit_test_setup_teardown(test_garbage_ends_the_link, start, stop),
+		cmocka_unit_test_setup_teardown(test_drain_takes_all, start, stop),
+		cmocka_unit_test_setup_teardown(test_more_questions_than_there_is_place_for, start, stop),
 		cmocka_unit_test_setup_teardown(test_stray_descriptor_is_dropped, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_wrong_answer_ends_the_link, start, stop),
