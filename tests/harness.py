@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -30,15 +31,27 @@ def row(ident, variant, ok):
     assert ok, f"{ident} {variant}"
 
 
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for s in held:
+# Below the range the kernel takes clients' ports from, and a part of it for each process of a parallel run, so that a port is still
+# free when it is bound.
+PORTS = range(10000, 32000)
+PORTS_EACH = 1000
+next_port = itertools.count(
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * PORTS_EACH + os.getpid() * 7919)
+
+
+def is_free(port):
+    with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count):
+    tries = (PORTS[n % len(PORTS)] for n in next_port)
+    return list(itertools.islice((p for p in tries if is_free(p)), count))
 
 
 def wait_until(condition, seconds=15, what="it"):
@@ -120,7 +133,7 @@ class Suite:
         return self.folder / "postern.conf"
 
     def conf(self):
-        mail_user = "\tuser postern-mail\n" if self.as_root else ""
+        owner = "postern-mail" if self.as_root else self.user or pwd.getpwuid(os.geteuid()).pw_name
         return (
             "hostname mx.example.test\npostmaster alice@example.test\n"
             f"spool {self.folder}/spool\nruntime {self.folder}/run\n"
@@ -128,7 +141,7 @@ class Suite:
             f'{self.listeners}tls {{ certificate "{self.certificate}" key "{self.key}" }}\n'
             f'auth {{ sqlite "{self.folder}/users/users.db" }}\n{self.tables}\n'
             f"{self.policy}route {{\n{self.routes}{self.last_route}}}\n"
-            f'transport mailboxes {{\n\tmaildir "{self.folder}/mail/{{domain}}/{{local}}/"\n{mail_user}}}\n'
+            f'transport mailboxes {{\n\tmaildir "{self.folder}/mail/{{domain}}/{{local}}/"\n\tuser {owner}\n}}\n'
             f"transport internet {{ {self.internet} }}\n{self.transports}")
 
     def write_conf(self, text=None):
@@ -159,7 +172,7 @@ class Suite:
     def launch(self):
         command = [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN, *self.arguments]
         if self.user is not None:
-            command = ["setpriv", "--reuid", self.user, "--regid", self.user, "--clear-groups", *command]
+            command = ["setpriv", "--reuid", self.user, "--regid", str(pwd.getpwnam(self.user).pw_gid), "--clear-groups", *command]
         self.log_path = self.folder / "log"
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         log = open(self.log_path, "ab")
@@ -261,6 +274,11 @@ class Suite:
         c.ehlo()
         c.auth_plain(user, password)
         return c
+
+
+def sanitizer_reports(text):
+    """What a build with sanitizers found, as the lines that begin a report."""
+    return re.findall(r"^.*(?:ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|: runtime error: ).*$", text, re.M)
 
 
 def alive(pid):

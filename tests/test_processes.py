@@ -1,5 +1,7 @@
 """Reads /proc of every process against the checked-in table: who it is, what it holds, and that its cage is shut."""
 
+import collections
+import grp
 import os
 import pathlib
 import pwd
@@ -11,15 +13,16 @@ from harness import ROOT, row
 
 CAPABILITIES = {0: "chown", 1: "dac_override", 2: "dac_read_search", 5: "kill", 6: "setgid", 7: "setuid", 8: "setpcap",
                 10: "net_bind_service", 12: "net_admin", 18: "sys_chroot", 21: "sys_admin"}
+COLUMNS = ("user", "group", "capabilities", "seccomp", "threads", "root", "cwd")
 
 
 def table():
     rows = {}
     for line in (pathlib.Path(__file__).parent / "processes.table").read_text().splitlines():
         if line and not line.startswith("#"):
-            role, user, capabilities, nnp, seccomp, root, *kinds = line.split()
-            rows[role] = dict(user=user, capabilities=set() if capabilities == "-" else set(capabilities.split(",")),
-                              nnp=nnp, seccomp=seccomp, root=root, kinds=set(kinds))
+            name, *words = line.split()
+            rows[name] = dict(zip(COLUMNS, words))
+            rows[name]["descriptors"] = dict(word.rsplit("=", 1) for word in words[len(COLUMNS):])
     return rows
 
 
@@ -30,6 +33,10 @@ def status(pid):
 def names(mask):
     bits = int(mask, 16)
     return {CAPABILITIES.get(i, f"cap{i}") for i in range(64) if bits >> i & 1}
+
+
+def from_suite(suite, path):
+    return str(path.relative_to(suite.folder)) if path.is_relative_to(suite.folder) else str(path)
 
 
 def kind_of(suite, pid, fd):
@@ -43,62 +50,106 @@ def kind_of(suite, pid, fd):
     if path == suite.log_path:
         return "log"
     if path.is_dir():
-        return "folder"
+        return f"folder:{from_suite(suite, path)}"
     return f"file:{path.name}"
 
 
-def check(suite, pid, role, want):
-    s = status(pid)
-    uids = set(s["Uid"].split())
-    expected = str(pwd.getpwnam(want["user"]).pw_uid) if suite.as_root else str(os.stat(suite.folder).st_uid)
+def parent_of(pid):
+    return int(status(pid)["PPid"])
+
+
+def name_of(suite, pid):
+    """Its role; and the kind of child it is, where it was not the master who made it."""
+    if pid == suite.process.pid:
+        return "master"
+    role = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removeprefix("postern-")
+    if parent_of(pid) == suite.process.pid:
+        return role
+    kinds = {"smtpd": "session", "local": "mailbox"}
+    finder = os.readlink(f"/proc/{pid}/cwd") == "/etc"
+    return f"{role}.{kinds.get(role) or ('finder' if finder else 'verifier')}"
+
+
+def differences_of_rights(suite, s, want):
+    """Who it is, and what it may."""
+    user = pwd.getpwnam(want["user"]) if suite.as_root else pwd.getpwuid(os.stat(suite.folder).st_uid)
+    groups = {"-": [], "own": [user.pw_gid]}.get(want["group"]) if suite.as_root else None
+    if suite.as_root and groups is None:
+        groups = [grp.getgrnam(want["group"]).gr_gid]
+    expected = {
+        "Uid": {str(user.pw_uid)}, "Gid": {str(user.pw_gid)}, "NoNewPrivs": {"1"}, "Threads": {want["threads"]},
+        "Seccomp_filters": {want["seccomp"]}, "Seccomp": {"0" if want["seccomp"] == "0" else "2"}}
+    found = [f"{key} {set(s[key].split())}, not {value}" for key, value in expected.items() if set(s[key].split()) != value]
+    if groups is not None and [int(g) for g in s["Groups"].split()] != groups:
+        found.append(f"groups {s['Groups']}, not {groups}")
+    capabilities = set() if not suite.as_root or want["capabilities"] == "-" else set(want["capabilities"].split(","))
+    for which, may in (("CapEff", capabilities), ("CapPrm", capabilities), ("CapInh", set()), ("CapAmb", set())):
+        if names(s[which]) != may:
+            found.append(f"{which} {names(s[which])}, not {may}")
+    return found
+
+
+def differences_of_places(suite, pid, want):
     found = []
-    if uids != {expected}:
-        found.append(f"uids {uids}, not {expected}")
-    capabilities = want["capabilities"] if suite.as_root else set()
-    for which in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
-        if not names(s[which]) <= capabilities:
-            found.append(f"{which} {names(s[which])}, at most {capabilities}")
-    if s["NoNewPrivs"].strip() != want["nnp"]:
-        found.append(f"NoNewPrivs {s['NoNewPrivs']}")
-    if s["Seccomp"].strip() != want["seccomp"]:
-        found.append(f"Seccomp {s['Seccomp']}")
-    if suite.as_root:
-        root = os.readlink(f"/proc/{pid}/root")
-        place = {"/": "/", "empty": str(suite.folder / "run" / "empty"), "spool": str(suite.folder / "spool")}[want["root"]]
-        if root != place:
-            found.append(f"root {root}, not {place}")
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        kind = kind_of(suite, pid, fd)
-        if kind not in want["kinds"]:
-            found.append(f"descriptor {fd} is {kind}: {os.readlink(f'/proc/{pid}/fd/{fd}')}")
+    for place in ("root", "cwd"):
+        path = "/" if place == "root" and not suite.as_root else want[place]
+        is_at = os.readlink(f"/proc/{pid}/{place}")
+        if is_at != (path if path.startswith("/") else str(suite.folder / path)):
+            found.append(f"{place} {is_at}, not {path}")
+    return found
+
+
+def differences_of_descriptors(suite, pid, want):
+    held = collections.Counter(kind_of(suite, pid, fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+    found = [f"holds {kind}" for kind in held if kind not in want["descriptors"]]
+    for kind, count in want["descriptors"].items():
+        if count != "*" and (held[kind] == 0 if count == "+" else held[kind] != int(count)):
+            found.append(f"{held[kind]} of {kind}, not {count}")
+    return found
+
+
+def differences(suite, pid, want):
+    found = differences_of_rights(suite, status(pid), want) + differences_of_places(suite, pid, want) + \
+        differences_of_descriptors(suite, pid, want)
+    if os.stat(f"/proc/{pid}/status").st_uid != 0:
+        found.append("dumpable")
     return found
 
 
 def check_all(suite, variant):
+    """Every process is in the table, and every row of the table is met."""
     want = table()
-    wrong = check(suite, suite.process.pid, "master", want["master"])
-    wrong = [f"master: {w}" for w in wrong]
-    for role in want:
-        if role == "master":
-            continue
-        pids = suite.pids(role)
-        assert pids, f"no {role}"
-        for pid in pids:
-            wrong += [f"{role}: {w}" for w in check(suite, pid, role, want[role])]
+    wrong, met = [], set()
+    for pid in [suite.process.pid, *suite.children()]:
+        name = name_of(suite, pid)
+        met.add(name)
+        if name in want:
+            wrong += [f"{name}: {w}" for w in differences(suite, pid, want[name])]
+        else:
+            wrong.append(f"{name} is not in the table")
+    wrong += [f"no {name}" for name in want.keys() - met]
     if wrong:
         print("\n".join(wrong))
     row("N06", f"proc-{variant}", not wrong)
 
 
+def make_it_work(suite):
+    """So that every kind of child is there: a session of its own after a login, and a mailbox worker."""
+    c = suite.login()
+    c.message("alice@example.test", "bob@example.test")
+    suite.wait_messages("bob@example.test")
+    plain = suite.smtp()
+    plain.ehlo()
+    plain.starttls()
+    plain.ehlo()
+    return c, plain
+
+
 @pytest.mark.root
 def test_as_root(running):
-    c = running.smtp()
-    c.ehlo()
-    c.starttls()
-    c.ehlo()
-    c.message("you@elsewhere.test", "alice@example.test")
-    running.wait_messages("alice@example.test")
+    sessions = make_it_work(running)
     check_all(running, "root")
+    assert sessions
 
 
 def test_as_an_ordinary_user(tmp_path):
@@ -109,12 +160,9 @@ def test_as_an_ordinary_user(tmp_path):
     suite = Suite(tmp_path / "postern", user="nobody" if ROOT else None)
     try:
         suite.start()
-        c = suite.smtp()
-        c.ehlo()
-        c.message("you@elsewhere.test", "alice@example.test")
-        suite.wait_messages("alice@example.test")
-        if ROOT:
-            check_all(suite, "user")
+        sessions = make_it_work(suite)
+        check_all(suite, "user")
+        assert sessions
     finally:
         suite.stop()
 
