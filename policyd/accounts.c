@@ -23,6 +23,7 @@ struct account {
 	struct accounts *all;
 	LIST_HEAD(, accounts_waiter) waiters;
 	enum answer answer; /* PENDING while it is asked for */
+	bool waking; /* not to be dropped: its waiters are being called */
 	uint64_t until_ms;
 	char name[256];
 };
@@ -79,6 +80,7 @@ static void wake(struct account *one)
 {
 	struct accounts_waiter *w;
 
+	one->waking = true;
 	while ((w = LIST_FIRST(&one->waiters)) != NULL) {
 		accounts_done_fn *done = w->done;
 		void *arg = w->arg;
@@ -87,6 +89,7 @@ static void wake(struct account *one)
 		free(w);
 		done(arg);
 	}
+	one->waking = false;
 }
 
 static void on_account(struct ipc_message *m, void *arg)
@@ -103,7 +106,7 @@ static bool drop_known(struct slice key, void *value, void *arg)
 	struct account *one = value;
 	struct accounts *a = arg;
 
-	if (one->answer == ANSWER_PENDING)
+	if (one->answer == ANSWER_PENDING || one->waking)
 		return true;
 	map_take(a->names, key);
 	free(one);

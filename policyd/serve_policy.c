@@ -6,13 +6,17 @@
 
 #define NO_UID UINT64_MAX
 
-/* The queue hears of a login from authd before the worker does, and so do we: it may just not have been read yet. */
-static void hear_of_login(struct policyd *p, const struct attested_session *session)
+/* The queue hears of a login from authd before the worker does, and so do we: it may just not have been read yet.  What is read
+ * then may end the session: NULL. */
+static struct attested_session *hear_of_login(struct policyd *p, struct attested_session *session)
 {
 	struct link *authd = service_link(p->service, ROLE_AUTHD, SERVICE_ANY);
+	uint64_t number = session->number;
 
-	if (session->login[0] == '\0' && authd != NULL)
-		link_drain(authd);
+	if (session->login[0] != '\0' || authd == NULL)
+		return session;
+	link_drain(authd);
+	return attested_find(p->sessions, number);
 }
 
 static bool may_relay(const struct attested_session *s)
@@ -94,7 +98,6 @@ static bool serve_session(struct policyd *p, struct link *link, uint64_t request
 	struct policy_request r;
 	struct policy_answer a;
 
-	hear_of_login(p, session);
 	begin_message(own, ask);
 	r = (struct policy_request){(enum conf_stage)ask->stage, gather(session, ask), &own->tags, may_relay(session)};
 	policy_run(session->generation->conf, &r, &lookups, &a);
@@ -125,7 +128,11 @@ bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const 
 	}
 	switch (attested_check(p->sessions, link, ask->session, &session)) {
 	case ATTESTED_YES:
-		return serve_session(p, link, request, ask, session);
+		session = hear_of_login(p, session);
+		if (session != NULL)
+			return serve_session(p, link, request, ask, session);
+		answer_not_yet(p, link, request);
+		break;
 	case ATTESTED_NOT_YET:
 		answer_not_yet(p, link, request);
 		break;

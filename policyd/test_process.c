@@ -35,6 +35,8 @@ struct run {
 	struct harness *h;
 	struct link *gate, *worker, *queue, *authd;
 	enum outcome user; /* what authd says of every name */
+	bool authd_waits; /* it says nothing; the question is in `name_asked` */
+	uint64_t name_asked;
 	unsigned names_asked;
 	bool answered;
 	enum outcome outcome;
@@ -59,7 +61,9 @@ static void on_authd_message(struct link *link, struct ipc_message *m, void *arg
 
 	assert_int_equal(m->type, IPC_ACCOUNT_ASK);
 	r->names_asked++;
-	link_answer(link, m->request, IPC_ACCOUNT, &account, -1);
+	r->name_asked = m->request;
+	if (!r->authd_waits)
+		link_answer(link, m->request, IPC_ACCOUNT, &account, -1);
 }
 
 static struct harness_path paths[2];
@@ -213,6 +217,117 @@ static void test_not_told_yet(void **state)
 	assert_false(harness_is_broken(r->h, r->worker));
 }
 
+static void say(struct link *link, enum ipc_type type, const void *body)
+{
+	assert_true(link_tell(link, type, body, -1));
+	assert_true(link_flush(link));
+}
+
+static void ask_later(struct run *r, uint64_t session, const char *recipient)
+{
+	struct msg_POLICY_ASK question = {.session = session, .stage = STAGE_RCPT, .helo = slice_empty(), .sender = slice_empty(),
+					  .recipient = slice_of(recipient), .tls_version = slice_empty(),
+					  .tls_cipher = slice_empty(), .tls_sni = slice_empty(), .tags = slice_empty()};
+
+	r->answered = false;
+	link_ask(r->worker, IPC_POLICY_ASK, &question, 5000, on_policy, r);
+	assert_true(link_flush(r->worker));
+}
+
+/* Past the time in which the gate tells all again. */
+static void let_the_gate_be_old(struct run *r)
+{
+	harness_turn_clock(r->h, 3000);
+}
+
+/* The client hangs up while its question waits for a name: nobody lied. */
+static void test_a_session_that_ends_while_its_question_waits(void **state)
+{
+	struct run *r = *state;
+	struct msg_ACCOUNT account = {OC_DONE, 1000, 1000, slice_of("/home/x")};
+
+	let_the_gate_be_old(r);
+	open_session(r, 7, 4, "192.0.2.1");
+	open_session(r, 8, 4, "192.0.2.2");
+	r->authd_waits = true;
+	ask_later(r, 7, "carol@mx.example.test");
+	harness_settle(r->h);
+	assert_int_equal(r->names_asked, 1);
+	say(r->gate, IPC_SESSION_CLOSE, &(struct msg_SESSION_CLOSE){7});
+	harness_settle(r->h);
+	link_answer(r->authd, r->name_asked, IPC_ACCOUNT, &account, -1);
+	assert_true(harness_until(r->h, &r->answered));
+	assert_int_equal(r->outcome, OC_UNAVAILABLE);
+	assert_int_equal(ask(r, 8, "alice@example.test"), OC_DONE);
+	assert_false(harness_is_broken(r->h, r->worker));
+	assert_int_equal(harness_accused(r->h), ROLE_COUNT);
+	print_message("ROW I01 honest-worker-session-ended pass\n");
+}
+
+/* Said before the end was known, heard after it. */
+static void test_words_about_a_session_that_has_ended(void **state)
+{
+	struct run *r = *state;
+
+	let_the_gate_be_old(r);
+	open_session(r, 7, 4, "192.0.2.1");
+	open_session(r, 8, 5, "192.0.2.2");
+	harness_settle(r->h);
+	say(r->gate, IPC_SESSION_CLOSE, &(struct msg_SESSION_CLOSE){7});
+	say(r->gate, IPC_SESSION_CLOSE, &(struct msg_SESSION_CLOSE){8});
+	harness_settle(r->h);
+	assert_int_equal(ask(r, 7, "alice@example.test"), OC_UNAVAILABLE);
+	/* Not told yet: the gate counts upwards. */
+	assert_int_equal(ask(r, 9, "alice@example.test"), OC_UNAVAILABLE);
+	assert_false(harness_is_broken(r->h, r->worker));
+	/* But another worker's, that has ended, is a lie; and so is one there has never been. */
+	ask_later(r, 8, "alice@example.test");
+	harness_settle(r->h);
+	assert_true(harness_is_broken(r->h, r->worker));
+	assert_int_equal(harness_accused(r->h), ROLE_SMTPD);
+	print_message("ROW A10 ended-session-of-another pass\n");
+}
+
+/* To hear of a login may be to hear that the session in hand has ended. */
+static void test_a_login_that_brings_an_end(void **state)
+{
+	struct run *r = *state;
+
+	let_the_gate_be_old(r);
+	open_session(r, 7, 4, "192.0.2.1");
+	harness_settle(r->h);
+	harness_freeze(r->h, true);
+	ask_later(r, 7, "alice@example.test");
+	say(r->authd, IPC_SESSION_LOGIN, &(struct msg_SESSION_LOGIN){99, slice_of("x@example.test")});
+	say(r->gate, IPC_SESSION_CLOSE, &(struct msg_SESSION_CLOSE){7});
+	harness_freeze(r->h, false);
+	assert_true(harness_until(r->h, &r->answered));
+	assert_int_equal(r->outcome, OC_UNAVAILABLE);
+	assert_false(harness_is_broken(r->h, r->worker));
+	print_message("ROW I01 end-within-a-question pass\n");
+}
+
+/* More packets than one turn takes wait before the word that matters. */
+static void test_a_login_behind_others(void **state)
+{
+	struct run *r = *state;
+
+	let_the_gate_be_old(r);
+	open_session(r, 7, 4, "192.0.2.1");
+	harness_settle(r->h);
+	harness_freeze(r->h, true);
+	for (uint64_t i = 0; i < 60; i++) {
+		open_session(r, 100 + i, 5, "192.0.2.9");
+		say(r->authd, IPC_SESSION_LOGIN, &(struct msg_SESSION_LOGIN){100 + i, slice_of("x@example.test")});
+	}
+	open_session(r, 200, 4, "192.0.2.1");
+	say(r->authd, IPC_SESSION_LOGIN, &(struct msg_SESSION_LOGIN){200, slice_of("alice@example.test")});
+	ask_later(r, 200, "b@elsewhere.test");
+	harness_freeze(r->h, false);
+	assert_true(harness_until(r->h, &r->answered));
+	assert_int_equal(r->outcome, OC_DONE);
+}
+
 static void test_system_users(void **state)
 {
 	struct run *r = *state;
@@ -268,6 +383,8 @@ static int run_all(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, start, stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_recipients), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
+		TEST(test_a_session_that_ends_while_its_question_waits), TEST(test_words_about_a_session_that_has_ended),
+		TEST(test_a_login_that_brings_an_end), TEST(test_a_login_behind_others),
 		TEST(test_system_users), TEST(test_unreadable_table), TEST(test_reload),
 	};
 

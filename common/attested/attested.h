@@ -38,10 +38,10 @@ struct attested_session *attested_find(struct attested *a, uint64_t number);
 
 enum attested_answer {
 	ATTESTED_YES,
-	ATTESTED_NOT_YET, /* the gate is not here, or has just come and may still be telling: TEMPORARY */
+	ATTESTED_NOT_YET, /* not told of yet, or over already: TEMPORARY */
 	ATTESTED_NO, /* a lie; the worker's link was broken */
 };
-/* The session that a worker speaks of, after what the gate may have said meanwhile was read. */
+/* The session that a worker speaks of, after what the gate may have said meanwhile was read: other sessions may have ended. */
 enum attested_answer attested_check(struct attested *a, struct link *worker, uint64_t number, struct attested_session **out);
 
 #endif

@@ -116,6 +116,22 @@ void harness_settle(struct harness *h)
 	}
 }
 
+void harness_freeze(struct harness *h, bool frozen)
+{
+	int status;
+
+	if (kill(h->pid, frozen ? SIGSTOP : SIGCONT) == -1)
+		give_up("stop");
+	if (frozen && waitpid(h->pid, &status, WUNTRACED) != h->pid)
+		give_up("stop");
+}
+
+void harness_turn_clock(struct harness *h, uint64_t forward_ms)
+{
+	link_tell(h->master, IPC_CLOCK_TURN, &(struct msg_CLOCK_TURN){forward_ms}, -1);
+	harness_settle(h);
+}
+
 /* ---- the process ---- */
 
 static void run_program(const struct harness_spec *spec, int fd)

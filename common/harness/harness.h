@@ -55,5 +55,9 @@ void harness_detach(struct harness *h, struct link *peer);
 bool harness_until(struct harness *h, const bool *flag);
 /* Lets everything that was said be heard (the process answers its master). */
 void harness_settle(struct harness *h);
+/* While it is stopped what is said waits in its sockets; it then hears them in the order in which they were first spoken to. */
+void harness_freeze(struct harness *h, bool frozen);
+/* Its clock goes on by that (where clocks can be turned, POSTERN_TEST_CLOCK). */
+void harness_turn_clock(struct harness *h, uint64_t forward_ms);
 
 #endif
