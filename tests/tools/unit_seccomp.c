@@ -67,9 +67,9 @@ static bool fill_families(scmp_filter_ctx filter, const struct unit *u)
 			highest = family;
 	for (int family = 0; family < highest; family++)
 		if (!is_family_named(&u->families, family) &&
-		    !refuse_if(filter, EAFNOSUPPORT, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family)))
+		    !refuse_if(filter, EAFNOSUPPORT, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0)))
 			return false;
-	return refuse_if(filter, EAFNOSUPPORT, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)highest));
+	return refuse_if(filter, EAFNOSUPPORT, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)highest, 0));
 }
 
 /* ---- RestrictNamespaces ---- */
@@ -101,16 +101,16 @@ static bool fill_realtime(scmp_filter_ctx filter, const struct unit *u)
 		for (size_t i = 0; i < sizeof(normal) / sizeof(normal[0]); i++)
 			allowed = allowed || normal[i] == policy;
 		if (!allowed &&
-		    !refuse_if(filter, EPERM, SCMP_SYS(sched_setscheduler), SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)policy)))
+		    !refuse_if(filter, EPERM, SCMP_SYS(sched_setscheduler), SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)policy, 0)))
 			return false;
 	}
-	return refuse_if(filter, EPERM, SCMP_SYS(sched_setscheduler), SCMP_A1(SCMP_CMP_GT, SCHED_IDLE));
+	return refuse_if(filter, EPERM, SCMP_SYS(sched_setscheduler), SCMP_A1(SCMP_CMP_GT, SCHED_IDLE, 0));
 }
 
 static bool fill_personality(scmp_filter_ctx filter, const struct unit *u)
 {
 	(void)u;
-	return refuse_if(filter, EPERM, SCMP_SYS(personality), SCMP_A0(SCMP_CMP_NE, 0));
+	return refuse_if(filter, EPERM, SCMP_SYS(personality), SCMP_A0(SCMP_CMP_NE, 0, 0));
 }
 
 static bool fill_write_execute(scmp_filter_ctx filter, const struct unit *u)
