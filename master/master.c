@@ -31,9 +31,14 @@ static struct slot *log_slot(void)
 	return s != NULL && s->life.state == SUPERVISE_READY && s->link != NULL ? s : NULL;
 }
 
+/* In the form of postern-log, for what is said before it runs and after it ended. */
 static void to_stderr(enum log_level level, const char *event, struct slice fields)
 {
-	dprintf(STDERR_FILENO, "%s master %s%s%.*s\n", log_level_name(level), event, fields.len > 0 ? " " : "", SLICE_ARG(fields));
+	char date[CLOCK_DATE_BYTES];
+
+	clock_iso(clock_wall_ms(), date);
+	dprintf(STDERR_FILENO, "%s %s master[0] %s%s%.*s\n", date, log_level_name(level), event, fields.len > 0 ? " " : "",
+		SLICE_ARG(fields));
 }
 
 static void to_log(enum log_level level, const char *event, struct slice fields)
