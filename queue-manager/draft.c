@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "ipc/flags.h"
+#include "mail/address.h"
 #include "room.h"
 #include "submit.h"
 #include "text.h"
@@ -16,7 +17,8 @@
 #define DRAFTS_PER_SESSION 4u
 #define SESSIONS_MAX 2000000u
 #define BODY_IN_MEMORY_MAX (64u << 10)
-#define BODIES_MAX (256u << 20) /* all drafts together */
+#define DRAFTS_MAX (256u << 20) /* bytes of bodies and recipients, all drafts together */
+#define STATUS_MAX 64u /* looks into the spool for DRAFT_STATUS_ASK, at a time */
 #define NO_UID UINT64_MAX
 
 enum draft_state { DRAFT_OPEN, DRAFT_FILED, DRAFT_SEALED, DRAFT_COMMITTING };
@@ -41,6 +43,7 @@ struct draft {
 	uint64_t request; /* DRAFT_COMMIT or DRAFT_FILE_ASK, to be answered */
 	bool opening; /* a file task is under way */
 	bool unwanted; /* to be freed when that is over */
+	size_t counted; /* its part of `draft_bytes` */
 	struct submission sub;
 };
 
@@ -120,6 +123,8 @@ void draft_on_session_open(struct queue *q, struct link *link, struct ipc_messag
 {
 	const struct msg_SESSION_OPEN *open = &m->body.SESSION_OPEN;
 
+	if (open->session > q->newest_session)
+		q->newest_session = open->session;
 	if (map_find_u64(q->sessions, open->session) != NULL) {
 		link_break(link, "a session opened twice");
 		return;
@@ -134,7 +139,7 @@ static void draft_free(struct queue *q, struct draft *d)
 
 	LIST_REMOVE(d, peers);
 	s->draft_count--;
-	q->draft_bytes -= d->sub.body.len;
+	q->draft_bytes -= d->counted;
 	submission_clear(&d->sub);
 	free(d);
 	if (s->closed && s->draft_count == 0)
@@ -218,18 +223,15 @@ static void drain_role(struct queue *q, enum role role)
 		link_drain(link);
 }
 
-#define DRAINS_MAX 64 /* each takes some packets; a gate's link never holds more than these */
-
-/* What the gate said of it may still wait in its link. */
+/* What the gate said of it may still wait in its link.  Other sessions may end here. */
 static struct session *session_known(struct queue *q, uint64_t number)
 {
 	struct session *s = map_find_u64(q->sessions, number);
 
-	for (int i = 0; s == NULL && i < DRAINS_MAX && map_find_u64(q->ended, number) == NULL; i++) {
-		drain_role(q, ROLE_GATE);
-		s = map_find_u64(q->sessions, number);
-	}
-	return s;
+	if (s != NULL || map_find_u64(q->ended, number) != NULL)
+		return s;
+	drain_role(q, ROLE_GATE);
+	return map_find_u64(q->sessions, number);
 }
 
 void draft_on_session_login(struct queue *q, struct link *link, struct ipc_message *m)
@@ -293,8 +295,10 @@ static bool end_orphan(struct slice key, void *value, void *arg)
 /* A gate tells a new queue of all its sessions; their workers may be faster. */
 void draft_link_up(struct queue *q, const struct link *link)
 {
-	if (link_peer(link) == ROLE_GATE)
-		q->introduced_until_ms = clock_mono_ms() + INTRODUCED_MS;
+	if (link_peer(link) != ROLE_GATE)
+		return;
+	q->introduced_until_ms = clock_mono_ms() + INTRODUCED_MS;
+	q->newest_session = 0;
 }
 
 void draft_link_down(struct queue *q, struct link *link)
@@ -311,13 +315,21 @@ void draft_link_down(struct queue *q, struct link *link)
 
 /* ---- drafts ---- */
 
-/* The session, if it is this worker's.  NULL: it has ended (and what is said of it is passed over), or the link has been
- * cut. */
+/* No such session here, and yet its worker may be honest: it has just ended, or the gate (which counts upwards) has not told of it
+ * yet, or tells all again. */
+static bool may_be_honest(const struct queue *q, const struct link *link, uint64_t number)
+{
+	return number > q->newest_session || has_ended(q, number, link_instance(link)) ||
+	       clock_mono_ms() < q->introduced_until_ms;
+}
+
+/* The session, if it is this worker's.  NULL: it has ended (and what is said of it is passed over), is not told of yet, or the
+ * link has been cut. */
 static struct session *session_of(struct queue *q, struct link *link, uint64_t number)
 {
 	struct session *s = session_known(q, number);
 
-	if (s == NULL && (has_ended(q, number, link_instance(link)) || clock_mono_ms() < q->introduced_until_ms))
+	if (s == NULL && may_be_honest(q, link, number))
 		return NULL;
 	if (s == NULL || s->worker != link_instance(link)) {
 		link_break(link, "a session that was not given to it");
@@ -357,11 +369,16 @@ static bool is_trusted(const struct session *s)
 	       (s->client[0] != '\0' && conf_is_trusted(s->generation->conf, slice_of(s->client)));
 }
 
-/* authd tells the login before it tells the worker; its word may wait in its link. */
-static void look_for_login(struct queue *q, const struct session *s)
+/* authd tells the login before it tells the worker; its word may wait in its link.  What is heard with it may be the end of
+ * this very session, so that is looked up again. */
+static struct session *look_for_login(struct queue *q, struct link *link, struct session *s)
 {
-	if (s->login[0] == '\0' && s->role == LISTENER_SUBMISSION)
-		drain_role(q, ROLE_AUTHD);
+	uint64_t number = s->number;
+
+	if (s->login[0] != '\0' || s->role == LISTENER_LOCAL)
+		return s;
+	drain_role(q, ROLE_AUTHD);
+	return session_of(q, link, number);
 }
 
 static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
@@ -383,15 +400,43 @@ static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 	       pool_copy(pool, slice_of(s->client), &mail->client) && pool_copy(pool, slice_of(s->login), &mail->login);
 }
 
-/* No honest worker lets these through; they would be lines of their own somewhere later. */
+/* No honest worker lets these through; they would be lines of their own, or further parameters, in a command somewhere later. */
 static bool envelope_is_clean(const struct msg_DRAFT_OPEN *open)
 {
 	const struct slice texts[] = {open->sender, open->helo, open->protocol, open->tls, open->envid, open->auth};
+	struct mail_address sender;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (text_has_control(texts[i]))
 			return false;
-	return true;
+	return mail_address_parse(open->sender, MAIL_ALLOW_NULL | MAIL_ALLOW_UTF8, &sender) == MAIL_OK;
+}
+
+static bool recipient_is_clean(const struct msg_DRAFT_RCPT *rcpt)
+{
+	struct mail_address a;
+
+	return !text_has_control(rcpt->orcpt) &&
+	       mail_address_parse(rcpt->recipient, MAIL_ALLOW_POSTMASTER | MAIL_ALLOW_UTF8, &a) == MAIL_OK &&
+	       !mail_address_is_routed(&a);
+}
+
+/* What a draft holds is counted; the ceiling is that of all together. */
+static void count_memory(struct queue *q, struct draft *d)
+{
+	const struct submission *sub = &d->sub;
+	size_t now = sub->body.len + sub->pool.bytes + sub->asked_cap * sizeof(struct asked_rcpt);
+
+	q->draft_bytes += now - d->counted;
+	d->counted = now;
+}
+
+static bool has_memory(struct queue *q, struct draft *d, size_t more)
+{
+	if (q->draft_bytes + more <= DRAFTS_MAX)
+		return true;
+	submission_fail(&d->sub, OC_BUSY, NULL);
+	return false;
 }
 
 static void check_room(struct queue *q, struct draft *d, uint64_t size)
@@ -410,6 +455,8 @@ void draft_on_open(struct queue *q, struct link *link, struct ipc_message *m)
 	struct session *s = session_of(q, link, open->session);
 	struct draft *d;
 
+	if (s != NULL)
+		s = look_for_login(q, link, s);
 	if (s == NULL)
 		return;
 	if (draft_find(s, open->draft) != NULL || s->draft_count >= DRAFTS_PER_SESSION) {
@@ -419,7 +466,6 @@ void draft_on_open(struct queue *q, struct link *link, struct ipc_message *m)
 	d = mem_new(1, sizeof(*d));
 	if (d == NULL)
 		log_fatal("draft", 0);
-	look_for_login(q, s);
 	d->session = s;
 	d->number = open->draft;
 	d->link = link;
@@ -429,9 +475,10 @@ void draft_on_open(struct queue *q, struct link *link, struct ipc_message *m)
 	LIST_INSERT_HEAD(&s->drafts, d, peers);
 	s->draft_count++;
 	if (!envelope_is_clean(open))
-		submission_fail(&d->sub, OC_BAD_ADDRESS, "control characters in the envelope");
-	else if (!copy_envelope(d, open))
+		submission_fail(&d->sub, OC_BAD_ADDRESS, "an envelope with what is no address");
+	else if (has_memory(q, d, sizeof(*open)) && !copy_envelope(d, open))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
+	count_memory(q, d);
 	check_room(q, d, open->size);
 }
 
@@ -442,12 +489,14 @@ void draft_on_rcpt(struct queue *q, struct link *link, struct ipc_message *m)
 
 	if (d == NULL)
 		return;
-	if (text_has_control(rcpt->recipient) || text_has_control(rcpt->orcpt) || rcpt->recipient.len == 0)
-		submission_fail(&d->sub, OC_BAD_ADDRESS, "control characters in the envelope");
+	if (!recipient_is_clean(rcpt))
+		submission_fail(&d->sub, OC_BAD_ADDRESS, "an envelope with what is no address");
 	else if (d->sub.asked_count >= d->session->generation->conf->set.recipients_max)
 		submission_fail(&d->sub, OC_BUSY, "too many recipients");
-	else if (!submission_add_rcpt(&d->sub, &(struct asked_rcpt){rcpt->recipient, rcpt->orcpt, rcpt->notify}))
+	else if (has_memory(q, d, rcpt->recipient.len + rcpt->orcpt.len) &&
+		 !submission_add_rcpt(&d->sub, &(struct asked_rcpt){rcpt->recipient, rcpt->orcpt, rcpt->notify}))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
+	count_memory(q, d);
 }
 
 void draft_on_data(struct queue *q, struct link *link, struct ipc_message *m)
@@ -461,14 +510,9 @@ void draft_on_data(struct queue *q, struct link *link, struct ipc_message *m)
 		link_break(link, "more data than a draft in memory takes");
 		return;
 	}
-	if (q->draft_bytes + data->data.len > BODIES_MAX) {
-		submission_fail(&d->sub, OC_BUSY, NULL);
-		return;
-	}
-	if (!buf_add_slice(&d->sub.body, data->data))
+	if (has_memory(q, d, data->data.len) && !buf_add_slice(&d->sub.body, data->data))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
-	else
-		q->draft_bytes += data->data.len;
+	count_memory(q, d);
 }
 
 /* ---- a body in a file ---- */
@@ -640,8 +684,9 @@ void draft_on_abort(struct queue *q, struct link *link, struct ipc_message *m)
 struct status_task {
 	struct crew_task task;
 	struct queue *q;
-	uint64_t instance, request, id;
+	uint64_t session, instance, request, id;
 	enum spool_load load;
+	bool is_its_own; /* came in that session: nobody hears of others' mail */
 };
 
 static void run_status(struct crew_task *task)
@@ -651,6 +696,7 @@ static void run_status(struct crew_task *task)
 	int err;
 
 	t->load = spool_load(t->q->spool, t->id, &loaded, &err);
+	t->is_its_own = t->load == LOAD_OK && loaded.mail.session == t->session;
 	spool_loaded_free(&loaded);
 }
 
@@ -662,8 +708,10 @@ static void on_status(struct crew_task *task)
 	};
 	struct status_task *t = (struct status_task *)(void *)task;
 	struct link *link = service_link(t->q->service, ROLE_SMTPD, t->instance);
-	const struct msg_DRAFT_STATUS status = {outcomes[t->load], t->id};
+	bool anothers = t->load == LOAD_OK && !t->is_its_own;
+	const struct msg_DRAFT_STATUS status = {anothers ? OC_NOT_FOUND : outcomes[t->load], t->id};
 
+	t->q->status_asked--;
 	if (link != NULL)
 		link_answer(link, t->request, IPC_DRAFT_STATUS, &status, -1);
 	free(t);
@@ -674,13 +722,20 @@ void draft_on_status_ask(struct queue *q, struct link *link, struct ipc_message 
 	const struct msg_DRAFT_STATUS_ASK *ask = &m->body.DRAFT_STATUS_ASK;
 	struct status_task *t;
 
-	if (session_of(q, link, ask->session) == NULL) {
+	if (session_of(q, link, ask->session) == NULL || q->status_asked >= STATUS_MAX) {
 		link_answer(link, m->request, IPC_DRAFT_STATUS, &(struct msg_DRAFT_STATUS){OC_UNAVAILABLE, ask->id}, -1);
 		return;
 	}
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("draft status", 0);
-	*t = (struct status_task){{NULL, run_status, on_status}, q, link_instance(link), m->request, ask->id, LOAD_ERROR};
+	*t = (struct status_task){.task = {NULL, run_status, on_status},
+				  .q = q,
+				  .session = ask->session,
+				  .instance = link_instance(link),
+				  .request = m->request,
+				  .id = ask->id,
+				  .load = LOAD_ERROR};
+	q->status_asked++;
 	crew_give(q->writers, ask->id, &t->task);
 }
