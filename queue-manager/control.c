@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "deliver.h"
 #include "message.h"
 #include "waiting.h"
 
@@ -563,6 +564,7 @@ static void on_retry(struct queue *q, struct link *link, struct ipc_message *m, 
 		return;
 	}
 	sched_revive(q->sched);
+	deliver_pump(q);
 	waiting_all_due(q);
 	answer(link, m->request, OC_DONE, "");
 }

@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #define LOST_SOON_TRIES 4u
+/* Longer than any one recipient can honestly take (RFC 5321 §4.5.3.2, several hosts in turn). */
+#define JOB_SILENT_MS (2u * 3600u * 1000u)
+#define JOBS_LOOK_MS 60000u
 #define NO_AGENT_AGAIN_S 5
 #define LOCAL_BATCH_MAX 100u
 
@@ -64,6 +67,7 @@ static struct sched_limits limits_of(const struct conf *conf)
 }
 
 static void on_pump(void *arg);
+static void on_jobs_look(void *arg);
 
 void deliver_start(struct queue *q)
 {
@@ -73,6 +77,7 @@ void deliver_start(struct queue *q)
 	if (q->sched == NULL)
 		log_fatal("scheduler", ENOMEM);
 	q->pump_soon = soon_new(q->loop, on_pump, q);
+	q->jobs_timer = timer_new(q->loop, on_jobs_look, q);
 }
 
 void deliver_limits(struct queue *q)
@@ -217,6 +222,9 @@ static void hand_over(struct queue *q, struct batch *b, int fd)
 	}
 	b->agent = (unsigned)(link_instance(b->link) % QUEUE_RELAYS_MAX);
 	q->relay_jobs[b->agent]++;
+	b->heard_ms = clock_mono_ms();
+	if (!timer_is_set(q->jobs_timer))
+		timer_set(q->jobs_timer, JOBS_LOOK_MS);
 	grant(q, b, t);
 	if (!tell_agent(q, b, t, fd))
 		batch_not_started(q, b);
@@ -352,6 +360,7 @@ static void log_verdict(const struct batch *b, size_t slot, const struct reply *
 static void take_verdict(struct queue *q, struct batch *b, size_t slot, const struct reply *reply, struct slice detail)
 {
 	b->open--;
+	b->heard_ms = clock_mono_ms();
 	if (is_site_failure(reply->outcome, reply->code))
 		b->site_failed = true;
 	else if (reply->outcome != OC_UNAVAILABLE && reply->outcome != OC_NO_MEMORY)
@@ -445,4 +454,28 @@ void deliver_link_down(struct queue *q, struct link *link)
 		close_open_slots(q, lost.found, "the delivery agent ended in mid-delivery");
 		batch_end(q, lost.found, result_of(lost.found));
 	}
+}
+
+/* ---- agents that do not die, and say nothing ---- */
+
+static bool end_silent(struct slice key, void *value, void *arg)
+{
+	struct batch *b = value;
+	const uint64_t *now_ms = arg;
+
+	(void)key;
+	if (*now_ms - b->heard_ms >= JOB_SILENT_MS)
+		link_break(b->link, "a job without a word for two hours");
+	return true;
+}
+
+/* The link's end, which comes from the loop, gives its jobs back. */
+static void on_jobs_look(void *arg)
+{
+	struct queue *q = arg;
+	uint64_t now_ms = clock_mono_ms();
+
+	map_each(q->jobs, end_silent, &now_ms);
+	if (map_count(q->jobs) > 0)
+		timer_set(q->jobs_timer, JOBS_LOOK_MS);
 }

@@ -30,6 +30,7 @@ enum statement {
 	ST_FIND,
 	ST_PUT_OFF,
 	ST_ALL_DUE,
+	ST_MEND_TIMES,
 	ST_DUE,
 	ST_DUE_FOR,
 	ST_NEXT,
@@ -47,6 +48,7 @@ static const char *const texts[ST_NUMBER] = {
 	[ST_FIND] = "SELECT " COLUMNS " FROM message WHERE id = ?",
 	[ST_PUT_OFF] = "UPDATE message SET next = ?, tries = ? WHERE id = ?",
 	[ST_ALL_DUE] = "UPDATE message SET next = ?1 WHERE held = 0 AND next > ?1",
+	[ST_MEND_TIMES] = "UPDATE message SET next = ?2 WHERE held = 0 AND next > ?1 AND next < 9223372036854775807",
 	[ST_DUE] = "SELECT " COLUMNS " FROM message WHERE (next, id) > (?, ?) AND next <= ? ORDER BY next, id LIMIT ?",
 	[ST_DUE_FOR] = "SELECT " COLUMNS " FROM message WHERE destination = ? AND next <= ? ORDER BY next, id LIMIT ?",
 	[ST_NEXT] = "SELECT next FROM message WHERE (next, id) > (?, ?) ORDER BY next, id LIMIT 1",
@@ -205,7 +207,8 @@ static bool finish(struct index *ix, sqlite3_stmt *st, int code)
 	note(ix, "index");
 	if (is_broken(code)) {
 		set_aside(ix);
-		(void)open_database(ix);
+		if (!open_database(ix))
+			shut(ix); /* tried again by the next statement */
 	}
 	return false;
 }
@@ -240,10 +243,16 @@ void index_begin(struct index *ix)
 	(void)run(ix, st);
 }
 
-void index_end(struct index *ix)
+/* On a full disk it is here that writing fails: until now all of it was in memory. */
+bool index_end(struct index *ix)
 {
-	if (ix->db != NULL && sqlite3_get_autocommit(ix->db) == 0 && !run(ix, statement(ix, ST_COMMIT)) && ix->db != NULL)
+	if (ix->db == NULL || sqlite3_get_autocommit(ix->db) != 0)
+		return true; /* what failed has been told */
+	if (run(ix, statement(ix, ST_COMMIT)))
+		return true;
+	if (ix->db != NULL && sqlite3_get_autocommit(ix->db) == 0)
 		(void)run_text(ix, "ROLLBACK");
+	return false;
 }
 
 bool index_put(struct index *ix, const struct index_row *row)
@@ -293,6 +302,17 @@ bool index_all_due(struct index *ix, int64_t now_s)
 
 	if (st != NULL)
 		bind_number(st, 1, (uint64_t)now_s);
+	return run(ix, st);
+}
+
+bool index_mend_times(struct index *ix, int64_t latest_s, int64_t now_s)
+{
+	sqlite3_stmt *st = statement(ix, ST_MEND_TIMES);
+
+	if (st != NULL) {
+		bind_number(st, 1, (uint64_t)latest_s);
+		bind_number(st, 2, (uint64_t)now_s);
+	}
 	return run(ix, st);
 }
 

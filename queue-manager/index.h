@@ -33,8 +33,9 @@ bool index_was_reset(struct index *ix);
 /* Text of the last failure, or "". */
 const char *index_trouble(const struct index *ix);
 
+/* Around what is written together.  False at the end: nothing of it was kept, whatever each call said. */
 void index_begin(struct index *ix);
-void index_end(struct index *ix);
+bool index_end(struct index *ix);
 
 /* False: failed (see above); nothing is known. */
 bool index_put(struct index *ix, const struct index_row *row);
@@ -44,6 +45,8 @@ bool index_find(struct index *ix, uint64_t id, struct index_row *out, bool *foun
 bool index_put_off(struct index *ix, uint64_t id, int64_t next_s, uint64_t tries);
 /* All that are not held, due now. */
 bool index_all_due(struct index *ix, int64_t now_s);
+/* Those not held whose time is after `latest_s`, which no rule can have set (the clock was turned back): due at `now_s`. */
+bool index_mend_times(struct index *ix, int64_t latest_s, int64_t now_s);
 
 struct index_key {
 	int64_t next_s;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "control.h"
 #include "deliver.h"
+#include "ending.h"
 #include "routing.h"
 #include "waiting.h"
 
@@ -14,7 +15,10 @@
 #include <unistd.h>
 
 #define SLOTS_MS 200u
+#define SLOTS_AGAIN_MS 5000u
 #define LOAD_AGAIN_S 60
+#define NEWER_AGAIN_S 21600
+#define FULL_AGAIN_S 30
 
 /* ---- life ---- */
 
@@ -48,6 +52,13 @@ static void leave_dirty(struct queue *q, struct message *m)
 	m->dirty = false;
 }
 
+/* It is no longer on its way to being tried. */
+static void has_come(struct queue *q, struct message *m)
+{
+	q->incoming -= m->incoming;
+	m->incoming = false;
+}
+
 static void batch_free(struct queue *q, struct batch *b)
 {
 	sched_remove(q->sched, &b->item);
@@ -62,6 +73,8 @@ void message_free(struct queue *q, struct message **mp)
 
 	*mp = NULL;
 	leave_dirty(q, m);
+	has_come(q, m);
+	q->unknown -= m->unknown;
 	while (m->batches != NULL) {
 		struct batch *next = m->batches->next;
 
@@ -202,8 +215,8 @@ static void batch_offer(struct queue *q, struct batch *b)
 		if (m->last[0] == '\0')
 			(void)snprintf(m->last, sizeof(m->last), "451 4.4.1 the destination has just failed for other mail");
 		break;
-	case SCHED_FULL: /* to the index, due now: the sweep finds it there, and comes back to it when there is room */
-		message_postpone(m, clock_wall_s());
+	case SCHED_FULL: /* to the index; of one destination it is noted there, and comes back when there is room */
+		message_postpone(m, clock_wall_s() + (m->destination == NULL ? FULL_AGAIN_S : 0));
 		break;
 	case SCHED_NO_MEMORY:
 		message_postpone(m, clock_wall_s() + 30);
@@ -261,6 +274,7 @@ static void try_places(struct queue *q, struct message *m, struct place *places,
 {
 	m->state = MESSAGE_TRYING;
 	m->counted = false;
+	has_come(q, m);
 	make_batches(q, m, places, count);
 	free(places);
 	if (m->busy == 0)
@@ -403,7 +417,7 @@ void message_try(struct queue *q, struct message *m)
 	};
 
 	m->state = MESSAGE_ROUTING;
-	m->counted = false;
+	m->counted = m->deferred = false;
 	m->again_s = 0;
 	control_tell(q, m->id, OC_DONE);
 	if (r != NULL && r->count > 0 && routing_start(q, &facts, r->count, &calls, r))
@@ -412,6 +426,7 @@ void message_try(struct queue *q, struct message *m)
 		message_postpone(m, clock_wall_s() + 30);
 	if (r != NULL)
 		rounds_free(r);
+	has_come(q, m);
 	message_settle(q, m);
 }
 
@@ -452,10 +467,12 @@ static void loaded_ok(struct load_task *t)
 		m->tries = t->row.tries;
 		(void)slice_copy(slice_of(t->row.last), m->last, sizeof(m->last));
 	}
-	if (m->wish == WISH_NONE && m->folder != SPOOL_HOLD)
+	if (m->wish == WISH_NONE && m->folder != SPOOL_HOLD) {
 		message_try(q, m);
-	else
+	} else {
+		has_come(q, m);
 		message_settle(q, m);
+	}
 }
 
 struct load_word {
@@ -482,8 +499,8 @@ static void look_again(struct load_task *t)
 	if (t->has_row)
 		row = t->row;
 	row.next_s = clock_wall_s() + LOAD_AGAIN_S;
-	if (t->load == LOAD_NEWER) {
-		row.next_s = INDEX_NEVER;
+	if (t->load == LOAD_NEWER) { /* the newer version may be back by then */
+		row.next_s = clock_wall_s() + NEWER_AGAIN_S;
 		row.held = 1;
 		(void)snprintf(row.last, sizeof(row.last), "of a newer version of this program: left alone");
 	}
@@ -512,15 +529,22 @@ static void on_loaded(struct crew_task *task)
 
 void message_load(struct queue *q, uint64_t id, const struct index_row *row, enum message_wish wish)
 {
-	struct load_task *t = mem_new(1, sizeof(*t));
-	struct message *m = t == NULL ? NULL : message_begin(q, id);
+	struct load_task *t;
+	struct message *m;
 
-	if (m == NULL) { /* in memory already, or no memory: the scan finds it again */
-		control_tell(q, id, OC_NO_MEMORY);
-		free(t);
+	if (ending_is_under_way(q, id) || map_find_u64(q->messages, id) != NULL) {
+		control_tell(q, id, OC_NOT_FOUND);
 		return;
 	}
+	t = mem_new(1, sizeof(*t));
+	m = message_begin(q, id);
+	if (t == NULL || m == NULL)
+		log_fatal("message", ENOMEM);
 	m->wish = wish;
+	m->incoming = true;
+	m->unknown = row == NULL || row->destination[0] == '\0';
+	q->incoming++;
+	q->unknown += m->unknown;
 	t->task = (struct crew_task){NULL, run_load, on_loaded};
 	t->q = q;
 	t->m = m;
@@ -563,7 +587,8 @@ void message_verdict(struct queue *q, struct message *m, size_t slot, const stru
 		r->step = STEP_FAILED;
 		message_set_reply(m, slot, reply);
 		break;
-	case KIND_TEMP:
+	case KIND_TEMP: /* what is only our own trouble may have a time of its own */
+		m->deferred |= reply->outcome != OC_UNAVAILABLE && reply->outcome != OC_NO_MEMORY;
 		message_set_reply(m, slot, reply);
 		break;
 	}
@@ -583,19 +608,25 @@ void message_batch_ended(struct queue *q, struct batch *batch)
 /* With one recipient the end of the file is the record; only what outlives the attempt is written. */
 static bool must_be_written(const struct message *m, enum spool_slot slot)
 {
-	return m->file.mail.rcpt_count > 1 || slot == SLOT_WARNED || slot == SLOT_FAILED;
+	return m->file.mail.rcpt_count > 1 || (slot != SLOT_DELIVERED && slot != SLOT_REPORTED);
+}
+
+static void mark_dirty(struct queue *q, struct message *m)
+{
+	if (!m->dirty) {
+		m->next_dirty = q->dirty;
+		q->dirty = m;
+	}
+	m->dirty = true;
+	if (!timer_is_set(q->slots_timer))
+		timer_set(q->slots_timer, SLOTS_MS);
 }
 
 void message_set_slot(struct queue *q, struct message *m, size_t i, enum spool_slot slot)
 {
 	*message_slot(m, i) = (char)slot;
-	if (!must_be_written(m, slot) || m->dirty)
-		return;
-	m->dirty = true;
-	m->next_dirty = q->dirty;
-	q->dirty = m;
-	if (!timer_is_set(q->slots_timer))
-		timer_set(q->slots_timer, SLOTS_MS);
+	if (must_be_written(m, slot))
+		mark_dirty(q, m);
 }
 
 struct slots_task {
@@ -603,7 +634,6 @@ struct slots_task {
 	struct queue *q;
 	uint64_t id, offset;
 	enum spool_folder folder;
-	void (*then)(struct queue *q, struct message *m);
 	int err;
 	size_t count;
 	char slots[];
@@ -616,50 +646,80 @@ static void run_slots(struct crew_task *task)
 	t->err = spool_write_slots(t->q->spool, t->id, t->folder, t->offset, slice_make(t->slots, t->count));
 }
 
-static void on_slots(struct crew_task *task)
-{
-	struct slots_task *t = (struct slots_task *)(void *)task;
-	struct message *m = map_find_u64(t->q->messages, t->id);
+static void on_slots(struct crew_task *task);
 
-	if (t->err != 0 && t->err != ENOENT)
-		queue_trouble("spool-slots-not-written", t->id, t->err);
-	if (m != NULL && t->then != NULL)
-		t->then(t->q, m);
-	free(t);
-}
-
-void message_write_slots(struct queue *q, struct message *m, void (*then)(struct queue *q, struct message *m))
+static void write_slots(struct queue *q, struct message *m)
 {
 	size_t count = m->file.mail.rcpt_count;
-	struct slots_task *t = m->dirty ? mem_new(1, sizeof(*t) + count) : NULL;
+	struct slots_task *t = mem_new(1, sizeof(*t) + count);
 
-	if (t == NULL) {
-		if (then != NULL)
-			then(q, m);
-		return;
-	}
+	if (t == NULL)
+		log_fatal("message", ENOMEM);
 	leave_dirty(q, m);
+	m->writing = true;
 	t->task = (struct crew_task){NULL, run_slots, on_slots};
 	t->q = q;
 	t->id = m->id;
 	t->offset = m->file.mail.slots_offset;
 	t->folder = m->folder;
-	t->then = then;
 	t->count = count;
 	memcpy(t->slots, message_slot(m, 0), count);
 	crew_give(q->writers, m->id, &t->task);
 }
 
-/* One that is being put away writes its own. */
+/* Whoever waits for it goes on once the file is as memory is. */
+static void slots_go_on(struct queue *q, struct message *m)
+{
+	void (*then)(struct queue *q, struct message *m) = m->after_slots;
+
+	if (m->writing || then == NULL)
+		return;
+	if (m->dirty && clock_mono_ms() >= m->write_again_ms) {
+		write_slots(q, m);
+	} else if (!m->dirty) {
+		m->after_slots = NULL;
+		then(q, m);
+	}
+}
+
+/* A file that is gone has no more states.  (It may have ended meanwhile: then there is nobody to tell.) */
+static void on_slots(struct crew_task *task)
+{
+	struct slots_task *t = (struct slots_task *)(void *)task;
+	struct queue *q = t->q;
+	struct message *m = map_find_u64(q->messages, t->id);
+	int err = t->err == ENOENT ? 0 : t->err;
+
+	if (err != 0)
+		queue_trouble("spool-slots-not-written", t->id, err);
+	free(t);
+	if (m == NULL)
+		return;
+	m->writing = false;
+	m->write_again_ms = err == 0 ? 0 : clock_mono_ms() + SLOTS_AGAIN_MS;
+	if (err != 0)
+		mark_dirty(q, m);
+	slots_go_on(q, m);
+}
+
+void message_write_slots(struct queue *q, struct message *m, void (*then)(struct queue *q, struct message *m))
+{
+	m->after_slots = then;
+	slots_go_on(q, m);
+}
+
 void message_flush_slots(struct queue *q)
 {
 	struct message *m = q->dirty, *next;
+	uint64_t now_ms = clock_mono_ms();
 
 	for (; m != NULL; m = next) {
 		next = m->next_dirty;
-		if (m->state != MESSAGE_SETTLING)
-			message_write_slots(q, m, NULL);
+		if (!m->writing && now_ms >= m->write_again_ms)
+			write_slots(q, m);
 	}
+	if (q->dirty != NULL && !timer_is_set(q->slots_timer))
+		timer_set(q->slots_timer, SLOTS_MS);
 }
 
 static bool forget_message(struct slice key, void *value, void *arg)

@@ -50,8 +50,13 @@ struct message {
 	char last[400]; /* last reply, for people */
 	char *destination; /* owned; of all that wait, where it is one; else NULL */
 	int64_t again_s; /* 0, or: come back then, and do not count this round */
+	bool deferred; /* in this round a destination has said "later": then the retry rule has the say, not again_s */
 	bool counted; /* this round is in `tries` */
 	bool dirty; /* slots in memory are ahead of the file: it is in queue.dirty */
+	bool writing; /* a thread writes its slots */
+	uint64_t write_again_ms; /* 0, or: writing has failed, and not to be tried before */
+	void (*after_slots)(struct queue *q, struct message *m); /* once the file is as memory is; may be NULL */
+	bool incoming, unknown; /* counted in the queue's numbers of that name */
 	bool has_row, warned;
 	struct message *next_dirty;
 	int read_fd; /* owned; -1 */
@@ -71,6 +76,7 @@ struct batch {
 	size_t open; /* slots without a verdict yet */
 	bool worked, site_failed; /* what the verdicts say about the destination */
 	bool granted; /* authd was told */
+	uint64_t heard_ms; /* the job's start, or its last verdict */
 };
 
 static inline char *message_slot(struct message *m, size_t i)
@@ -84,7 +90,8 @@ void message_free(struct queue *q, struct message **mp);
 
 /* A message just committed: `destinations` has one per recipient (borrowed).  Takes the buffers and the descriptor. */
 void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, int read_fd);
-/* Reads it from the spool and tries it; with a wish, does that instead.  `row` (may be NULL) is what the index knew. */
+/* Reads it from the spool and tries it; with a wish, does that instead.  `row` (may be NULL) is what the index knew.  Does nothing
+ * about one that is in memory, or that has ended and only lies there because its file cannot be removed. */
 void message_load(struct queue *q, uint64_t id, const struct index_row *row, enum message_wish wish);
 /* An operator's word about a message in memory. */
 void message_want(struct queue *q, struct message *m, enum message_wish wish);
@@ -110,7 +117,8 @@ void message_note(struct message *m, const struct reply *reply);
 void message_set_reply(struct message *m, size_t i, const struct reply *reply);
 /* Slot and file state. */
 void message_set_slot(struct queue *q, struct message *m, size_t i, enum spool_slot slot);
-/* Slots to the file now, then `then(q, m)`. */
+/* Slots to the file now, then `then(q, m)`.  A disk that does not take them is asked again, and the message stays in memory until
+ * it has: what was delivered is not forgotten. */
 void message_write_slots(struct queue *q, struct message *m, void (*then)(struct queue *q, struct message *m));
 
 #endif

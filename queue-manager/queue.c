@@ -7,6 +7,7 @@
 #include "control.h"
 #include "deliver.h"
 #include "draft.h"
+#include "ending.h"
 #include "message.h"
 #include "queue_service.h"
 #include "scan.h"
@@ -51,7 +52,8 @@ static void index_end_hook(void *arg)
 {
 	struct queue *q = arg;
 
-	index_end(q->index);
+	if (!index_end(q->index))
+		atomic_store(&q->index_lost, true);
 }
 
 /* The working folder is the spool: the cage has seen to that. */
@@ -114,6 +116,7 @@ void queue_start(struct service *s)
 	open_spool(q);
 	start_threads(q);
 	q->slots_timer = timer_new(q->loop, on_slots_due, q);
+	ending_start(q);
 	deliver_start(q);
 	waiting_start(q);
 	scan_start(q);

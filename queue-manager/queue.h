@@ -8,6 +8,8 @@
 #include "spool.h"
 #include "spool_id.h"
 
+#include <stdatomic.h>
+
 /*
  * The queue manager's state: one of it, in the loop's thread.  What each file adds to it stands in that file's header.
  */
@@ -22,18 +24,25 @@ struct queue {
 	struct crew *writers;
 	struct crew *indexer;
 	struct index *index; /* the indexer's thread only */
+	atomic_bool index_lost; /* it did not keep what was written together; told once */
 	struct spool_ids ids;
 	struct sched *sched;
 	struct map *sessions; /* number -> struct session */
 	struct map *ended; /* sessions that have: number -> struct ended, owned by the ring */
 	struct ended **ended_ring;
 	size_t ended_next;
+	uint64_t newest_session; /* of the gate that is linked */
 	uint64_t introduced_until_ms; /* sessions of a gate just linked are being told */
 	struct map *messages; /* id -> struct message, in memory now */
 	struct map *jobs; /* number -> struct batch, running */
+	struct map *endings; /* id -> ended message whose file is not removed yet (ending.h) */
+	struct timer *endings_timer, *jobs_timer;
+	size_t incoming; /* messages that are being read, or wait for their routes */
+	size_t unknown; /* messages read without the index knowing where to */
 	uint64_t last_job;
 	unsigned relay_jobs[QUEUE_RELAYS_MAX]; /* by instance (the local agent counts as one of them) */
-	size_t draft_bytes; /* bodies in memory */
+	size_t draft_bytes; /* what drafts hold in memory */
+	size_t status_asked; /* DRAFT_STATUS_ASKs under way */
 	size_t submissions; /* on their way into the spool */
 	struct timer *slots_timer, *drain_timer;
 	struct message *dirty; /* messages with slots to be written, linked */

@@ -1,5 +1,6 @@
 #include "scan.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -12,7 +13,9 @@
 #define BUCKET_MAX 20000u /* names of one bucket: 20 million messages in all */
 #define LOADS_AT_ONCE 500u
 #define PAUSE_MS 20u
+#define INCOMING_MAX 500u
 #define AGAIN_MS 60000u
+#define AGAIN_MOST_MS (16u * 60000u)
 
 static const enum spool_folder folders[] = {SPOOL_NEW, SPOOL_CUR, SPOOL_HOLD};
 
@@ -21,6 +24,7 @@ struct scan {
 	struct timer *timer; /* for the next bucket, or the next scan */
 	unsigned bucket;
 	bool running, again;
+	uint64_t wait_ms, troubled_ms; /* how long until again; when it was last asked for */
 	size_t found;
 };
 
@@ -73,7 +77,8 @@ static bool drop_rows(struct bucket_task *b)
 	qsort(b->ids, b->count, sizeof(*b->ids), id_cmp);
 	for (size_t i = 0; ok && i < b->row_count && b->count < BUCKET_MAX; i++)
 		if (b->rows[i] <= spool_mark(b->q->spool) &&
-		    bsearch(&b->rows[i], b->ids, b->count, sizeof(*b->ids), id_cmp) == NULL)
+		    bsearch(&b->rows[i], b->ids, b->count, sizeof(*b->ids), id_cmp) == NULL &&
+		    !spool_has(b->q->spool, b->rows[i])) /* it may have been on its way from one folder to another */
 			ok = index_remove(b->q->index, b->rows[i]);
 	return ok;
 }
@@ -97,7 +102,7 @@ static void scan_ended(struct scan *s)
 	LOG(s->found > 0 ? LEVEL_INFO : LEVEL_DEBUG, "spool-scanned", KV_NUM("found", s->found));
 	s->running = false;
 	if (s->again)
-		timer_set(s->timer, AGAIN_MS);
+		timer_set(s->timer, s->wait_ms);
 }
 
 static void on_compared(struct crew_task *task)
@@ -157,7 +162,7 @@ static void next_bucket(struct scan *s)
 		return;
 	if (s->bucket == SPOOL_BUCKETS)
 		scan_ended(s);
-	else if (crew_pending(s->q->writers) > LOADS_AT_ONCE)
+	else if (crew_pending(s->q->writers) > LOADS_AT_ONCE || s->q->incoming > INCOMING_MAX)
 		timer_set(s->timer, PAUSE_MS);
 	else
 		list_bucket(s);
@@ -172,6 +177,13 @@ static void begin(struct scan *s)
 	next_bucket(s);
 }
 
+/* The index has failed to write: rows may be missing, or older than they should be. */
+static void begin_again(struct scan *s)
+{
+	begin(s);
+	waiting_rewind(s->q);
+}
+
 static void on_timer(void *arg)
 {
 	struct scan *s = arg;
@@ -179,7 +191,7 @@ static void on_timer(void *arg)
 	if (s->running)
 		next_bucket(s);
 	else
-		begin(s);
+		begin_again(s);
 }
 
 void scan_start(struct queue *q)
@@ -190,8 +202,21 @@ void scan_start(struct queue *q)
 		log_fatal("scan", ENOMEM);
 	s->q = q;
 	s->timer = timer_new(q->loop, on_timer, s);
+	s->wait_ms = AGAIN_MS;
 	q->scan = s;
 	begin(s);
+}
+
+/* Each scan has what waits tried again: on a disk that stays full, that must not be every minute for ever. */
+static void wait_longer(struct scan *s)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (s->troubled_ms == 0 || now_ms - s->troubled_ms > 4 * s->wait_ms)
+		s->wait_ms = AGAIN_MS;
+	else if (s->wait_ms < AGAIN_MOST_MS)
+		s->wait_ms *= 2;
+	s->troubled_ms = now_ms;
 }
 
 void scan_again(struct queue *q)
@@ -200,10 +225,12 @@ void scan_again(struct queue *q)
 
 	if (s == NULL)
 		return;
-	if (s->running)
+	if (s->running) {
 		s->again = true;
-	else if (!timer_is_set(s->timer))
-		timer_set(s->timer, AGAIN_MS);
+	} else if (!timer_is_set(s->timer)) {
+		wait_longer(s);
+		timer_set(s->timer, s->wait_ms);
+	}
 }
 
 void scan_stop(struct queue *q)

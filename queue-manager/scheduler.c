@@ -337,15 +337,15 @@ static bool revive(struct slice key, void *value, void *arg)
 	struct sched_dest *d = value;
 
 	(void)key;
-	(void)arg;
 	d->dead = false;
 	d->deaths = d->failures = 0;
+	settle(arg, d);
 	return true;
 }
 
 void sched_revive(struct sched *s)
 {
-	map_each(s->dests, revive, NULL);
+	map_each(s->dests, revive, s);
 }
 
 /* ---- what is in the index only ---- */

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "control.h"
+#include "ending.h"
 #include "message.h"
 #include "send_report.h"
 #include "waiting.h"
@@ -33,46 +35,6 @@ static struct counts count_slots(struct message *m)
 		c.waiting += m->rcpts[i].step != STEP_FAILED;
 	}
 	return c;
-}
-
-/* ---- the end of the file ---- */
-
-struct end_task {
-	struct crew_task task;
-	struct queue *q;
-	uint64_t id;
-	enum spool_folder folder;
-	int err;
-};
-
-static void run_end(struct crew_task *task)
-{
-	struct end_task *t = (struct end_task *)(void *)task;
-
-	t->err = spool_remove(t->q->spool, t->id, t->folder);
-}
-
-static void on_ended(struct crew_task *task)
-{
-	struct end_task *t = (struct end_task *)(void *)task;
-
-	if (t->err != 0) /* it will be found at the next start, and what its slots do not say is done again */
-		queue_trouble("spool-not-removed", t->id, t->err);
-	free(t);
-}
-
-static void end_message(struct queue *q, struct message *m)
-{
-	struct end_task *t = mem_new(1, sizeof(*t));
-
-	if (t == NULL)
-		log_fatal("message", ENOMEM);
-	*t = (struct end_task){{NULL, run_end, on_ended}, q, m->id, m->folder, 0};
-	crew_give(q->writers, m->id, &t->task);
-	if (m->has_row)
-		waiting_forget(q, m->id);
-	LOG(LEVEL_INFO, "message-ended", KV_ID(m->id), KV_NUM("age", message_age_s(m)));
-	message_free(q, &m);
 }
 
 /* ---- put away: slots, folder, row, memory, in this order ---- */
@@ -123,7 +85,7 @@ struct move_task {
 	struct queue *q;
 	uint64_t id;
 	enum spool_folder from, to;
-	bool durable;
+	bool durable, moved;
 	int err;
 	void (*then)(struct queue *q, struct message *m);
 };
@@ -132,7 +94,7 @@ static void run_move(struct crew_task *task)
 {
 	struct move_task *t = (struct move_task *)(void *)task;
 
-	t->err = spool_move(t->q->spool, t->id, t->from, t->to, t->durable);
+	t->err = spool_move(t->q->spool, t->id, t->from, t->to, t->durable, &t->moved);
 }
 
 static void on_moved(struct crew_task *task)
@@ -140,9 +102,11 @@ static void on_moved(struct crew_task *task)
 	struct move_task *t = (struct move_task *)(void *)task;
 	struct message *m = map_find_u64(t->q->messages, t->id);
 
-	if (t->err != 0)
+	if (t->err != 0) {
 		queue_trouble("spool-not-moved", t->id, t->err);
-	else
+		control_tell(t->q, t->id, OC_IO_ERROR);
+	}
+	if (t->moved)
 		m->folder = t->to;
 	t->then(t->q, m);
 	free(t);
@@ -157,20 +121,24 @@ static void move_file(struct queue *q, struct message *m, enum spool_folder to, 
 		then(q, m);
 		return;
 	}
-	*t = (struct move_task){{NULL, run_move, on_moved}, q, m->id, m->folder, to, durable, 0, then};
+	*t = (struct move_task){{NULL, run_move, on_moved}, q, m->id, m->folder, to, durable, false, 0, then};
 	crew_give(q->writers, m->id, &t->task);
+}
+
+/* A report that cannot be delivered is dropped after its time; any other message is held until the operator speaks. */
+static bool drops(struct message *m)
+{
+	return m->file.mail.sender.len == 0 && (m->file.mail.parent != 0 || count_slots(m).waiting == 0);
 }
 
 static void held_away(struct queue *q, struct message *m)
 {
-	bool drops = m->file.mail.sender.len == 0;
-
 	if (m->wish != WISH_NONE) { /* the operator has spoken meanwhile */
 		message_settle(q, m);
 		return;
 	}
 	LOG(LEVEL_INFO, "held", KV_ID(m->id), KV_TEXT("sender", m->file.mail.sender));
-	put_row(q, m, drops ? (int64_t)(m->file.mail.arrived_ms / 1000) + lifetime_s(q) : INDEX_NEVER, true);
+	put_row(q, m, drops(m) ? (int64_t)(m->file.mail.arrived_ms / 1000) + lifetime_s(q) : INDEX_NEVER, true);
 	message_free(q, &m);
 }
 
@@ -208,9 +176,29 @@ static void put_away(struct queue *q, struct message *m)
 
 /* ---- held messages that were read again ---- */
 
+/* Its file may have refused to move: then it is still held, and the operator has been told. */
 static void try_again(struct queue *q, struct message *m)
 {
-	message_try(q, m);
+	if (m->folder == SPOOL_HOLD)
+		held_away(q, m);
+	else
+		message_try(q, m);
+}
+
+static void release_move(struct queue *q, struct message *m)
+{
+	move_file(q, m, SPOOL_CUR, true, try_again);
+}
+
+/* What has failed with nobody to tell gets another chance: that is what release is for. */
+static void release(struct queue *q, struct message *m)
+{
+	m->wish = WISH_NONE;
+	LOG(LEVEL_INFO, "released", KV_ID(m->id));
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (*message_slot(m, i) == SLOT_FAILED)
+			message_set_slot(q, m, i, SLOT_WAITING);
+	message_write_slots(q, m, release_move);
 }
 
 static void settle_held(struct queue *q, struct message *m)
@@ -218,13 +206,11 @@ static void settle_held(struct queue *q, struct message *m)
 	bool expired = message_age_s(m) >= lifetime_s(q);
 
 	if (m->wish == WISH_RELEASE) {
-		m->wish = WISH_NONE;
-		LOG(LEVEL_INFO, "released", KV_ID(m->id));
-		move_file(q, m, SPOOL_CUR, true, try_again);
-	} else if (m->file.mail.sender.len == 0 && expired && m->wish == WISH_NONE) {
+		release(q, m);
+	} else if (drops(m) && expired && m->wish == WISH_NONE) {
 		LOG(LEVEL_WARN, "undeliverable-report-dropped", KV_ID(m->id),
 		    KV_TEXT("recipient", m->file.mail.rcpts[0].address), KV_STR("last", m->last));
-		end_message(q, m);
+		ending_of(q, m);
 	} else {
 		m->wish = WISH_NONE;
 		held_away(q, m);
@@ -255,10 +241,12 @@ static void on_failures_reported(struct queue *q, struct message *m, bool durabl
 		if (durable)
 			message_set_slot(q, m, i, SLOT_REPORTED);
 	}
-	if (durable)
+	if (durable) {
 		q->bounced++;
-	else /* the next round asks again, and fails again */
+	} else { /* the next round asks again, and fails again */
+		m->deferred = false;
 		message_postpone(m, clock_wall_s() + REPORT_AGAIN_S);
+	}
 	message_settle(q, m);
 }
 
@@ -305,12 +293,13 @@ static void wait_for_next(struct queue *q, struct message *m)
 {
 	uint64_t wait_s;
 
-	if (m->again_s != 0) {
+	if (m->again_s != 0 && !m->deferred) {
 		put_away(q, m);
 		return;
 	}
 	m->tries += !m->counted;
 	m->counted = true;
+	m->again_s = 0; /* what was tried and deferred waits as the rule says, whatever else was to come sooner */
 	wait_s = conf_retry_next(&queue_conf(q)->retry, (uint64_t)message_age_s(m), (unsigned)m->tries);
 	if (wait_s == 0) {
 		expire(q, m);
@@ -328,7 +317,7 @@ static void wait_for_next(struct queue *q, struct message *m)
 static void remove_message(struct queue *q, struct message *m)
 {
 	LOG(LEVEL_WARN, "removed-by-operator", KV_ID(m->id), KV_TEXT("sender", m->file.mail.sender));
-	end_message(q, m);
+	ending_of(q, m);
 }
 
 void message_settle(struct queue *q, struct message *m)
@@ -351,7 +340,7 @@ void message_settle(struct queue *q, struct message *m)
 		c = count_slots(m);
 	}
 	if (c.waiting + c.failed + c.kept == 0)
-		end_message(q, m);
+		ending_of(q, m);
 	else if (m->folder == SPOOL_HOLD)
 		settle_held(q, m);
 	else if (c.waiting + c.failed == 0 || m->wish == WISH_HOLD)

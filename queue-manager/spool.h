@@ -67,8 +67,11 @@ void spool_draft_remove(struct spool *sp, uint64_t id);
 
 /* 0, or an errno. */
 int spool_remove(struct spool *sp, uint64_t id, enum spool_folder folder);
-/* `durable`: survives loss of power (hold, release); else it may be undone by it. */
-int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable);
+/* `durable`: survives loss of power (hold, release); else it may be undone by it.  Where the name is new but its sync failed,
+ * that is an error with `*moved_out` true. */
+int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable, bool *moved_out);
+/* Whether it lies in new/, cur/ or hold/, as far as can be known: true when it cannot. */
+bool spool_has(struct spool *sp, uint64_t id);
 /* Writes recipients' states in place, and syncs. */
 int spool_write_slots(struct spool *sp, uint64_t id, enum spool_folder folder, uint64_t offset, struct slice slots);
 /* A read-only descriptor, or -1 with errno. */

@@ -160,7 +160,20 @@ int spool_open_read(struct spool *sp, uint64_t id, enum spool_folder folder)
 
 int spool_set_aside(struct spool *sp, uint64_t id, enum spool_folder folder)
 {
-	return spool_move(sp, id, folder, SPOOL_CORRUPT_FOLDER, true);
+	bool moved;
+
+	return spool_move(sp, id, folder, SPOOL_CORRUPT_FOLDER, true, &moved);
+}
+
+bool spool_has(struct spool *sp, uint64_t id)
+{
+	enum spool_folder folder;
+	int fd = open_where_it_is(sp, id, &folder);
+
+	if (fd == -1)
+		return errno != ENOENT;
+	(void)sp->ops->close(fd);
+	return true;
 }
 
 ssize_t spool_read_body(struct spool *sp, const struct spool_mail *mail, enum spool_folder folder, char *into, size_t len)

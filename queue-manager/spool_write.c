@@ -276,13 +276,14 @@ static int sync_file(struct spool *sp, char path[SPOOL_PATH_BYTES])
 	return err == 0 ? sync_name(sp, path) : err;
 }
 
-int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable)
+int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable, bool *moved_out)
 {
 	char from_path[SPOOL_PATH_BYTES], to_path[SPOOL_PATH_BYTES];
 
 	spool_path(from_path, from, id);
 	spool_path(to_path, to, id);
-	if (sp->ops->rename(sp->root, from_path, to_path) == -1)
+	*moved_out = sp->ops->rename(sp->root, from_path, to_path) == 0;
+	if (!*moved_out)
 		return errno;
 	return durable ? sync_file(sp, to_path) : 0;
 }

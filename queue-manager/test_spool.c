@@ -423,6 +423,7 @@ static void test_slots_moves_and_the_end(void **state)
 {
 	struct spool *sp = open_spool(false);
 	struct spool_loaded loaded;
+	bool moved = false;
 	int err;
 
 	(void)state;
@@ -433,8 +434,11 @@ static void test_slots_moves_and_the_end(void **state)
 	assert_int_equal(load(sp, 4000, &loaded), LOAD_OK);
 	assert_true(slice_eq(loaded.mail.slots, slice_of("DW")));
 	spool_loaded_free(&loaded);
-	assert_int_equal(spool_move(sp, 4000, SPOOL_NEW, SPOOL_CUR, false), 0);
-	assert_int_equal(spool_move(sp, 4000, SPOOL_CUR, SPOOL_HOLD, true), 0);
+	assert_int_equal(spool_move(sp, 4000, SPOOL_NEW, SPOOL_CUR, false, &moved), 0);
+	assert_int_equal(spool_move(sp, 4000, SPOOL_CUR, SPOOL_HOLD, true, &moved), 0);
+	assert_true(moved);
+	assert_true(spool_has(sp, 4000));
+	assert_false(spool_has(sp, 4001));
 	assert_int_equal(load(sp, 4000, &loaded), LOAD_OK);
 	assert_int_equal(loaded.folder, SPOOL_HOLD);
 	spool_loaded_free(&loaded);

@@ -4,16 +4,23 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "deliver.h"
 #include "scan.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #define PAGE 200u
-#define REFILL 500u
-#define PAUSE_MS 1000u /* while memory is full of what is being tried */
+#define REFILL 1500u /* more than a destination that is refilled has in memory: each page brings new ones */
+#define PAUSE_MS 50u /* while enough is being read */
+#define TROUBLE_MS 1000u /* after the index has failed */
+#define SKIPPED_S 30
 #define LONGEST_MS 3600000u
-#define UNKNOWN_IN_MEMORY_MAX 2000u /* messages whose destination the index does not know */
+#define MEND_MS 60000u
+#define LONGEST_LEAST_S 25200 /* some times are not set by the retry rule */
+#define ROUNDS_MAX 10000u
+#define INCOMING_MAX 1000u /* messages that are being read, or wait for their routes */
+#define UNKNOWN_MAX 2000u /* messages in memory whose destination the index did not know */
 
 struct waiting {
 	struct queue *q;
@@ -22,6 +29,10 @@ struct waiting {
 	int64_t next_s; /* when the timer is set for */
 	bool reading; /* a page is being read */
 	bool set_back; /* the cursor was, meanwhile */
+	bool skipped; /* rows since `skipped_key`, for want of room for their kind */
+	struct index_key skipped_key;
+	uint64_t skipped_until_ms; /* when to come back to them */
+	uint64_t mended_ms; /* when times were last looked at */
 	bool refilling;
 };
 
@@ -43,6 +54,10 @@ static void task_ran(struct index_task *t, bool ok)
 
 void waiting_after(struct queue *q, bool ok, bool reset, const char *why)
 {
+	if (atomic_exchange(&q->index_lost, false)) {
+		ok = false;
+		why = "what was to be written could not be; is the disk full?";
+	}
 	if (!ok)
 		LOG(LEVEL_ERROR, "index-failed", KV_STR("why", why));
 	if (reset)
@@ -73,6 +88,12 @@ static void wake_at(struct waiting *w, int64_t next_s)
 	w->next_s = next_s;
 	wait_ms = next_s > now_ms / 1000 + (int64_t)LONGEST_MS / 1000 ? (int64_t)LONGEST_MS : next_s * 1000 - now_ms;
 	timer_set(w->timer, wait_ms > 0 ? (uint64_t)wait_ms : 0);
+}
+
+static void pause(struct waiting *w, uint64_t ms)
+{
+	w->next_s = clock_wall_s();
+	timer_set(w->timer, ms);
 }
 
 static bool is_behind(const struct waiting *w, int64_t next_s, uint64_t id)
@@ -155,6 +176,7 @@ struct page_task {
 	char destination[INDEX_KEY_MAX]; /* "": the sweep */
 	struct index_key after;
 	int64_t now_s, next_s;
+	int64_t latest_s; /* 0, or: times after it are mended first */
 	size_t count, max;
 	struct index_row rows[];
 };
@@ -170,7 +192,8 @@ static void run_page(struct crew_task *task)
 		task_ran(&p->t, index_due_for(ix, p->destination, p->now_s, p->rows, p->max, &p->count));
 		return;
 	}
-	ok = index_due(ix, p->now_s, p->after, p->rows, p->max, &p->count);
+	ok = p->latest_s == 0 || index_mend_times(ix, p->latest_s, p->now_s);
+	ok = ok && index_due(ix, p->now_s, p->after, p->rows, p->max, &p->count);
 	if (p->count > 0)
 		last = (struct index_key){p->rows[p->count - 1].next_s, p->rows[p->count - 1].id};
 	p->next_s = INDEX_NEVER;
@@ -212,25 +235,64 @@ static bool put_off(struct queue *q, struct index_row *row, int64_t now_s)
 	return true;
 }
 
-/* False: no room for it, nor for what is like it. */
-static bool take_row(struct queue *q, struct index_row *row, int64_t now_s)
+enum taken {
+	TAKEN, /* or put off, or noted with its destination */
+	TAKEN_ALREADY, /* it is in memory */
+	SKIPPED, /* no room for its kind: to be looked for again */
+	FULL, /* no room for any */
+};
+
+static enum taken take_row(struct queue *q, struct index_row *row, int64_t now_s)
 {
 	struct slice destination = slice_of(row->destination);
 
 	if (map_find_u64(q->messages, row->id) != NULL)
-		return true;
-	if (destination.len == 0 && map_count(q->messages) >= UNKNOWN_IN_MEMORY_MAX)
-		return false;
+		return TAKEN_ALREADY;
+	if (q->incoming >= INCOMING_MAX)
+		return FULL;
+	if (destination.len == 0 && q->unknown >= UNKNOWN_MAX)
+		return SKIPPED;
 	if (destination.len > 0 && !row->held) {
 		if (sched_is_dead(q->sched, destination, clock_mono_ms()) && put_off(q, row, now_s))
-			return true;
+			return TAKEN;
 		if (!sched_has_room(q->sched, destination)) {
 			sched_note_stored(q->sched, destination);
-			return true;
+			return TAKEN;
 		}
 	}
 	message_load(q, row->id, row, WISH_NONE);
-	return true;
+	return TAKEN;
+}
+
+static struct index_key key_of(const struct index_row *row)
+{
+	return (struct index_key){row->next_s, row->id};
+}
+
+/* The cursor goes on, so that they hold up nobody else. */
+static void note_skipped(struct waiting *w, const struct index_row *row)
+{
+	if (w->skipped)
+		return;
+	w->skipped = true;
+	w->skipped_key = (struct index_key){row->next_s, row->id - 1};
+	w->skipped_until_ms = clock_mono_ms() + SKIPPED_S * 1000u;
+}
+
+static void take_page(struct waiting *w, struct page_task *p, size_t *at)
+{
+	for (; *at < p->count; (*at)++) {
+		struct index_row *row = &p->rows[*at];
+		struct index_key key = key_of(row); /* putting it off changes its time */
+		enum taken taken = take_row(w->q, row, p->now_s);
+
+		if (taken == FULL)
+			return;
+		if (taken == SKIPPED)
+			note_skipped(w, row);
+		if (!w->set_back)
+			w->cursor = key;
+	}
 }
 
 static void sweep(struct waiting *w);
@@ -242,17 +304,52 @@ static void on_swept(struct crew_task *task)
 	size_t i = 0;
 
 	w->reading = false;
-	for (; i < p->count && take_row(p->t.q, &p->rows[i], p->now_s); i++)
-		if (!w->set_back)
-			w->cursor = (struct index_key){p->rows[i].next_s, p->rows[i].id};
+	take_page(w, p, &i);
 	task_after(&p->t);
 	if (!p->t.ok || i < p->count)
-		wake_at(w, clock_wall_s() + (int64_t)(PAUSE_MS / 1000));
+		pause(w, p->t.ok ? PAUSE_MS : TROUBLE_MS);
 	else if (p->count == p->max || w->set_back)
 		sweep(w);
 	else
 		wake_at(w, p->next_s);
+	if (w->skipped && w->next_s > clock_wall_s() + SKIPPED_S)
+		wake_at(w, clock_wall_s() + SKIPPED_S);
 	free(p);
+}
+
+/* No rule makes a message wait longer than this. */
+static int64_t latest_s(struct waiting *w, int64_t now_s)
+{
+	const struct conf_retry *r = &queue_conf(w->q)->retry;
+	uint64_t age_s = 0, wait_s, longest_s = LONGEST_LEAST_S;
+
+	for (unsigned i = 0; i < ROUNDS_MAX && (wait_s = conf_retry_next(r, age_s, 1)) != 0; i++) {
+		longest_s = longest_s > wait_s ? longest_s : wait_s;
+		age_s += wait_s;
+	}
+	if (r->count > 0 && age_s < r->steps[r->count - 1].until_s) /* a rule of very many rounds */
+		longest_s = r->steps[r->count - 1].until_s;
+	return now_s + (int64_t)longest_s;
+}
+
+/* Once a minute at most, and where the clock has been turned back. */
+static bool is_time_to_mend(struct waiting *w)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (w->mended_ms != 0 && now_ms - w->mended_ms < MEND_MS)
+		return false;
+	w->mended_ms = now_ms;
+	return true;
+}
+
+static void back_to_skipped(struct waiting *w)
+{
+	if (!w->skipped || clock_mono_ms() < w->skipped_until_ms)
+		return;
+	w->skipped = false;
+	if (is_behind(w, w->skipped_key.next_s, w->skipped_key.id))
+		w->cursor = w->skipped_key;
 }
 
 static void sweep(struct waiting *w)
@@ -263,8 +360,11 @@ static void sweep(struct waiting *w)
 		return;
 	w->reading = true;
 	w->set_back = false;
+	back_to_skipped(w);
 	p = page_new("", PAGE);
 	p->after = w->cursor;
+	if (is_time_to_mend(w))
+		p->latest_s = latest_s(w, p->now_s);
 	task_give(&p->t, w->q, run_page, on_swept);
 }
 
@@ -279,13 +379,20 @@ static void on_refilled(struct crew_task *task)
 {
 	struct page_task *p = (struct page_task *)(void *)task;
 	struct queue *q = p->t.q;
+	enum taken taken = TAKEN;
+	size_t i = 0, moved = 0;
 
 	q->waiting->refilling = false;
-	for (size_t i = 0; i < p->count; i++)
-		(void)take_row(q, &p->rows[i], p->now_s);
-	if (p->count == p->max || !p->t.ok)
+	for (; i < p->count && taken != FULL; i++) {
+		taken = take_row(q, &p->rows[i], p->now_s);
+		moved += taken == TAKEN;
+	}
+	if (i < p->count || p->count == p->max || !p->t.ok)
 		sched_note_stored(q->sched, slice_of(p->destination));
 	task_after(&p->t);
+	/* What is in memory comes to the pump again by itself; what was only put off does not. */
+	if (moved > 0 && p->t.ok)
+		deliver_pump(q);
 	free(p);
 }
 
@@ -304,6 +411,18 @@ void waiting_refill(struct queue *q)
 }
 
 /* ---- all ---- */
+
+/* Rows may have times that are past: what should have been written over them was not. */
+void waiting_rewind(struct queue *q)
+{
+	struct waiting *w = q->waiting;
+
+	w->cursor = (struct index_key){INT64_MIN, 0};
+	w->set_back = true;
+	w->skipped = false;
+	if (!w->reading)
+		sweep(w);
+}
 
 static void run_all_due(struct crew_task *task)
 {

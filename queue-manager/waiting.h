@@ -8,13 +8,16 @@
  * when one that was full has room again.
  *
  * Always: every row not held is either ahead of the sweep's cursor, or its destination is noted in the scheduler as having
- * stored ones, or it is in memory.
+ * stored ones, or it is in memory, or the sweep will come back to it (rows for whose kind there was no room; all of them
+ * after the index has failed to write, and once a minute those whose time no rule can have set).
  */
 void waiting_start(struct queue *q);
 void waiting_stop(struct queue *q);
 /* Writes the row; what is due sooner than the sweep expects wakes it. */
 void waiting_put(struct queue *q, const struct index_row *row);
 void waiting_forget(struct queue *q, uint64_t id);
+/* The sweep begins again, at the first row. */
+void waiting_rewind(struct queue *q);
 /* All of them are due now. */
 void waiting_all_due(struct queue *q);
 /* Destinations with room get more of theirs. */

@@ -1,0 +1,107 @@
+#include "ending.h"
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "waiting.h"
+
+#include <errno.h>
+
+#define ENDINGS_MAX 2000000u
+#define AGAIN_MS 60000u
+
+struct ending {
+	struct crew_task task;
+	struct queue *q;
+	uint64_t id, offset;
+	enum spool_folder folder;
+	int err;
+	bool given; /* to a thread */
+	size_t count;
+	char slots[]; /* all closed: what the file says if it must stay */
+};
+
+/* The slots first only when it has to stay: else the end of the file says all. */
+static void run_end(struct crew_task *task)
+{
+	struct ending *e = (struct ending *)(void *)task;
+
+	e->err = spool_remove(e->q->spool, e->id, e->folder);
+	if (e->err != 0 && e->err != ENOENT)
+		(void)spool_write_slots(e->q->spool, e->id, e->folder, e->offset, slice_make(e->slots, e->count));
+}
+
+static void on_ended(struct crew_task *task)
+{
+	struct ending *e = (struct ending *)(void *)task;
+	struct queue *q = e->q;
+
+	e->given = false;
+	if (e->err == 0 || e->err == ENOENT) {
+		map_take_u64(q->endings, e->id);
+		free(e);
+		return;
+	}
+	queue_trouble("spool-not-removed", e->id, e->err);
+	if (!timer_is_set(q->endings_timer))
+		timer_set(q->endings_timer, AGAIN_MS);
+}
+
+static void give(struct ending *e)
+{
+	if (!e->given)
+		crew_give(e->q->writers, e->id, &e->task);
+	e->given = true;
+}
+
+static bool end_again(struct slice key, void *value, void *arg)
+{
+	struct ending *e = value;
+
+	(void)key;
+	(void)arg;
+	give(e);
+	return true;
+}
+
+static void on_again(void *arg)
+{
+	struct queue *q = arg;
+
+	map_each(q->endings, end_again, NULL);
+}
+
+void ending_start(struct queue *q)
+{
+	q->endings = map_new(ENDINGS_MAX);
+	q->endings_timer = timer_new(q->loop, on_again, q);
+	if (q->endings == NULL)
+		log_fatal("queue", ENOMEM);
+}
+
+void ending_of(struct queue *q, struct message *m)
+{
+	size_t count = m->file.mail.rcpt_count;
+	struct ending *e = mem_new(1, sizeof(*e) + count);
+
+	if (e == NULL || !map_put_u64(q->endings, m->id, e))
+		log_fatal("message", ENOMEM);
+	e->task = (struct crew_task){NULL, run_end, on_ended};
+	e->q = q;
+	e->id = m->id;
+	e->folder = m->folder;
+	e->offset = m->file.mail.slots_offset;
+	e->count = count;
+	for (size_t i = 0; i < count; i++)
+		e->slots[i] = slot_is_open(*message_slot(m, i)) ? (char)SLOT_REMOVED : *message_slot(m, i);
+	give(e);
+	if (m->has_row)
+		waiting_forget(q, m->id);
+	LOG(LEVEL_INFO, "message-ended", KV_ID(m->id), KV_NUM("age", message_age_s(m)));
+	message_free(q, &m);
+}
+
+bool ending_is_under_way(const struct queue *q, uint64_t id)
+{
+	return map_find_u64(q->endings, id) != NULL;
+}
