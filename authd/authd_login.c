@@ -301,12 +301,22 @@ static struct request *request_new(struct logins *l, struct link *link, const st
 	return r;
 }
 
+/* Where no login is offered none is taken, whatever the worker says. */
+static bool takes_logins(const struct attested_session *session)
+{
+	const struct conf *conf = session->generation->conf;
+
+	return session->listener < conf->listener_count && conf->listeners[session->listener].auth != AUTH_OFF;
+}
+
 /* NULL: it may ask.  Else why not, for the log. */
 static const char *objection(const struct logins *l, const struct attested_session *session)
 {
 	const struct login_session *own = session->own;
 	const struct conf *conf = session->generation->conf;
 
+	if (!takes_logins(session))
+		return "its listener takes no logins";
 	if (own->checking)
 		return "another login of the session is being checked";
 	if (session->login[0] != '\0')

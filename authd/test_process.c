@@ -17,6 +17,9 @@
 static const char conf[] =
 	"hostname mx.example.test\n"
 	"postmaster boss@example.test\n"
+	"listen 127.0.0.1:2587 { role submission }\n"
+	"listen 127.0.0.1:2525 { role mx }\n"
+	"tls { certificate /x/certificate; key /x/key }\n"
 	"auth { sqlite /x/users.db; file /x/flat }\n"
 	"credentials /x/credentials\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
@@ -293,6 +296,24 @@ static void test_other_sessions(void **state)
 	print_message("ROW A10 other-session pass\n");
 }
 
+/* A worker of port 25 knows a good password, and has it from the client or not: it logs nobody in. */
+static void test_a_listener_without_logins(void **state)
+{
+	struct run *r = *state;
+	struct msg_SESSION_OPEN mx = {.session = 7, .worker = 4, .generation = harness_generation(r->h), .listener = 1,
+				      .role = LISTENER_MX, .uid = UINT64_MAX, .client = slice_of("192.0.2.1")};
+	struct msg_SESSION_OPEN local = {.session = 8, .worker = 4, .generation = harness_generation(r->h),
+					 .listener = UINT64_MAX, .role = LISTENER_LOCAL, .uid = 1000, .client = slice_empty()};
+
+	link_tell(r->gate, IPC_SESSION_OPEN, &mx, -1);
+	link_tell(r->gate, IPC_SESSION_OPEN, &local, -1);
+	link_flush(r->gate);
+	assert_int_equal(log_in(r, 7, "alice@example.test", slice_of("wonder land")), OC_AUTH_UNAVAILABLE);
+	assert_int_equal(log_in(r, 8, "alice@example.test", slice_of("wonder land")), OC_AUTH_UNAVAILABLE);
+	assert_int_equal(r->queue_logins + r->policyd_logins, 0);
+	print_message("ROW A10 mx-worker-logs-in pass\n");
+}
+
 static void test_back_end_away(void **state)
 {
 	struct run *r = *state;
@@ -486,6 +507,7 @@ static int run_all(void)
 		TEST(test_attempts_are_bounded),
 		TEST(test_sources_are_slowed),
 		TEST(test_other_sessions),
+		TEST(test_a_listener_without_logins),
 		TEST(test_back_end_away),
 		TEST(test_nobody_to_tell),
 		TEST(test_flood),
