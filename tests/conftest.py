@@ -1,6 +1,15 @@
+import faulthandler
+import signal
+import sys
+
 import pytest
 
 from harness import ROOT, NextHop, Suite
+
+TEST_SECONDS = 150  # no test may hang: set-up, test and tear-down have this each, or what the mark `seconds` says
+
+# These measure time or load the whole machine, and so run with nothing beside them: scripts/test does so in a second pass.
+ALONE = {"test_kill", "test_limits", "test_full_disk", "test_deep_queue", "test_quickstart", "test_install", "test_unit"}
 
 
 @pytest.fixture
@@ -33,7 +42,38 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "root" in item.keywords and not ROOT:
             item.add_marker(pytest.mark.skip(reason="only root can do this"))
+        if item.module.__name__ in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs root (other users, mounts, namespaces)")
+    config.addinivalue_line("markers", "alone: measures time or loads the machine, and must have nothing beside it")
+    config.addinivalue_line("markers", "seconds(n): may take that long")
+
+
+def within_its_time(item):
+    mark = item.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else TEST_SECONDS
+
+    def too_late(number, frame):
+        faulthandler.dump_traceback(sys.__stderr__)
+        raise TimeoutError(f"{item.nodeid}: not done within {seconds} s")
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+for phase in ("setup", "call", "teardown"):
+    globals()[f"pytest_runtest_{phase}"] = pytest.hookimpl(hookwrapper=True)(
+        lambda item: (yield from within_its_time(item)))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The lines of attacks and promises, also of tests that passed and of those that ran in another process."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    rows = sorted({line for r in reports for line in r.capstdout.splitlines() if line.startswith("ROW ")})
+    if rows:
+        terminalreporter.write("\n" + "\n".join(rows) + "\n")

@@ -31,12 +31,10 @@ def row(ident, variant, ok):
     assert ok, f"{ident} {variant}"
 
 
-# Below the range the kernel takes clients' ports from, and a part of it for each process of a parallel run, so that a port is still
-# free when it is bound.
+# Below the range the kernel takes clients' ports from, and far apart for the processes of a parallel run, so that a port that was
+# free is so when it is bound.
 PORTS = range(10000, 32000)
-PORTS_EACH = 1000
-next_port = itertools.count(
-    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * PORTS_EACH + os.getpid() * 7919)
+next_port = itertools.count(os.getppid() * 7919 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * 5000)
 
 
 def is_free(port):
@@ -199,14 +197,17 @@ class Suite:
             raise AssertionError(f"{e}\n{self.log()[-4000:]}") from None
 
     def stop(self):
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill_all()
-            raise AssertionError(f"SIGTERM did not end it:\n{self.log()[-3000:]}") from None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill_all()
+                raise AssertionError(f"SIGTERM did not end it:\n{self.log()[-3000:]}") from None
+        reports = sanitizer_reports(self.log_path.read_text(errors="replace"))
+        assert not reports, "\n".join(reports)
 
     def kill_all(self):
         """kill -9 of everything."""
