@@ -9,7 +9,8 @@ static void on_ready(struct slot *s, struct ipc_message *m)
 	slot_event(s, EVENT_READY);
 }
 
-/* The liar is ended and started again; who was lied to lives on. */
+/* The liar is ended and started again; who was lied to lives on.  Where it is not believed it has still cut its link, and only
+ * its own new beginning brings that back. */
 static void on_peer_broke_rules(struct slot *s, struct ipc_message *m)
 {
 	const struct msg_PEER_BROKE_RULES *b = &m->body.PEER_BROKE_RULES;
@@ -20,7 +21,7 @@ static void on_peer_broke_rules(struct slot *s, struct ipc_message *m)
 	    KV_STR("told-by", role_name(s->row->role)), KV_TEXT("why", b->reason));
 	/* Only those who are linked can know; anybody else would have found a way to end processes. */
 	if (liar != NULL && trust_has(s->row->role, role))
-		slot_event(liar, EVENT_MUST_DIE);
+		slot_event(trust_believes(s->row->role, role) ? liar : s, EVENT_MUST_DIE);
 }
 
 static slot_message_fn *const handlers[IPC_COUNT] = {

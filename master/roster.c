@@ -50,6 +50,19 @@ bool trust_has(enum role a, enum role b)
 	return false;
 }
 
+/* 0: speaks with strangers, and does what they want done; 1: hears their words; 2: neither. */
+static unsigned standing(enum role role)
+{
+	if (role == ROLE_SMTPD || role == ROLE_RELAY)
+		return 0;
+	return role == ROLE_RESOLVER ? 1 : 2;
+}
+
+bool trust_believes(enum role accuser, enum role accused)
+{
+	return standing(accuser) >= standing(accused);
+}
+
 static bool is_parent(enum role role, uint64_t instance)
 {
 	return role == ROLE_SMTPD && instance == ROSTER_SMTPD_PARENT;

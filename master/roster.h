@@ -34,4 +34,8 @@ struct trust_pair {
 bool trust_has(enum role a, enum role b);
 bool trust_has_instance(enum role a, uint64_t instance_a, enum role b, uint64_t instance_b);
 
+/* Whose word counts when one accuses the other.  Who speaks with strangers is believed last: else, taken over, it could end the
+ * queue again and again.  True: the accused is to end; false: the accuser, who has cut its own link. */
+bool trust_believes(enum role accuser, enum role accused);
+
 #endif

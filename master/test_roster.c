@@ -92,12 +92,32 @@ static void test_who_never_talks(void **state)
 	printf("ROW I01 trust-graph pass\n");
 }
 
+/* Nobody is ended on the word of one that strangers may have taken over, but its like. */
+static void test_whose_word_counts(void **state)
+{
+	static const enum role low[] = {ROLE_SMTPD, ROLE_RELAY};
+
+	(void)state;
+	for (size_t i = 0; i < ROSTER_COUNT; i++)
+		for (size_t k = 0; k < ARRAY_LEN(low); k++) {
+			enum role other = roster[i].role;
+			bool is_low = other == ROLE_SMTPD || other == ROLE_RELAY;
+
+			assert_true(trust_believes(other, low[k]));
+			assert_int_equal(trust_believes(low[k], other), is_low);
+		}
+	assert_true(trust_believes(ROLE_QUEUE, ROLE_RESOLVER));
+	assert_false(trust_believes(ROLE_RESOLVER, ROLE_POLICYD));
+	printf("ROW I01 false-accusation pass\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_trust_is_the_message_table),
 		cmocka_unit_test(test_roster),
 		cmocka_unit_test(test_who_never_talks),
+		cmocka_unit_test(test_whose_word_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
