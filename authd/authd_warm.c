@@ -48,8 +48,10 @@ static void pause_a_little(void)
 	nanosleep(&t, NULL);
 }
 
-/* Keeps so many children waiting.  Those that crash at once come back slowly. */
-static _Noreturn void keep_children(const struct warm_spec *spec)
+/* Keeps so many children waiting.  Those that crash at once come back slowly.  A child sees that authd is gone by its socket;
+ * without one (the user has no process left) it has to be looked for: our parent's death signal does not pass the scopes of
+ * Landlock. */
+static _Noreturn void keep_children(const struct warm_spec *spec, pid_t authd)
 {
 	unsigned alive = 0;
 	int status;
@@ -58,6 +60,8 @@ static _Noreturn void keep_children(const struct warm_spec *spec)
 		while (alive < spec->children && spawn(spec))
 			alive++;
 		if (alive == 0) {
+			if (getppid() != authd)
+				_exit(0);
 			pause_a_little();
 			continue;
 		}
@@ -102,7 +106,7 @@ static _Noreturn void run_parent(const struct warm_spec *spec, pid_t authd, int 
 		_exit(CANNOT_START);
 	}
 	close_range(SOCKET_FD + 1, ~0u, 0);
-	keep_children(spec);
+	keep_children(spec, authd);
 }
 
 int warm_start(const struct warm_spec *spec)
