@@ -1,0 +1,123 @@
+"""A reload changes listeners, tables, transports and certificates while mail flows; who is connected notices nothing."""
+
+import socket
+import ssl
+
+import pytest
+
+from harness import free_ports, make_certificate, wait_until
+
+
+def rcpt(suite, address, port=None):
+    c = suite.smtp(port)
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    got = c.command(f"RCPT TO:<{address}>")
+    c.close()
+    return got
+
+
+def reload(suite):
+    suite.write_conf()
+    suite.postern("reload")
+
+
+def refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_listener_is_added_and_taken_away(running):
+    (port,) = free_ports(1)
+    old = running.smtp()
+    plain = running.listeners
+    running.listeners += f"listen 127.0.0.1:{port} {{ role mx  tls off  hostname second.example.test }}\n"
+    reload(running)
+    new = running.smtp(port)
+    assert new.greeting.startswith("220 second.example.test") and "STARTTLS" not in new.ehlo()
+    old.ehlo()
+    old.message("you@elsewhere.test", "alice@example.test")
+    running.listeners = plain
+    reload(running)
+    wait_until(lambda: refused(port), what="a closed port")
+    new.message("you@elsewhere.test", "alice@example.test", "Subject: late\n\na session ends as it began\n")
+    assert len(running.wait_messages("alice@example.test", 2)) == 2
+
+
+def test_a_port_that_is_taken_keeps_the_old(running):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        plain = running.listeners
+        running.listeners += f"listen 127.0.0.1:{other.getsockname()[1]} {{ role mx  tls off }}\n"
+        running.write_conf()
+        done = running.postern("reload", check=False)
+        assert done.returncode != 0 and str(other.getsockname()[1]) in done.stderr, done.stderr
+        running.listeners = plain
+    assert rcpt(running, "alice@example.test").startswith("250")
+
+
+def test_tables_and_rules(running):
+    assert rcpt(running, "info@new.test").startswith("550")
+    before = running.tables, running.routes
+    running.tables += "table aliases { info@new.test: alice@example.test }\n"
+    running.routes = "\talias aliases\n" + running.routes
+    reload(running)
+    assert rcpt(running, "info@new.test").startswith("250")
+    running.tables, running.routes = before
+    reload(running)
+    assert rcpt(running, "info@new.test").startswith("550")
+
+
+def test_a_new_transport_takes_what_waited_for_the_old(suite, next_hop):
+    (nobody,) = free_ports(1)
+    hop = next_hop()
+    suite.internet = f'smtp "localhost:{nobody}"  tls off  allow-local yes'
+    suite.start()
+    c = suite.login()
+    c.message("alice@example.test", "you@elsewhere.test")
+    wait_until(lambda: [m for m in suite.queue() if m["last"]], what="a deferral")
+    suite.transports += f'transport elsewhere {{ smtp "localhost:{hop.port}"  tls off  allow-local yes }}\n'
+    suite.last_route = "\trelay elsewhere\n"
+    reload(suite)
+    suite.postern("queue", "retry", "all")
+    hop.wait()
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+
+
+def test_a_new_certificate(running):
+    def shown():
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", running.submissions)) as s, context.wrap_socket(s) as t:
+            return t.getpeercert(binary_form=True)
+    old = shown()
+    make_certificate(running.folder)
+    running.postern("reload")
+    assert shown() != old
+    running.login().close()
+
+
+@pytest.mark.parametrize("mistake", ["key of another", "no key", "garbage"])
+def test_a_bad_certificate_keeps_the_old(running, mistake, tmp_path):
+    if mistake == "key of another":
+        running.key.write_bytes(make_certificate(tmp_path, stem="other")[1].read_bytes())
+    elif mistake == "no key":
+        running.key.unlink()
+    else:
+        running.certificate.write_text("no certificate")
+    done = running.postern("reload", check=False)
+    assert done.returncode != 0 and done.stderr, "it says why"
+    running.login().close()
+
+
+def test_many_reloads_under_way(running):
+    c = running.smtp()
+    c.ehlo()
+    for i in range(10):
+        running.settings = f"message_size_max {10 + i}M\n"
+        reload(running)
+        c.message("you@elsewhere.test", "alice@example.test", f"Subject: {i}\n\n{i}\n")
+    assert f"SIZE {19 << 20}" in running.smtp().ehlo()
+    assert len(running.wait_messages("alice@example.test", 10)) == 10
