@@ -49,8 +49,7 @@ static void pause_a_little(void)
 }
 
 /* Keeps so many children waiting.  Those that crash at once come back slowly.  A child sees that authd is gone by its socket;
- * without one (the user has no process left) it has to be looked for: our parent's death signal does not pass the scopes of
- * Landlock. */
+ * without one (the user has no process left) it has to be looked for, because not every end of authd may signal us. */
 static _Noreturn void keep_children(const struct warm_spec *spec, pid_t authd)
 {
 	unsigned alive = 0;
