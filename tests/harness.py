@@ -88,6 +88,7 @@ class Suite:
         self.folder = pathlib.Path(folder)
         self.mx, self.submission, self.submissions = free_ports(3)
         self.process = None
+        self.command = options.get("command")  # instead of the master that was built
         self.prefix = options.get("prefix", [])
         self.environment = options.get("environment", {})
         self.arguments = options.get("arguments", [])  # of postern-master
@@ -119,7 +120,7 @@ class Suite:
                 shutil.chown(path, self.user)
         if not self.as_root:
             return
-        if not has_user("postern-smtpd"):
+        if not has_user("postern-mail"):  # the last that is made
             subprocess.run([TOP / "scripts" / "make-users"], check=True, capture_output=True)
         shutil.chown(self.folder / "spool", "postern-queue", "postern-queue")
         shutil.chown(self.folder / "mail", "postern-mail", "postern-mail")
@@ -168,7 +169,7 @@ class Suite:
         return self
 
     def launch(self):
-        command = [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN, *self.arguments]
+        command = self.command or [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN, *self.arguments]
         if self.user is not None:
             command = ["setpriv", "--reuid", self.user, "--regid", str(pwd.getpwnam(self.user).pw_gid), "--clear-groups", *command]
         self.log_path = self.folder / "log"
@@ -220,13 +221,7 @@ class Suite:
 
     def children(self, of=None):
         """All descendants."""
-        found = []
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == (of or self.process.pid):
-                    pid = int(stat.parent.name)
-                    found += [pid, *self.children(pid)]
-        return found
+        return descendants(of or self.process.pid)
 
     def pids(self, role):
         """Processes of a role that the master started itself."""
@@ -280,6 +275,17 @@ class Suite:
 def sanitizer_reports(text):
     """What a build with sanitizers found, as the lines that begin a report."""
     return re.findall(r"^.*(?:ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|: runtime error: ).*$", text, re.M)
+
+
+def descendants(of):
+    """The children of a process, and theirs."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == of:
+                pid = int(stat.parent.name)
+                found += [pid, *descendants(pid)]
+    return found
 
 
 def alive(pid):
