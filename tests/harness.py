@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -69,6 +70,11 @@ def has_user(name):
     return False
 
 
+@functools.cache
+def make_users():
+    subprocess.run([TOP / "scripts" / "make-users"], check=True, capture_output=True)
+
+
 def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert"):
     """Self-signed, and good for 127.0.0.1; returns (certificate, key)."""
     certificate, key = folder / f"{stem}.pem", folder / f"{stem}-key.pem"
@@ -120,8 +126,7 @@ class Suite:
                 shutil.chown(path, self.user)
         if not self.as_root:
             return
-        if not has_user("postern-mail"):  # the last that is made
-            subprocess.run([TOP / "scripts" / "make-users"], check=True, capture_output=True)
+        make_users()
         shutil.chown(self.folder / "spool", "postern-queue", "postern-queue")
         shutil.chown(self.folder / "mail", "postern-mail", "postern-mail")
         shutil.chown(self.folder / "users", "root", "postern")
