@@ -48,3 +48,22 @@ def test_bp_lists_the_queue(local):
 
 def test_no_set_id_bits():
     assert (BIN / "sendmail").stat().st_mode & 0o6000 == 0
+
+
+@pytest.mark.root
+def test_in_a_unit_with_every_hardening_switch_on(local, tmp_path):
+    """Another user, nothing to gain, no capability, no network, a read-only world, no /home."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2], tmp_path / "postern"):
+        folder.chmod(0o755)
+    box = f"""set -e
+mount --make-rprivate /
+mount -t tmpfs -o ro none /home
+mount -o remount,bind,ro /
+exec setpriv --reuid nobody --regid nogroup --clear-groups --no-new-privs --bounding-set -all --inh-caps -all "$@" """
+    environment = {"POSTERN_RUNTIME": str(local.folder / "run"), "PATH": "/usr/bin"}
+    done = subprocess.run(["unshare", "-m", "-n", "sh", "-c", box, "sh", BIN / "sendmail", "-t", "-i", "-F", "A Daemon",
+                           "-f", "alice@example.test"], input=b"To: bob@example.test\nSubject: boxed\n\nfrom a unit\n",
+                          capture_output=True, timeout=60, env=environment, cwd="/")
+    assert done.returncode == 0, done.stderr
+    (text,) = local.wait_messages("bob@example.test")
+    assert b"from a unit" in text and b"A Daemon" in text
