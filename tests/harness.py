@@ -64,12 +64,6 @@ def wait_until(condition, seconds=15, what="it"):
         time.sleep(0.02)
 
 
-def has_user(name):
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(name) is not None
-    return False
-
-
 @functools.cache
 def make_users():
     subprocess.run([TOP / "scripts" / "make-users"], check=True, capture_output=True)

@@ -87,7 +87,7 @@ class Quickstart:
         return time.monotonic() - began
 
     def printed(self, name):
-        return re.search(rf"^  {name} +(\S+)$", self.terminal.text, re.M).group(1)
+        return re.search(rf"^  {name} +(.+)$", self.terminal.text, re.M).group(1)
 
     def commands(self):
         return re.findall(r"^    (\S.*)$", self.terminal.text, re.M)
