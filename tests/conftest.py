@@ -1,4 +1,5 @@
 import faulthandler
+import os
 import signal
 import sys
 
@@ -6,7 +7,8 @@ import pytest
 
 from harness import ROOT, NextHop, Suite
 
-TEST_SECONDS = 150  # no test may hang: set-up, test and tear-down have this each, or what the mark `seconds` says
+# No test may hang: set-up, test and tear-down have this each, or what the mark `seconds` says.
+TEST_SECONDS = int(os.environ.get("POSTERN_TEST_SECONDS", "150"))
 
 # These measure time or load the whole machine, and so run with nothing beside them: scripts/test does so in a second pass.
 ALONE = {"test_kill", "test_limits", "test_full_disk", "test_deep_queue", "test_quickstart", "test_install", "test_unit"}
