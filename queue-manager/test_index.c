@@ -6,7 +6,9 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -124,6 +126,55 @@ static void test_held_rows_are_not_made_due(void **state)
 	assert_true(index_due(ix, 10, none, &r, 1, &count));
 	assert_int_equal(count, 1);
 	assert_int_equal(r.id, 2);
+	index_close(&ix);
+}
+
+/* The clock was ahead when they were written. */
+static void test_times_that_no_rule_can_have_set(void **state)
+{
+	struct index *ix = open_new();
+	struct index_row r = row(1, INDEX_NEVER, "");
+	bool found;
+
+	(void)state;
+	r.held = 1;
+	assert_true(index_put(ix, &r));
+	r = row(2, 90000, "");
+	r.held = 1; /* dropped after its time */
+	assert_true(index_put(ix, &r));
+	put(ix, 3, 90000, "");
+	put(ix, 4, 5000, "");
+	assert_true(index_mend_times(ix, 5000, 10));
+	assert_true(index_find(ix, 1, &r, &found) && r.next_s == INDEX_NEVER);
+	assert_true(index_find(ix, 2, &r, &found) && r.next_s == 90000);
+	assert_true(index_find(ix, 3, &r, &found) && r.next_s == 10);
+	assert_true(index_find(ix, 4, &r, &found) && r.next_s == 5000);
+	index_close(&ix);
+}
+
+/* Each call said "yes"; the disk is asked only at the end. */
+static void test_a_commit_that_fails_is_told(void **state)
+{
+	struct index *ix = open_new();
+	struct rlimit before, none;
+	struct index_row r;
+	bool found, ok;
+
+	(void)state;
+	put(ix, 1, 100, "");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	index_begin(ix);
+	put(ix, 2, 100, "");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	ok = index_end(ix);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_false(ok);
+	(void)index_find(ix, 2, &r, &found);
+	assert_false(found);
+	put(ix, 2, 100, "");
 	index_close(&ix);
 }
 
@@ -289,6 +340,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_held_rows_are_not_made_due),
+		cmocka_unit_test(test_times_that_no_rule_can_have_set),
+		cmocka_unit_test(test_a_commit_that_fails_is_told),
 		cmocka_unit_test(test_missing_and_buckets),
 		cmocka_unit_test(test_no_value_is_sql),
 		cmocka_unit_test(test_broken_is_begun_anew),

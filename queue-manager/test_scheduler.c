@@ -238,6 +238,27 @@ static void test_idle_destinations_are_forgotten(void **state)
 	sched_free(&s);
 }
 
+/* The operator speaks between a death and what follows from it. */
+static void test_revival_before_the_dead_are_taken(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct sched_item *out[ITEMS + 1];
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(add(f, "relay a"), SCHED_WAITING);
+	for (size_t failed = 0; failed < 3;) {
+		size_t n = start_all(f, out);
+
+		for (size_t i = 0; i < n; i++, failed++)
+			sched_done(f->s, out[i], SCHED_BAD, f->now);
+	}
+	sched_revive(f->s);
+	assert_null(sched_take_dead(f->s));
+	assert_true(start_all(f, out) > 0);
+	fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_jobs_max_and_turns),
 		cmocka_unit_test(test_a_dead_destination_delays_nobody),
 		cmocka_unit_test(test_dead_time_has_a_ceiling),
+		cmocka_unit_test(test_revival_before_the_dead_are_taken),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_removed_items_do_not_run),
 		cmocka_unit_test(test_idle_destinations_are_forgotten),
