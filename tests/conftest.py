@@ -1,7 +1,9 @@
 import faulthandler
 import os
+import pathlib
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -12,6 +14,17 @@ TEST_SECONDS = int(os.environ.get("POSTERN_TEST_SECONDS", "150"))
 
 # These measure time or load the whole machine, and so run with nothing beside them: scripts/test does so in a second pass.
 ALONE = {"test_kill", "test_limits", "test_full_disk", "test_deep_queue", "test_quickstart", "test_install", "test_unit"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def open_folders(tmp_path_factory):
+    """Other users pass through pytest's own folders, also the one more of a parallel run, to what a test opens for them."""
+    if ROOT:
+        base = tmp_path_factory.getbasetemp()
+        for folder in [base, *base.parents]:
+            if folder == pathlib.Path(tempfile.gettempdir()):
+                break
+            folder.chmod(0o755)
 
 
 @pytest.fixture
