@@ -141,6 +141,7 @@ def test_truncated_tls_in_data_is_no_message(running):
     row("T07", "fin-in-data", len(texts) == 1 and b"whole" in texts[0])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", [300])
 def test_half_handshakes_delay_nobody(suite, count):
     suite.settings += "connections_per_host 1000\nconnections_per_net 1000\n"
