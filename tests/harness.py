@@ -1,5 +1,6 @@
 """What the end-to-end tests share: a suite in a directory of its own, a raw SMTP client, small servers as next hops."""
 
+import atexit
 import base64
 import contextlib
 import functools
@@ -14,6 +15,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -67,6 +69,18 @@ def wait_until(condition, seconds=15, what="it"):
 @functools.cache
 def make_users():
     subprocess.run([TOP / "scripts" / "make-users"], check=True, capture_output=True)
+
+
+@functools.cache
+def programs_for(user):
+    """BIN, or where it lies in a home that this user cannot enter, a copy."""
+    if user is None or not any(folder.stat().st_mode & 0o005 != 0o005 for folder in BIN.resolve().parents):
+        return BIN
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="postern-bin-"))
+    atexit.register(shutil.rmtree, copy, True)
+    shutil.copytree(BIN, copy, dirs_exist_ok=True)
+    copy.chmod(0o755)
+    return copy
 
 
 def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert"):
@@ -168,7 +182,9 @@ class Suite:
         return self
 
     def launch(self):
-        command = self.command or [*self.prefix, BIN / "postern-master", "-F", "-c", self.conf_path, "--libexec", BIN, *self.arguments]
+        programs = programs_for(self.user)
+        command = self.command or [*self.prefix, programs / "postern-master", "-F", "-c", self.conf_path, "--libexec", programs,
+                                   *self.arguments]
         if self.user is not None:
             command = ["setpriv", "--reuid", self.user, "--regid", str(pwd.getpwnam(self.user).pw_gid), "--clear-groups", *command]
         self.log_path = self.folder / "log"
