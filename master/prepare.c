@@ -3,6 +3,7 @@
 #include "master.h"
 #include "os/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -112,10 +113,28 @@ static int open_folder(int beneath, const char *path, mode_t mode, struct buf *w
 	return fd;
 }
 
+static bool is_empty(int folder)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+	const struct dirent *found;
+	size_t count = 0;
+
+	if (dir == NULL) {
+		os_close(&fd);
+		return false;
+	}
+	while ((found = readdir(dir)) != NULL)
+		count += strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0;
+	closedir(dir);
+	return count == 0;
+}
+
+/* Only an empty folder is given away: a configuration that names /etc as its spool must not get it. */
 static bool own_spool(struct master *m, struct stat *st, struct buf *why)
 {
 	const struct slot *queue = slot_find(m, ROLE_QUEUE, 0);
-	bool fresh = st->st_uid == getuid() && m->as_root;
+	bool fresh = st->st_uid == getuid() && st->st_uid != queue->uid && m->as_root && is_empty(m->spool_fd);
 
 	if (fresh && fchownat(m->spool_fd, "", queue->uid, queue->gid, AT_EMPTY_PATH) == 0)
 		return true;
