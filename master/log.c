@@ -60,14 +60,6 @@ static void prepare(struct service *s)
 	}
 }
 
-static enum log_level level_of(const char *name)
-{
-	for (unsigned level = LEVEL_DEBUG; level < LEVEL_ERROR; level++)
-		if (strcmp(name, log_level_name((enum log_level)level)) == 0)
-			return (enum log_level)level;
-	return LEVEL_ERROR;
-}
-
 static void write_event(struct logger *l, const struct log_event *e)
 {
 	if (e->level < l->lowest)
@@ -195,7 +187,7 @@ static void generation_switched(struct service *s)
 {
 	struct logger *l = service_state(s);
 
-	l->lowest = level_of(service_conf(s)->set.log_level);
+	(void)log_level_find(slice_of(service_conf(s)->set.log_level), &l->lowest);
 	log_out_flush(&l->out);
 	if (!set_file(l, service_generation(s)) || !log_out_open(&l->out))
 		check_destination(l);
@@ -259,7 +251,7 @@ static void start(struct service *s)
 		log_fatal("logger", ENOMEM);
 	(void)log_kind_of(slice_of(conf->set.log), &kind);
 	l->service = s;
-	l->lowest = level_of(conf->set.log_level);
+	(void)log_level_find(slice_of(conf->set.log_level), &l->lowest);
 	log_out_init(&l->out, kind);
 	if (file_of(conf, &folder, &name))
 		(void)slice_copy(folder, l->folder, sizeof(l->folder));

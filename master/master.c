@@ -149,6 +149,7 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 		refuse_start(m, mistakes);
 	} else {
 		m->plan = plan;
+		plan_in_force(plan);
 		if (prepare(m, &why)) {
 			m->phase = PHASE_STARTING;
 			slots_start(m);

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "listen.h"
 #include "os/fd.h"
@@ -38,6 +39,7 @@ void plan_free(struct plan **pp)
 	free(p->spool);
 	free(p->runtime);
 	free(p->user_prefix);
+	free(p->log_level);
 	free(p);
 }
 
@@ -84,6 +86,7 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 		{"spool", &p->spool, NULL},
 		{"runtime", &p->runtime, NULL},
 		{"user_prefix", &p->user_prefix, NULL},
+		{"log_level", &p->log_level, NULL},
 		{"smtpd_workers", NULL, &p->smtpd_workers},
 		{"relay_workers", NULL, &p->relay_workers},
 		{"smtpd_parents", NULL, &p->smtpd_parents},
@@ -98,8 +101,16 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 
 bool plan_is_whole(const struct plan *p)
 {
-	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL &&
+	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL && p->log_level != NULL &&
 	       p->smtpd_workers > 0 && p->relay_workers > 0;
+}
+
+void plan_in_force(const struct plan *p)
+{
+	enum log_level lowest = LEVEL_INFO;
+
+	(void)log_level_find(slice_of(p->log_level), &lowest);
+	log_set_level(lowest);
 }
 
 /* "/a/b" is in "/a"; "/b" in "/". */

@@ -34,7 +34,7 @@ struct plan {
 	size_t path_count;
 	struct plan_listener listeners[PLAN_LISTENERS_MAX];
 	size_t listener_count;
-	char *spool, *runtime, *user_prefix; /* owned; NULL until told */
+	char *spool, *runtime, *user_prefix, *log_level; /* owned; NULL until told */
 	uint64_t smtpd_workers, relay_workers;
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
@@ -48,6 +48,8 @@ bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct sli
 bool plan_set(struct plan *p, struct slice name, struct slice value);
 /* All that a start needs was said. */
 bool plan_is_whole(const struct plan *p);
+/* What the master itself does otherwise from now on. */
+void plan_in_force(const struct plan *p);
 
 /* Opens every path; all that fail are named in `why`. */
 bool plan_open_paths(struct plan *p, struct buf *why);

@@ -87,7 +87,8 @@ static uint64_t parents_of(const struct conf *c)
 static bool say_settings(const struct conf *c)
 {
 	return say_setting("spool", c->set.spool) && say_setting("runtime", c->set.runtime) &&
-	       say_setting("user_prefix", c->set.user_prefix) && say_count("smtpd_workers", c->set.smtpd_workers) &&
+	       say_setting("user_prefix", c->set.user_prefix) && say_setting("log_level", c->set.log_level) &&
+	       say_count("smtpd_workers", c->set.smtpd_workers) &&
 	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c));
 }
 

@@ -82,6 +82,7 @@ static void put_in_force(struct reload *r)
 	warn_fixed("runtime", old->runtime, r->next->runtime);
 	warn_fixed("user_prefix", old->user_prefix, r->next->user_prefix);
 	m->plan = r->next;
+	plan_in_force(m->plan);
 	r->next = NULL;
 	for (size_t i = 0; i < m->slot_count; i++)
 		if (slot_is_live(m->slots[i]))

@@ -28,7 +28,8 @@ static void test_what_the_reader_says(void **state)
 	(void)state;
 	assert_false(plan_is_whole(p));
 	assert_true(plan_set(p, text("spool"), text("/s")) && plan_set(p, text("runtime"), text("/r")) &&
-		    plan_set(p, text("user_prefix"), text("postern")) && plan_set(p, text("smtpd_workers"), text("2")) &&
+		    plan_set(p, text("user_prefix"), text("postern")) && plan_set(p, text("log_level"), text("warn")) &&
+		    plan_set(p, text("smtpd_workers"), text("2")) &&
 		    plan_set(p, text("relay_workers"), text("3")) && plan_set(p, text("spool"), text("/t")));
 	assert_false(plan_is_whole(p));
 	p->bundle_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

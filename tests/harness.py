@@ -239,13 +239,9 @@ class Suite:
         return descendants(of or self.process.pid)
 
     def pids(self, role):
-        """Processes of a role that the master started itself."""
-        found = []
-        for pid in self.children():
-            with contextlib.suppress(OSError):
-                if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == f"postern-{role}":
-                    found.append(pid)
-        return sorted(found)
+        """Processes of a role that the master started itself, not what they forked."""
+        name = f"postern-{role}"
+        return sorted(p for p in self.children() if program(p) == name and program(parent(p)) != name)
 
     def kill(self, role, sig=signal.SIGKILL):
         for pid in self.pids(role):
@@ -308,6 +304,22 @@ def alive(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def program(pid):
+    """The name of the file that a process runs; None: it is gone."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return None
+
+
+def parent(pid):
+    """The process that made it; 0: it is gone."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 class Smtp:

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from harness import TOP, row, wait_until
+from harness import TOP, parent, row, wait_until
 
 pytestmark = pytest.mark.root
 DISK = "openat,pwritev,pwrite64,fsync,fdatasync,close,unlinkat,renameat2,fstatfs,pread64,ftruncate"
@@ -211,10 +211,6 @@ def mailbox_worker(suite):
     (local,) = [p for p in suite.pids("local") if parent(p) == suite.process.pid]
     wait_until(lambda: suite.children(local) or send(suite, f"again-{time.monotonic_ns()}") and False, 20, "a worker")
     return suite.children(local)[0]
-
-
-def parent(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def test_kills_of_the_mailbox_worker(crash):

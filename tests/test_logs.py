@@ -159,8 +159,12 @@ def test_to_the_journal(suite, receiver):
     assert fields[b"SYSLOG_IDENTIFIER"].startswith(b"postern")
 
 
-def test_levels(suite):
-    suite.settings += "log_level warn\n"
+@pytest.mark.parametrize("lowest", ["debug", "info", "warn"])
+def test_levels(suite, lowest):
+    suite.settings += f"log_level {lowest}\n"
     suite.start()
     some_mail(suite)
-    assert not [e for e in events(suite.log()) if " info " in e["line"] or " debug " in e["line"]]
+    levels = ["debug", "info", "warn"]
+    seen = {e["line"].split(" ")[1] for e in events(suite.log())}
+    assert seen <= {*levels[levels.index(lowest):], "error"}, seen
+    assert lowest == "warn" or lowest in seen, f"no line of level {lowest}"

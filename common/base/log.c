@@ -41,6 +41,16 @@ const char *log_level_name(enum log_level level)
 	return "error";
 }
 
+bool log_level_find(struct slice name, enum log_level *out)
+{
+	for (unsigned level = LEVEL_DEBUG; level <= LEVEL_ERROR; level++)
+		if (slice_eq(name, slice_of(log_level_name((enum log_level)level)))) {
+			*out = (enum log_level)level;
+			return true;
+		}
+	return false;
+}
+
 struct slice log_errno_text(int err)
 {
 	const char *text = strerrordesc_np(err);

@@ -53,6 +53,8 @@ void log_set_level(enum log_level lowest);
 void log_set_name(const char *name);
 
 const char *log_level_name(enum log_level level);
+/* The level of that name; false: there is none. */
+bool log_level_find(struct slice name, enum log_level *out);
 struct slice log_errno_text(int err);
 /* Appends key=value pairs: a value of printable ASCII without space, '"', '=' and '\' stands bare, any other in quotes with
  * \" \\ \n \r \t and \xNN.  At most LOG_VALUE_MAX bytes of a value are kept, then "...".  Returns bytes written to out. */

@@ -83,6 +83,15 @@ static struct conf *compile(int fd)
 	return conf;
 }
 
+static void put_in_force(struct service *s, struct generation *g)
+{
+	enum log_level lowest = LEVEL_INFO;
+
+	s->current = g;
+	(void)log_level_find(slice_of(g->conf->set.log_level), &lowest);
+	log_set_level(lowest);
+}
+
 /* A generation that cannot be compiled here has no conf; the check then refuses it. */
 void on_generation_open(struct service *s, struct ipc_message *m)
 {
@@ -96,7 +105,7 @@ void on_generation_open(struct service *s, struct ipc_message *m)
 	g->next = s->generations;
 	s->generations = g;
 	if (s->current == NULL && g->conf != NULL)
-		s->current = g;
+		put_in_force(s, g);
 }
 
 void on_generation_path(struct service *s, struct ipc_message *m)
@@ -141,7 +150,7 @@ void on_generation_switch(struct service *s, struct ipc_message *m)
 
 	if (g == NULL || g->conf == NULL || g == old)
 		return;
-	s->current = g;
+	put_in_force(s, g);
 	if (s->spec->generation_switched != NULL)
 		s->spec->generation_switched(s);
 	generation_release(s, &old);
