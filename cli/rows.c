@@ -174,10 +174,21 @@ static bool add_value(struct slice key, struct slice value, struct buf *out)
 	return text_add_safe(value, out);
 }
 
+static bool is_number_key(struct slice key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (slice_eq(key, slice_of(numbers[i].key)))
+			return true;
+	return false;
+}
+
+/* Of what is a number there may be none. */
 static bool add_json_value(struct slice key, struct slice value, struct buf *out)
 {
 	uint64_t v = 0;
 
+	if (value.len == 0 && is_number_key(key))
+		return buf_add_text(out, "null");
 	if (number_of(key, value, &v) != NOT_A_NUMBER)
 		return buf_addf(out, "%llu", (unsigned long long)v);
 	return text_add_json(value, out);

@@ -33,8 +33,9 @@ int submit_reply_exit(const struct submit_reply *r)
 		const char *start;
 		int exit;
 	} codes[] = {
-		{"5.1.2 ", SUBMIT_EX_NOHOST},	   {"5.1.", SUBMIT_EX_NOUSER},	  {"5.3.4 ", SUBMIT_EX_DATAERR},
-		{"5.6.", SUBMIT_EX_DATAERR},	   {"5.7.", SUBMIT_EX_NOPERM},	  {"5.", SUBMIT_EX_UNAVAILABLE},
+		{"5.1.2 ", SUBMIT_EX_NOHOST},	   {"5.1.10 ", SUBMIT_EX_NOHOST}, {"5.1.", SUBMIT_EX_NOUSER},
+		{"5.3.4 ", SUBMIT_EX_DATAERR},	   {"5.6.", SUBMIT_EX_DATAERR},	  {"5.7.", SUBMIT_EX_NOPERM},
+		{"5.", SUBMIT_EX_UNAVAILABLE},
 	};
 	struct slice text = slice_of(r->text);
 

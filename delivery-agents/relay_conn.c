@@ -217,7 +217,7 @@ static void take_hosts(struct conn *c, enum outcome outcome, struct slice text, 
 	char said[256];
 
 	slice_copy(slice_sub(text, 0, sizeof(said) - 1), said, sizeof(said));
-	if (outcome == OC_NO_SUCH_DOMAIN) {
+	if (outcome == OC_NO_SUCH_DOMAIN || outcome == OC_NULL_MX) {
 		fail_finding(c, outcome, said);
 		return;
 	}

@@ -526,6 +526,7 @@ static void test_what_dns_says(void **state)
 		enum outcome dns, outcome;
 	} cases[] = {
 		{"mx", NULL, OC_NO_SUCH_DOMAIN, OC_NO_SUCH_DOMAIN},
+		{"mx", NULL, OC_NULL_MX, OC_NULL_MX},
 		{"mx", NULL, OC_DNS_UNKNOWN, OC_DNS_UNKNOWN},
 		{"mx", NULL, OC_POLICY_REJECT, OC_DNS_UNKNOWN}, /* nothing the resolver may say */
 		{"isp", NULL, OC_NO_SUCH_DOMAIN, OC_DNS_UNKNOWN}, /* our own configuration's fault */

@@ -240,7 +240,10 @@ static void describe_row(struct buf *row, const struct index_row *r)
 	add_recipients(row, slice_of(r->recipient), (size_t)r->recipients);
 	add_number(row, "size", (int64_t)r->size_bytes);
 	add_number(row, "age", now - spool_id_wall_ms(r->id) / 1000);
-	add_number(row, "next", r->next_s == INDEX_NEVER ? -1 : next);
+	if (r->next_s == INDEX_NEVER)
+		add_str(row, "next", "");
+	else
+		add_number(row, "next", next);
 	add_number(row, "tries", (int64_t)r->tries);
 	add_str(row, "last", r->last);
 }

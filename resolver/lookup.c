@@ -275,7 +275,7 @@ static void on_mx(struct lookup *l, const struct rdata *a)
 	}
 	/* RFC 7505. */
 	if (is_null_mx(a)) {
-		settle(l, OC_NO_SUCH_DOMAIN, "the domain takes no mail (null MX)");
+		settle(l, OC_NULL_MX, outcome_info(OC_NULL_MX)->text);
 		return;
 	}
 	shuffle(sorted.records, sorted.count);

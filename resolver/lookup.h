@@ -14,8 +14,8 @@
  *
  * Address literals, `localhost` and what is no domain name need no question.
  *
- * What holds at the end: DONE with at least one record; NO_SUCH_DOMAIN only when every answer it rests on was definitive (the
- * name or its records do not exist, or the domain says that it takes no mail); in all other cases DNS_UNKNOWN.
+ * What holds at the end: DONE with at least one record; NULL_MX where the domain says that it takes no mail (RFC 7505); NO_SUCH_DOMAIN
+ * only when every answer it rests on was definitive (the name or its records do not exist); in all other cases DNS_UNKNOWN.
  */
 enum lookup_kind { LOOKUP_MX, LOOKUP_HOST, LOOKUP_PTR };
 

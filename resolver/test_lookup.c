@@ -123,7 +123,7 @@ static const struct {
 	 "DONE, 5 mx0.example.test 192.0.2.10, 5 mx0.example.test 2001:db8::10, 10 mx1.example.test , 20 "
 	 "mx2.example.test 192.0.2.12"},
 	{LOOKUP_MX, "implicit.test", "DONE, 0 implicit.test 192.0.2.1"},
-	{LOOKUP_MX, "null.test", "NO_SUCH_DOMAIN"},
+	{LOOKUP_MX, "null.test", "NULL_MX"},
 	{LOOKUP_MX, "nowhere.test", "NO_SUCH_DOMAIN"},
 	{LOOKUP_MX, "broken.test", "DNS_UNKNOWN"},
 	{LOOKUP_MX, "half.test", "DNS_UNKNOWN"},

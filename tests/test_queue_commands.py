@@ -1,6 +1,7 @@
 """The operator's view: queue list, show, hold, release, remove, retry; as text and as JSON; reload, status, stop, check."""
 
 import json
+import re
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_list_and_show(waiting):
 
 def test_hold_and_release(waiting):
     waiting.postern("queue", "hold", waiting.ident)
-    assert waiting.queue()[0]["state"] == "hold"
+    assert waiting.queue()[0]["state"] == "hold" and waiting.queue()[0]["next"] is None
+    assert re.search(r" hold +alice@\S+ +you@\S+ +\S+ +\S+ +- ", waiting.postern("queue", "list").stdout)
     del waiting.hop.script["MAIL"]
     waiting.postern("queue", "retry", "all")
     waiting.stop()
