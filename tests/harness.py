@@ -445,7 +445,7 @@ class NextHop:
     def wait(self, count=1, seconds=20):
         with self.changed:
             ok = self.changed.wait_for(lambda: len(self.messages) >= count, seconds)
-        assert ok, f"{len(self.messages)} of {count} messages came; sessions: {self.sessions}"
+        assert ok, f"{len(self.messages)} of {count} messages came; the last sessions: {str(self.sessions)[-2000:]}"
         return self.messages
 
 
