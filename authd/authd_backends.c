@@ -11,15 +11,16 @@
 
 #define LOOK_EVERY_MS 1000
 #define LOG_EVERY_MS 60000
+#define OLD_EVERY_MS 3600000
 
 struct backends {
 	const struct conf *conf;
-	struct file_at database, flat, credentials;
+	struct file_at database, secrets, flat, credentials;
 	struct file_at_mark database_mark, flat_mark;
 	struct users *users; /* owned; NULL while it cannot be read */
 	struct buf flat_text; /* owned, secret: the last good reading */
 	bool flat_readable;
-	uint64_t look_at_ms, log_at_ms;
+	uint64_t look_at_ms, log_at_ms, old_at_ms;
 };
 
 static void complain(struct backends *b, const char *path, struct slice why)
@@ -45,19 +46,33 @@ static void open_database(struct backends *b)
 	buf_free(&why);
 }
 
+static void warn_of_old(struct backends *b)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (now < b->old_at_ms)
+		return;
+	b->old_at_ms = now + OLD_EVERY_MS;
+	LOG(LEVEL_WARN, "users-not-moved", KV_STR("path", b->conf->auth.sqlite));
+}
+
+/* Old ones are opened anew each time: any moment the command may have moved the hashes. */
 static void look_at_database(struct backends *b)
 {
 	struct file_at_mark mark;
 	struct stat st;
 
-	if (!file_at_look(&b->database, &st, &mark)) {
+	if (!file_at_look(&b->secrets, &st, &mark) && !file_at_look(&b->database, &st, &mark)) {
 		complain(b, b->conf->auth.sqlite, log_errno_text(errno));
 		users_free(&b->users);
 		return;
 	}
-	if (b->users == NULL || mark.inode != b->database_mark.inode || mark.device != b->database_mark.device)
+	if (b->users == NULL || users_is_old(b->users) || mark.inode != b->database_mark.inode ||
+	    mark.device != b->database_mark.device)
 		open_database(b);
 	b->database_mark = mark;
+	if (b->users != NULL && users_is_old(b->users))
+		warn_of_old(b);
 }
 
 static void read_flat(struct backends *b)
@@ -226,6 +241,17 @@ static void reach(struct file_at *f, const char *path, backends_fd_fn *fd, void 
 		(void)file_at_init(f, fd(arg, path), slice_of(path));
 }
 
+/* In the folder of the addresses, by the same descriptor. */
+static void reach_secrets(struct file_at *f, const struct file_at *database)
+{
+	struct buf name = buf_make(sizeof(f->name));
+
+	f->fd = -1;
+	if (buf_addf(&name, "%s" USERS_SECRETS_SUFFIX, database->name))
+		(void)file_at_init(f, database->fd, buf_slice(&name));
+	buf_free(&name);
+}
+
 bool backends_new(const struct conf *conf, backends_fd_fn *fd, void *arg, struct backends **out, struct buf *why)
 {
 	struct backends *b = mem_new(1, sizeof(*b));
@@ -238,6 +264,7 @@ bool backends_new(const struct conf *conf, backends_fd_fn *fd, void *arg, struct
 	b->conf = conf;
 	b->flat_text = buf_make_secret(FLAT_USERS_FILE_MAX);
 	reach(&b->database, conf->auth.sqlite, fd, arg);
+	reach_secrets(&b->secrets, &b->database);
 	reach(&b->flat, conf->auth.file, fd, arg);
 	reach(&b->credentials, conf->credentials, fd, arg);
 	if (!check_credentials(b, why)) {

@@ -64,10 +64,11 @@ static void add_users(void)
 	char path[64];
 
 	snprintf(path, sizeof(path), "%s/users.db", name);
-	u = users_open(path, true, &why);
+	u = users_open(path, true, getgid(), &why);
 	assert_non_null(u);
 	assert_int_equal(users_add(u, slice_of("alice@example.test"), slice_of("wonder land")), OC_DONE);
 	users_free(&u);
+	snprintf(path, sizeof(path), "%s/users.db" USERS_SECRETS_SUFFIX, name);
 	if (as_root)
 		assert_int_equal(chown(path, HARNESS_UID, HARNESS_UID), 0);
 	buf_free(&why);

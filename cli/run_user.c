@@ -7,11 +7,30 @@
 #include "password.h"
 #include "users/users.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* The path of the users database, as the configuration names it; 0, or an exit code (said). */
-static int database_path(const struct cli *cli, char out[CLI_PATH_MAX])
+struct database {
+	char path[CLI_PATH_MAX];
+	gid_t secrets_gid; /* who reads the hashes */
+};
+
+/* As the master looks it up.  Where there is no such user Postern runs as the caller. */
+static gid_t group_of_authd(const char *prefix)
+{
+	const struct passwd *pw;
+	char name[256];
+	int n = snprintf(name, sizeof(name), "%s-authd", prefix);
+
+	pw = n > 0 && (size_t)n < sizeof(name) ? getpwnam(name) : NULL;
+	if (pw == NULL)
+		pw = getpwnam(prefix);
+	return pw != NULL ? pw->pw_gid : getgid();
+}
+
+/* The users database, as the configuration names it; 0, or an exit code (said). */
+static int find_database(const struct cli *cli, struct database *out)
 {
 	const char *path = cli->where.config != NULL ? cli->where.config : CLI_CONFIG_DEFAULT;
 	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), why = buf_make(4096);
@@ -25,8 +44,10 @@ static int database_path(const struct cli *cli, char out[CLI_PATH_MAX])
 		exit = complain(CLI_CONFIG, path, "has mistakes; `postern check` shows them");
 	else if (conf->auth.sqlite == NULL)
 		exit = complain(CLI_CONFIG, path, "names no users database; add: auth { sqlite PATH }");
-	else if (!slice_copy(slice_of(conf->auth.sqlite), out, CLI_PATH_MAX))
+	else if (!slice_copy(slice_of(conf->auth.sqlite), out->path, sizeof(out->path)))
 		exit = complain(CLI_CONFIG, path, "the path of the users database is too long");
+	else
+		out->secrets_gid = group_of_authd(conf->set.user_prefix);
 	conf_free(&conf);
 	buf_free(&mistakes.text);
 	buf_free(&bundle);
@@ -34,18 +55,27 @@ static int database_path(const struct cli *cli, char out[CLI_PATH_MAX])
 	return exit;
 }
 
+static void tell_moved(const struct database *at, size_t moved)
+{
+	if (moved > 0)
+		fprintf(stderr, "postern: %s: the password hashes of %zu user%s are now in %s%s, which only postern-authd may read\n",
+			at->path, moved, moved == 1 ? "" : "s", at->path, USERS_SECRETS_SUFFIX);
+}
+
 /* NULL: *exit_out, and it was said why. */
 static struct users *open_users(const struct cli *cli, bool create, int *exit_out)
 {
 	struct buf why = buf_make(2048);
-	char path[CLI_PATH_MAX];
+	struct database at;
 	struct users *users = NULL;
 
-	*exit_out = database_path(cli, path);
+	*exit_out = find_database(cli, &at);
 	if (*exit_out == CLI_OK) {
-		users = users_open(path, create, &why);
+		users = users_open(at.path, create, at.secrets_gid, &why);
 		if (users == NULL)
 			*exit_out = complain(CLI_TEMPORARY, buf_text(&why), "");
+		else
+			tell_moved(&at, users_moved(users));
 	}
 	buf_free(&why);
 	return users;

@@ -171,6 +171,7 @@ class Suite:
             database.chmod(0o640)
         elif self.user is not None:
             shutil.chown(database, self.user)
+            shutil.chown(f"{database}.secrets", self.user)
 
     def start(self, users=("alice@example.test", "bob@example.test")):
         self.write_conf()

@@ -1,9 +1,11 @@
 """Logins: at a smarthost by what it offers; of our users by flat file and database."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -115,16 +117,65 @@ def test_of_our_users_in_a_flat_file(suite):
 
 def test_a_users_database_that_is_gone_is_454(suite):
     suite.start()
-    database = suite.folder / "users" / "users.db"
+    database = suite.folder / "users" / "users.db.secrets"
     database.rename(database.with_suffix(".away"))
     c = suite.smtp(suite.submissions, tls=True)
     c.ehlo()
     got = c.command("AUTH PLAIN " + base64.b64encode(f"\0alice@example.test\0{PASSWORD}".encode()).decode())
     row("A4", "users-database-gone", got.startswith("454"))
     database.with_suffix(".away").rename(database)
+    wait_until(lambda: can_log_in(suite), 20, "a login")
 
-    def works():
-        c = suite.smtp(suite.submissions, tls=True)
-        c.ehlo()
-        return c.command("AUTH PLAIN " + base64.b64encode(f"\0alice@example.test\0{PASSWORD}".encode()).decode()).startswith("235")
-    wait_until(works, 20, "a login")
+
+def can_read(suite, user, name):
+    """Whether a process with the uid and the groups of that user gets a byte of the file."""
+    path = suite.folder / "users" / name
+    return subprocess.run(["setpriv", "--reuid", user, "--regid", user, "--init-groups", "head", "-c", "1", path],
+                          capture_output=True).returncode == 0
+
+
+@pytest.mark.root
+def test_only_authd_reads_hashes(suite):
+    suite.start()
+    suite.login().close()
+    for folder in list(suite.folder.parents)[:3]:
+        folder.chmod(0o755)
+    others = [f"postern-{r}" for r in harness.ROLES if r != "authd"]
+    row("A07", "hashes-of-authd", can_read(suite, "postern-authd", "users.db.secrets") and
+        can_read(suite, "postern-policyd", "users.db") and b"$y$" not in (suite.folder / "users" / "users.db").read_bytes() and
+        not [u for u in others if can_read(suite, u, "users.db.secrets")])
+
+
+def make_old_database(suite):
+    """As it was before hashes had a file of their own."""
+    path = suite.folder / "users" / "users.db"
+    suite.write_conf()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE users(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL, created INTEGER NOT NULL)")
+        for name in ("alice", "bob"):
+            db.execute("INSERT INTO users VALUES(?, ?, 1)", (f"{name}@example.test", hashed(PASSWORD)))
+        db.commit()
+    path.chmod(0o640)
+    if suite.as_root:
+        shutil.chown(path, "root", "postern")
+    return path
+
+
+def test_an_old_database_is_moved_while_logins_go_on(suite):
+    path = make_old_database(suite)
+    suite.start(users=())
+    c = suite.login()
+    c.message("alice@example.test", "bob@example.test")
+    suite.wait_log("users-not-moved")
+    said = suite.postern("user", "list")
+    assert "2 users are now in" in said.stderr, said.stderr
+    assert "users are now" not in suite.postern("user", "list").stderr
+    wait_until(lambda: can_log_in(suite), 20, "a login from the new file")
+    suite.wait_messages("bob@example.test")
+    row("S19", "hashes-moved", b"$6$" not in path.read_bytes() and b"$6$" in path.with_name("users.db.secrets").read_bytes())
+
+
+def can_log_in(suite, user="alice@example.test", password=PASSWORD):
+    c = suite.smtp(suite.submissions, tls=True)
+    c.ehlo()
+    return c.command("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()).startswith("235")

@@ -7,13 +7,14 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/test-users-XXXXXX";
-static char path[64];
+static char path[64], secrets_path[80];
 
 static int start(void **state)
 {
@@ -27,7 +28,7 @@ static int start(void **state)
 static struct users *open_it(bool create)
 {
 	struct buf why = buf_make(512);
-	struct users *u = users_open(path, create, &why);
+	struct users *u = users_open(path, create, getgid(), &why);
 
 	assert_int_equal(u == NULL, why.len > 0);
 	buf_free(&why);
@@ -97,6 +98,111 @@ static void test_life_of_users(void **state)
 	close(fd);
 	buf_free(&hash);
 	buf_free(&why);
+}
+
+/* Every name that SQLite opens here lies beneath a descriptor (sqlite_at.h). */
+static void make_old(int fd, const char *sql)
+{
+	char at[64];
+	sqlite3 *db;
+
+	(void)unlink(path);
+	(void)unlink(secrets_path);
+	snprintf(at, sizeof(at), "/at/%d/moved.db", fd);
+	assert_int_equal(sqlite3_open_v2(at, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "CREATE TABLE users(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL,"
+					  " created INTEGER NOT NULL)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static bool file_holds(const char *file, const char *text)
+{
+	static char content[1 << 20];
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, content, sizeof(content));
+
+	if (fd != -1)
+		close(fd);
+	return n > 0 && memmem(content, (size_t)n, text, strlen(text)) != NULL;
+}
+
+static struct users *open_to_read(int fd)
+{
+	struct buf why = buf_make(512);
+	struct users *u = users_open_at(fd, slice_of("moved.db"), &why);
+
+	if (u == NULL)
+		print_message("%s\n", buf_text(&why));
+	buf_free(&why);
+	return u;
+}
+
+/* Two users, of whom one had another hash before, and one who is gone: none of these is left in what policyd may read. */
+#define OLD_ROWS                                                                                         \
+	"INSERT INTO users VALUES('carol@example.test', '$5$removed$hash', 1);"                          \
+	"DELETE FROM users WHERE address LIKE 'carol%';"                                                 \
+	"INSERT INTO users VALUES('alice@example.test', '$5$of-alice$hash', 1);"                         \
+	"INSERT INTO users VALUES('bob@example.test', '$5$of-bob$hash', 2)"
+
+static void expect_hashes(int fd, bool old)
+{
+	struct buf hash = buf_make_secret(USERS_HASH_MAX);
+	struct users *reader = open_to_read(fd);
+
+	assert_non_null(reader);
+	assert_int_equal(users_is_old(reader), old);
+	assert_int_equal(users_find(reader, slice_of("Bob@example.test"), &hash), OC_DONE);
+	assert_true(slice_eq(buf_slice(&hash), slice_of("$5$of-bob$hash")));
+	users_free(&reader);
+	buf_free(&hash);
+}
+
+static void test_hashes_move(void **state)
+{
+	struct listing listing = {"", 0};
+	struct users *u;
+	char kept[96];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/moved.db", folder);
+	snprintf(kept, sizeof(kept), "%s/kept", folder);
+	snprintf(secrets_path, sizeof(secrets_path), "%s" USERS_SECRETS_SUFFIX, path);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	make_old(fd, OLD_ROWS);
+	expect_hashes(fd, true);
+	/* A death before the table was there: the old file still counts. */
+	close(open(secrets_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	expect_hashes(fd, true);
+	u = open_it(false);
+	assert_non_null(u);
+	assert_int_equal(users_moved(u), 2);
+	assert_int_equal(users_list(u, list_one, &listing), OC_DONE);
+	assert_string_equal(listing.text, "alice@example.test bob@example.test ");
+	users_free(&u);
+	expect_hashes(fd, false);
+	assert_false(file_holds(path, "$5$"));
+	assert_true(file_holds(secrets_path, "$5$of-bob$hash"));
+	assert_int_equal(stat(secrets_path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	u = open_it(false);
+	assert_int_equal(users_moved(u), 0);
+	users_free(&u);
+	/* A death after the new file was whole, and before the old one forgot. */
+	assert_int_equal(rename(secrets_path, kept), 0);
+	make_old(fd, OLD_ROWS);
+	assert_int_equal(rename(kept, secrets_path), 0);
+	expect_hashes(fd, false);
+	u = open_it(false);
+	assert_int_equal(users_moved(u), 2);
+	users_free(&u);
+	expect_hashes(fd, false);
+	assert_false(file_holds(path, "$5$"));
+	close(fd);
+	snprintf(path, sizeof(path), "%s/users.db", folder);
+	print_message("ROW A07 hashes-move pass\n");
 }
 
 static void test_injection(void **state)
@@ -244,7 +350,7 @@ static void test_time_tells_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_hashes_move), cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_odd_hashes_fit_no_password), cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_time_tells_nothing),
 	};

@@ -14,13 +14,27 @@
 
 #define FIND_MS 50
 #define WRITE_MS 5000
+#define MOVE_MS 600000
 #define WHY_BYTES 256
+#define VERSION_MOVED 2 /* user_version: no hash is left in the file of addresses, nor in its free pages */
 
+/*
+ * Always: whoever has a hash is, or was and will be no more, in the list of addresses; an address is removed after its hash, and added
+ * before it.  So a death in between leaves a user who cannot log in, never a login of nobody.
+ */
 struct users {
-	struct sqlite_at *db; /* owned */
+	struct sqlite_at *addresses; /* owned; NULL where only hashes are read */
+	struct sqlite_at *secrets; /* owned */
+	const char *find; /* the statement that reads a hash */
+	bool is_old; /* hashes are read from where the addresses are */
 	int folder_fd; /* owned; -1: the caller's */
+	size_t moved;
 	char why[WHY_BYTES];
 };
+
+#define SECRETS_SCHEMA "CREATE TABLE IF NOT EXISTS secrets(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL)"
+#define FIND_SECRET "SELECT hash FROM secrets WHERE address = ?1"
+#define FIND_OLD "SELECT hash FROM users WHERE address = ?1"
 
 const char *users_why(const struct users *u)
 {
@@ -65,27 +79,50 @@ static struct slice name_of(const char *path)
 	return slash == SLICE_NONE ? slice_of(path) : slice_of(path + slash + 1);
 }
 
-/* An empty file that the folder's group may read; SQLite gives its journal the same owner and mode. */
-static bool make_file(int folder_fd, struct slice name)
+static bool secrets_name(struct slice name, char out[256])
+{
+	int n = snprintf(out, 256, "%.*s%s", SLICE_ARG(name), USERS_SECRETS_SUFFIX);
+
+	errno = ENAMETOOLONG;
+	return n > 0 && n < 256;
+}
+
+/* Without the right to give it that group it keeps ours: then authd runs as us, too. */
+static bool open_to_group(int fd, gid_t gid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return false;
+	if (st.st_size > 0)
+		return true;
+	(void)!fchown(fd, (uid_t)-1, gid);
+	return fchmod(fd, 0640) == 0;
+}
+
+/* A file that this group may read, made where it is missing or was left empty; SQLite gives its journal the same owner and mode. */
+static bool make_file(int folder_fd, struct slice name, gid_t gid)
 {
 	char text[256];
-	struct stat st;
+	bool done;
 	int fd;
 
 	errno = ENAMETOOLONG;
-	if (!slice_copy(name, text, sizeof(text)) || fstat(folder_fd, &st) == -1)
+	if (!slice_copy(name, text, sizeof(text)))
 		return false;
-	fd = openat(folder_fd, text, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(folder_fd, text, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (fd == -1)
-		return errno == EEXIST;
-	/* Without the right to give it that group it keeps ours: then authd runs as us, too. */
-	(void)!fchown(fd, (uid_t)-1, st.st_gid);
-	if (fchmod(fd, 0640) == -1) {
-		close(fd);
 		return false;
-	}
+	done = open_to_group(fd, gid);
 	close(fd);
-	return true;
+	return done;
+}
+
+static bool make_addresses_file(int folder_fd, struct slice name)
+{
+	struct stat st;
+
+	return fstat(folder_fd, &st) == 0 && make_file(folder_fd, name, st.st_gid);
 }
 
 static bool is_there(int folder_fd, struct slice name)
@@ -97,56 +134,204 @@ static bool is_there(int folder_fd, struct slice name)
 	return slice_copy(name, text, sizeof(text)) && fstatat(folder_fd, text, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool make_table(struct users *u, struct buf *why)
+static bool run(struct sqlite_at *at, const char *sql, struct buf *why)
 {
-	static const char schema[] = "CREATE TABLE IF NOT EXISTS users(address TEXT PRIMARY KEY COLLATE NOCASE,"
-				     " hash TEXT NOT NULL, created INTEGER NOT NULL)";
-	sqlite3 *db = sqlite_at_db(u->db);
+	sqlite3 *db = sqlite_at_db(at);
 
-	if (sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK)
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
 		return true;
 	buf_add_text(why, sqlite3_errmsg(db));
 	return false;
 }
 
-static struct users *open_beneath(int folder_fd, struct slice name, enum sqlite_at_mode mode, struct buf *why)
+static bool has_hash(struct sqlite_at *at, const char *table)
+{
+	return sqlite3_table_column_metadata(sqlite_at_db(at), NULL, table, "hash", NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* ---- where hashes still lie beside the addresses ---- */
+
+/* -1: the old file is damaged, or the new one cannot be written. */
+static int copy_rows(sqlite3_stmt *from, sqlite3_stmt *to)
+{
+	int count = 0, code;
+
+	while ((code = sqlite3_step(from)) == SQLITE_ROW) {
+		if (sqlite3_bind_value(to, 1, sqlite3_column_value(from, 0)) != SQLITE_OK ||
+		    sqlite3_bind_value(to, 2, sqlite3_column_value(from, 1)) != SQLITE_OK || sqlite3_step(to) != SQLITE_DONE)
+			return -1;
+		sqlite3_reset(to);
+		count++;
+	}
+	return code == SQLITE_DONE ? count : -1;
+}
+
+static bool copy_hashes(struct users *u, struct buf *why)
+{
+	sqlite3 *old = sqlite_at_db(u->addresses), *secrets = sqlite_at_db(u->secrets);
+	sqlite3_stmt *from = NULL, *to = NULL;
+	int count = -1;
+
+	if (sqlite3_prepare_v2(old, "SELECT address, hash FROM users", -1, &from, NULL) == SQLITE_OK &&
+	    sqlite3_prepare_v2(secrets, "INSERT OR REPLACE INTO secrets(address, hash) VALUES(?1, ?2)", -1, &to, NULL) == SQLITE_OK)
+		count = copy_rows(from, to);
+	if (count == -1)
+		buf_addf(why, "moving the hashes: %s; %s", sqlite3_errmsg(old), sqlite3_errmsg(secrets));
+	else
+		u->moved = (size_t)count;
+	sqlite3_finalize(from);
+	sqlite3_finalize(to);
+	return count != -1;
+}
+
+static const char forget_hashes[] = "CREATE TABLE users_without(address TEXT PRIMARY KEY COLLATE NOCASE, created INTEGER NOT NULL);"
+				    "INSERT INTO users_without SELECT address, created FROM users;"
+				    "DROP TABLE users;"
+				    "ALTER TABLE users_without RENAME TO users;";
+
+/* The lock on the old file is held from the first hash read to the last one forgotten; the new file is whole, and on the disk, before
+ * anything is taken from the old.  A reader that finds a table of hashes in the new file finds all of them there. */
+static bool move_hashes(struct users *u, struct buf *why)
+{
+	sqlite_at_limit(u->addresses, MOVE_MS);
+	sqlite_at_limit(u->secrets, MOVE_MS);
+	return run(u->addresses, "BEGIN IMMEDIATE", why) && run(u->secrets, "BEGIN IMMEDIATE", why) &&
+	       run(u->secrets, SECRETS_SCHEMA, why) && copy_hashes(u, why) && run(u->secrets, "COMMIT", why) &&
+	       run(u->addresses, forget_hashes, why) && run(u->addresses, "COMMIT", why);
+}
+
+static int version_of(sqlite3 *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	int version = 0;
+
+	if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		version = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return version;
+}
+
+/* What older commands left in free pages goes too. */
+static bool rewrite_once(struct users *u, struct buf *why)
+{
+	sqlite3 *db = sqlite_at_db(u->addresses);
+	bool done;
+
+	if (version_of(db) >= VERSION_MOVED)
+		return true;
+	sqlite_at_limit(u->addresses, MOVE_MS);
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 1); /* VACUUM copies through a database of its own */
+	done = run(u->addresses, "VACUUM", why);
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+	return done && run(u->addresses, "PRAGMA user_version=2", why);
+}
+
+/* ---- open to write ---- */
+
+#define ADDRESSES_SCHEMA \
+	"CREATE TABLE IF NOT EXISTS users(address TEXT PRIMARY KEY COLLATE NOCASE, created INTEGER NOT NULL)"
+
+static bool make_tables(struct users *u, struct buf *why)
+{
+	sqlite_at_limit(u->addresses, WRITE_MS);
+	sqlite_at_limit(u->secrets, WRITE_MS);
+	if (!run(u->addresses, "PRAGMA secure_delete=ON", why) || !run(u->secrets, "PRAGMA secure_delete=ON", why))
+		return false;
+	if (has_hash(u->addresses, "users") && !move_hashes(u, why))
+		return false;
+	return run(u->addresses, ADDRESSES_SCHEMA, why) && run(u->secrets, SECRETS_SCHEMA, why) && rewrite_once(u, why);
+}
+
+static bool open_both(struct users *u, struct slice name, gid_t secrets_gid, struct buf *why)
+{
+	char secrets[256];
+
+	if (!secrets_name(name, secrets) || !make_file(u->folder_fd, slice_of(secrets), secrets_gid)) {
+		buf_addf(why, "%.*s%s: %.*s", SLICE_ARG(name), USERS_SECRETS_SUFFIX, SLICE_ARG(log_errno_text(errno)));
+		return false;
+	}
+	u->addresses = sqlite_at_open(u->folder_fd, name, SQLITE_AT_WRITE, why);
+	if (u->addresses != NULL)
+		u->secrets = sqlite_at_open(u->folder_fd, slice_of(secrets), SQLITE_AT_WRITE, why);
+	u->find = FIND_SECRET;
+	return u->secrets != NULL && make_tables(u, why);
+}
+
+static struct users *users_new(struct buf *why)
 {
 	struct users *u = mem_new(1, sizeof(*u));
 
-	if (u == NULL) {
+	if (u == NULL)
 		buf_add_text(why, "out of memory");
-		return NULL;
-	}
-	u->folder_fd = -1;
-	u->db = sqlite_at_open(folder_fd, name, mode, why);
-	if (u->db == NULL || (mode == SQLITE_AT_WRITE && !make_table(u, why)))
-		users_free(&u);
+	else
+		u->folder_fd = -1;
 	return u;
 }
 
-struct users *users_open(const char *path, bool create, struct buf *why)
+struct users *users_open(const char *path, bool create, gid_t secrets_gid, struct buf *why)
 {
 	struct slice name = name_of(path);
-	int folder_fd = open_folder(path);
-	struct users *u;
+	struct users *u = users_new(why);
 
-	if (folder_fd == -1 || !(create ? make_file(folder_fd, name) : is_there(folder_fd, name))) {
-		buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
-		if (folder_fd != -1)
-			close(folder_fd);
-		return NULL;
-	}
-	u = open_beneath(folder_fd, name, SQLITE_AT_WRITE, why);
 	if (u == NULL)
-		close(folder_fd);
-	else
-		u->folder_fd = folder_fd;
+		return NULL;
+	u->folder_fd = open_folder(path);
+	if (u->folder_fd == -1 ||
+	    !(create ? make_addresses_file(u->folder_fd, name) : is_there(u->folder_fd, name))) {
+		buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
+		users_free(&u);
+	} else if (!open_both(u, name, secrets_gid, why)) {
+		users_free(&u);
+	}
 	return u;
+}
+
+/* ---- open to read ---- */
+
+static bool open_secrets(struct users *u, int folder_fd, struct slice name, struct buf *why)
+{
+	char secrets[256];
+
+	if (!secrets_name(name, secrets) || !is_there(folder_fd, slice_of(secrets)))
+		return false;
+	u->find = FIND_SECRET;
+	u->secrets = sqlite_at_open(folder_fd, slice_of(secrets), SQLITE_AT_READ, why);
+	if (u->secrets != NULL && !has_hash(u->secrets, "secrets"))
+		sqlite_at_close(&u->secrets);
+	return u->secrets != NULL;
+}
+
+/* The file of addresses of an older Postern, from before any command of this one has moved its hashes. */
+static bool open_old(struct users *u, int folder_fd, struct slice name, struct buf *why)
+{
+	u->is_old = true;
+	u->find = FIND_OLD;
+	u->secrets = sqlite_at_open(folder_fd, name, SQLITE_AT_READ, why);
+	if (u->secrets == NULL || has_hash(u->secrets, "users"))
+		return u->secrets != NULL;
+	buf_addf(why, "%.*s%s: there is none that can be read", SLICE_ARG(name), USERS_SECRETS_SUFFIX);
+	return false;
 }
 
 struct users *users_open_at(int folder_fd, struct slice name, struct buf *why)
 {
-	return open_beneath(folder_fd, name, SQLITE_AT_READ, why);
+	struct users *u = users_new(why);
+
+	if (u == NULL || open_secrets(u, folder_fd, name, why))
+		return u;
+	if (why->len > 0 || !open_old(u, folder_fd, name, why))
+		users_free(&u);
+	return u;
+}
+
+bool users_is_old(const struct users *u)
+{
+	return u->is_old;
+}
+
+size_t users_moved(const struct users *u)
+{
+	return u->moved;
 }
 
 void users_free(struct users **up)
@@ -156,7 +341,8 @@ void users_free(struct users **up)
 	if (u == NULL)
 		return;
 	*up = NULL;
-	sqlite_at_close(&u->db);
+	sqlite_at_close(&u->addresses);
+	sqlite_at_close(&u->secrets);
 	if (u->folder_fd != -1)
 		close(u->folder_fd);
 	free(u);
@@ -164,13 +350,14 @@ void users_free(struct users **up)
 
 /* ---- statements ---- */
 
-static enum outcome from_sqlite(struct users *u, int code)
+static enum outcome from_sqlite(struct users *u, struct sqlite_at *at, int code)
 {
-	const char *text = sqlite3_errmsg(sqlite_at_db(u->db));
+	const char *text = sqlite3_errmsg(sqlite_at_db(at));
 
 	switch (code & 0xff) {
 	case SQLITE_ROW:
 	case SQLITE_DONE:
+	case SQLITE_OK:
 		return OC_DONE;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -184,12 +371,12 @@ static enum outcome from_sqlite(struct users *u, int code)
 	}
 }
 
-static sqlite3_stmt *prepare(struct users *u, const char *sql, struct slice first)
+static sqlite3_stmt *prepare(struct sqlite_at *at, const char *sql, struct slice first)
 {
 	sqlite3_stmt *stmt = NULL;
 
-	sqlite_at_limit(u->db, WRITE_MS);
-	if (sqlite3_prepare_v2(sqlite_at_db(u->db), sql, -1, &stmt, NULL) != SQLITE_OK)
+	sqlite_at_limit(at, WRITE_MS);
+	if (sqlite3_prepare_v2(sqlite_at_db(at), sql, -1, &stmt, NULL) != SQLITE_OK)
 		return NULL;
 	if (sqlite3_bind_parameter_count(stmt) > 0 &&
 	    sqlite3_bind_text(stmt, 1, first.at, (int)first.len, SQLITE_TRANSIENT) != SQLITE_OK) {
@@ -199,56 +386,122 @@ static sqlite3_stmt *prepare(struct users *u, const char *sql, struct slice firs
 	return stmt;
 }
 
-/* A statement with (?1 address, ?2 hash, ?3 created) of which it uses some; NOT_FOUND when it changed no row. */
-static enum outcome change(struct users *u, const char *sql, struct slice address, struct slice hash)
+/* A statement with ?1 the address and, where it has one, ?2 the hash (of secrets) or the time (of addresses); NOT_FOUND when it
+ * changed no row. */
+static enum outcome change(struct users *u, struct sqlite_at *at, const char *sql, struct slice address, struct slice hash)
 {
-	sqlite3_stmt *stmt = prepare(u, sql, address);
-	int parameters = stmt == NULL ? 0 : sqlite3_bind_parameter_count(stmt);
+	sqlite3_stmt *stmt = prepare(at, sql, address);
 	enum outcome oc;
+	int code;
 
 	if (stmt == NULL)
-		return from_sqlite(u, sqlite3_errcode(sqlite_at_db(u->db)));
-	if (parameters >= 2)
+		return from_sqlite(u, at, sqlite3_errcode(sqlite_at_db(at)));
+	if (sqlite3_bind_parameter_count(stmt) >= 2 && at == u->addresses)
+		sqlite3_bind_int64(stmt, 2, clock_wall_s());
+	else if (sqlite3_bind_parameter_count(stmt) >= 2)
 		sqlite3_bind_text(stmt, 2, hash.at, (int)hash.len, SQLITE_TRANSIENT);
-	if (parameters >= 3)
-		sqlite3_bind_int64(stmt, 3, clock_wall_s());
-	oc = from_sqlite(u, sqlite3_step(stmt));
+	code = sqlite3_step(stmt);
+	oc = from_sqlite(u, at, code);
 	sqlite3_finalize(stmt);
-	if (oc == OC_DONE && sqlite3_changes(sqlite_at_db(u->db)) == 0)
+	if (code == SQLITE_DONE && sqlite3_changes(sqlite_at_db(at)) == 0)
 		return fail(u, OC_NOT_FOUND, "there is no such user");
 	return oc;
 }
 
-static enum outcome change_with_password(struct users *u, const char *sql, struct slice address, struct slice password)
+static enum outcome begin(struct users *u)
+{
+	sqlite_at_limit(u->addresses, WRITE_MS);
+	return from_sqlite(u, u->addresses, sqlite3_exec(sqlite_at_db(u->addresses), "BEGIN IMMEDIATE", NULL, NULL, NULL));
+}
+
+static enum outcome end(struct users *u, enum outcome oc)
+{
+	const char *how = oc == OC_DONE ? "COMMIT" : "ROLLBACK";
+	int code = sqlite3_exec(sqlite_at_db(u->addresses), how, NULL, NULL, NULL);
+
+	return oc == OC_DONE ? from_sqlite(u, u->addresses, code) : oc;
+}
+
+static enum outcome put_hash(struct users *u, struct slice address, struct slice hash)
+{
+	return change(u, u->secrets,
+		      "INSERT INTO secrets(address, hash) VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET hash = excluded.hash",
+		      address, hash);
+}
+
+static enum outcome make_hash(struct users *u, struct slice address, struct slice password, struct buf *hash_out)
+{
+	if (!users_is_address(address))
+		return fail(u, OC_BAD_INPUT, "a user is an address, like alice@example.org");
+	if (password.len == 0 || password.len > USERS_PASSWORD_MAX || slice_index(password, '\0') != SLICE_NONE)
+		return fail(u, OC_BAD_INPUT, "a password has 1 to 511 bytes");
+	return users_hash(password, hash_out) ? OC_DONE : fail(u, OC_UNAVAILABLE, "libcrypt cannot make a yescrypt hash");
+}
+
+static enum outcome add(struct users *u, struct slice address, struct slice hash)
+{
+	enum outcome oc = change(u, u->addresses, "INSERT INTO users(address, created) VALUES(?1, ?2)", address, slice_empty());
+	enum outcome hashed;
+
+	if (oc != OC_DONE)
+		return oc;
+	hashed = put_hash(u, address, hash);
+	if (hashed != OC_DONE)
+		(void)change(u, u->addresses, "DELETE FROM users WHERE address = ?1", address, slice_empty());
+	return hashed;
+}
+
+static enum outcome set_hash(struct users *u, struct slice address, struct slice hash)
+{
+	enum outcome oc = begin(u);
+
+	if (oc != OC_DONE)
+		return oc;
+	/* Changes nothing; says whether there is one. */
+	oc = change(u, u->addresses, "UPDATE users SET created = created WHERE address = ?1", address, slice_empty());
+	return end(u, oc == OC_DONE ? put_hash(u, address, hash) : oc);
+}
+
+typedef enum outcome with_hash_fn(struct users *u, struct slice address, struct slice hash);
+
+static enum outcome with_hash(struct users *u, struct slice address, struct slice password, with_hash_fn *then)
 {
 	struct buf hash = buf_make_secret(USERS_HASH_MAX + 1);
-	enum outcome oc;
+	enum outcome oc = make_hash(u, address, password, &hash);
 
-	if (!users_is_address(address))
-		oc = fail(u, OC_BAD_INPUT, "a user is an address, like alice@example.org");
-	else if (password.len == 0 || password.len > USERS_PASSWORD_MAX || slice_index(password, '\0') != SLICE_NONE)
-		oc = fail(u, OC_BAD_INPUT, "a password has 1 to 511 bytes");
-	else if (!users_hash(password, &hash))
-		oc = fail(u, OC_UNAVAILABLE, "libcrypt cannot make a yescrypt hash");
-	else
-		oc = change(u, sql, address, buf_slice(&hash));
+	if (oc == OC_DONE)
+		oc = then(u, address, buf_slice(&hash));
 	buf_free(&hash);
 	return oc;
 }
 
+static bool can_write(struct users *u)
+{
+	if (u->addresses == NULL)
+		(void)fail(u, OC_IO_ERROR, "opened to read only");
+	return u->addresses != NULL;
+}
+
 enum outcome users_add(struct users *u, struct slice address, struct slice password)
 {
-	return change_with_password(u, "INSERT INTO users(address, hash, created) VALUES(?1, ?2, ?3)", address, password);
+	return can_write(u) ? with_hash(u, address, password, add) : OC_IO_ERROR;
 }
 
 enum outcome users_set_password(struct users *u, struct slice address, struct slice password)
 {
-	return change_with_password(u, "UPDATE users SET hash = ?2 WHERE address = ?1", address, password);
+	return can_write(u) ? with_hash(u, address, password, set_hash) : OC_IO_ERROR;
 }
 
 enum outcome users_remove(struct users *u, struct slice address)
 {
-	return change(u, "DELETE FROM users WHERE address = ?1", address, slice_empty());
+	enum outcome oc = can_write(u) ? begin(u) : OC_IO_ERROR;
+
+	if (oc != OC_DONE)
+		return oc;
+	oc = change(u, u->secrets, "DELETE FROM secrets WHERE address = ?1", address, slice_empty());
+	if (oc == OC_DONE || oc == OC_NOT_FOUND)
+		oc = change(u, u->addresses, "DELETE FROM users WHERE address = ?1", address, slice_empty());
+	return end(u, oc);
 }
 
 static struct slice column_text(sqlite3_stmt *stmt, int column)
@@ -260,15 +513,15 @@ static struct slice column_text(sqlite3_stmt *stmt, int column)
 
 enum outcome users_find(struct users *u, struct slice address, struct buf *hash_out)
 {
-	sqlite3_stmt *stmt = prepare(u, "SELECT hash FROM users WHERE address = ?1", address);
+	sqlite3_stmt *stmt = prepare(u->secrets, u->find, address);
 	enum outcome oc;
 	int code;
 
 	if (stmt == NULL)
-		return from_sqlite(u, sqlite3_errcode(sqlite_at_db(u->db)));
-	sqlite_at_limit(u->db, FIND_MS);
+		return from_sqlite(u, u->secrets, sqlite3_errcode(sqlite_at_db(u->secrets)));
+	sqlite_at_limit(u->secrets, FIND_MS);
 	code = sqlite3_step(stmt);
-	oc = code == SQLITE_DONE ? fail(u, OC_NOT_FOUND, "there is no such user") : from_sqlite(u, code);
+	oc = code == SQLITE_DONE ? fail(u, OC_NOT_FOUND, "there is no such user") : from_sqlite(u, u->secrets, code);
 	/* What is too long for a hash is none: nothing fits it. */
 	if (code == SQLITE_ROW)
 		(void)buf_add_slice(hash_out, column_text(stmt, 0));
@@ -278,14 +531,16 @@ enum outcome users_find(struct users *u, struct slice address, struct buf *hash_
 
 enum outcome users_list(struct users *u, users_list_fn *fn, void *arg)
 {
-	sqlite3_stmt *stmt = prepare(u, "SELECT address, created FROM users ORDER BY address", slice_empty());
+	sqlite3_stmt *stmt = can_write(u) ? prepare(u->addresses, "SELECT address, created FROM users ORDER BY address", slice_empty())
+					  : NULL;
 	int code;
 
 	if (stmt == NULL)
-		return from_sqlite(u, sqlite3_errcode(sqlite_at_db(u->db)));
+		return u->addresses == NULL ? OC_IO_ERROR
+					    : from_sqlite(u, u->addresses, sqlite3_errcode(sqlite_at_db(u->addresses)));
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
 		if (!fn(column_text(stmt, 0), sqlite3_column_int64(stmt, 1), arg))
 			break;
 	sqlite3_finalize(stmt);
-	return from_sqlite(u, code);
+	return from_sqlite(u, u->addresses, code);
 }

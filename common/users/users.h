@@ -4,10 +4,16 @@
 #include "base/buf.h"
 #include "base/outcome.h"
 
+#include <sys/types.h>
+
 /*
- * The users database: who may log in, and the hash of each password.  SQLite, one table:
+ * The users database: who there is, and who may log in.  Two SQLite files, because SQLite gives a reader a file or nothing:
  *
- *     users(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL, created INTEGER NOT NULL)
+ *     users.db           users(address TEXT PRIMARY KEY COLLATE NOCASE, created INTEGER NOT NULL)     for policyd's tables
+ *     users.db.secrets   secrets(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL)         for authd alone
+ *
+ * Hashes that an older Postern kept in users.db are moved when it is opened to write: the second file is whole before the first one
+ * forgets, so that a death in between leaves them in both, and the next opening goes on.  Until then a reader finds them in users.db.
  *
  * journal_mode is DELETE, so that a reader of another uid needs no write access.  The command `postern user` writes, authd reads.
  * All calls block on the disk; a lock held by another process is waited for at most 2 s (writing) or 50 ms (reading).
@@ -21,11 +27,17 @@ struct users;
 #define USERS_PASSWORD_MAX 511 /* what libcrypt takes */
 #define USERS_HASH_MAX 384
 
-/* Opens it to write.  With `create` it is made where it is missing, mode 0640, of the folder's group: give the folder to the
- * group that authd runs as.  NULL with a sentence in `why`. */
-struct users *users_open(const char *path, bool create, struct buf *why);
-/* Opens it to read only, beneath a folder's descriptor (borrowed while it is open). */
+#define USERS_SECRETS_SUFFIX ".secrets"
+
+/* Opens it to write.  With `create` it is made where it is missing, mode 0640, of the folder's group, which policyd and authd are in.
+ * The file of hashes is always made where it is missing, mode 0640, of `secrets_gid`: authd's own.  NULL with a sentence in `why`. */
+struct users *users_open(const char *path, bool create, gid_t secrets_gid, struct buf *why);
+/* Opens the hashes to read only, beneath a folder's descriptor (borrowed while it is open); `name` is that of the addresses. */
 struct users *users_open_at(int folder_fd, struct slice name, struct buf *why);
+/* Opened to read: the hashes still lie beside the addresses, where policyd can read them. */
+bool users_is_old(const struct users *u);
+/* How many hashes this opening has moved. */
+size_t users_moved(const struct users *u);
 void users_free(struct users **up);
 const char *users_why(const struct users *u);
 
