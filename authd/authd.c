@@ -1,6 +1,7 @@
 #include "authd.h"
 
 #include "authd_children.h"
+#include "authd_password.h"
 #include "authd_warm.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -169,7 +170,9 @@ static void on_start(struct service *s)
 		log_fatal("authd", ENOMEM);
 	a->service = s;
 	a->sessions = attested_new(s, sizeof(struct login_session));
-	a->logins = logins_new(a, verifier_fd, verifiers);
+	attested_on_end(a->sessions, logins_session_ends);
+	a->logins = logins_new(a);
+	a->hashes = hashes_new(a, verifier_fd, verifiers);
 	a->grants = grants_new();
 	a->names = names_new(a, finder_fd);
 	service_set_state(s, a);
@@ -199,12 +202,13 @@ static void on_status(struct service *s, struct buf *out)
 
 	buf_addf(out, "sessions=%zu grants=%zu ", attested_count(a->sessions), grants_count(a->grants));
 	logins_status(a->logins, out);
+	hashes_status(a->hashes, out);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {
-	[IPC_SESSION_OPEN] = on_session_open, [IPC_SESSION_CLOSE] = on_session_close, [IPC_AUTH_CHECK] = on_auth_check,
-	[IPC_JOB_GRANT] = on_job_grant,	      [IPC_JOB_REVOKE] = on_job_revoke,	      [IPC_CREDENTIAL_ASK] = on_credential_ask,
-	[IPC_ACCOUNT_ASK] = on_account_ask,
+	[IPC_SESSION_OPEN] = on_session_open, [IPC_SESSION_CLOSE] = on_session_close, [IPC_AUTH_START] = on_auth_start,
+	[IPC_AUTH_NEXT] = on_auth_next,	      [IPC_AUTH_CANCEL] = on_auth_cancel,     [IPC_JOB_GRANT] = on_job_grant,
+	[IPC_JOB_REVOKE] = on_job_revoke,     [IPC_CREDENTIAL_ASK] = on_credential_ask, [IPC_ACCOUNT_ASK] = on_account_ask,
 };
 
 static const struct cage_spec cage = {

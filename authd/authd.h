@@ -11,7 +11,8 @@
 /*
  * What the files of the process share.  Each file_x.c has the handlers of one kind of question.
  */
-struct logins; /* authd_login.c: AUTH_CHECK */
+struct logins; /* authd_login.c: AUTH_START, AUTH_NEXT, AUTH_CANCEL */
+struct hashes; /* authd_hash.c: passwords against hashes */
 struct grants; /* authd_grant.c: JOB_GRANT, JOB_REVOKE, CREDENTIAL_ASK */
 struct names; /* authd_name.c: ACCOUNT_ASK */
 
@@ -19,6 +20,7 @@ struct authd {
 	struct service *service;
 	struct attested *sessions; /* own: struct login_session */
 	struct logins *logins;
+	struct hashes *hashes;
 	struct grants *grants;
 	struct names *names;
 };
@@ -26,16 +28,19 @@ struct authd {
 /* What authd itself remembers of a session. */
 struct login_session {
 	uint64_t attempts;
-	bool checking; /* one question of it is under way */
+	struct dialogue *dialogue; /* owned by authd_login.c; NULL: none */
 };
 
 struct backends *authd_backends_of(const struct generation *g);
 
-/* All exit 75 without memory.  The descriptors are those of warm_start, and taken. */
-struct logins *logins_new(struct authd *a, int verifier_fd, unsigned verifiers);
+/* All exit 75 without memory.  The descriptor is that of warm_start, and taken. */
+struct logins *logins_new(struct authd *a);
+void logins_session_ends(struct attested_session *session);
 void logins_link_down(struct logins *l, const struct link *link);
 void logins_status(const struct logins *l, struct buf *out);
-void on_auth_check(struct service *s, struct link *link, struct ipc_message *m);
+void on_auth_start(struct service *s, struct link *link, struct ipc_message *m);
+void on_auth_next(struct service *s, struct link *link, struct ipc_message *m);
+void on_auth_cancel(struct service *s, struct link *link, struct ipc_message *m);
 
 struct grants *grants_new(void);
 void grants_queue_down(struct grants *g);

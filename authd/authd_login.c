@@ -1,24 +1,28 @@
 #include "authd.h"
 
+#include "authd_password.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/net.h"
+#include "sasl/sasl.h"
 #include "users/users.h"
 
 #include <errno.h>
 
 /*
- *   AUTH_CHECK --admitted, charged--> waiting --a verifier is free--> hashing --VERIFIED--> done --its time--> answered
- *                 '-- refused, implausible, back-end away -----------------------------------^
+ * One SASL dialogue a session.
  *
- * Always: for each attempt that is looked at one hash is computed, whoever it names; every answer leaves at a tick of the grid, so
- * that time tells no more than the words do; and the words are the same for every failure.  The queue and policyd have been told of a
- * login before the worker hears of it.
+ *   AUTH_START --admitted--> busy --challenge--> idle --AUTH_NEXT--> busy ...
+ *                             |  ^                '--AUTH_CANCEL, AUTH_START, the session's end--> gone
+ *                             |  '-- a login is named: charged, and somebody asked about it
+ *                             '----> due --at its time--> answered: idle again, or gone
+ *
+ * Always: from the moment that a login is named every answer leaves at a tick of the grid, so that time tells no more than the words
+ * do; and the words are the same for every failure.  The queue and policyd have been told of a login before the worker hears of it.
+ * A dialogue that is busy outlives its session until whoever was asked has answered.
  */
-#define REQUESTS_MAX 1024u
-#define WAITING_MAX 64u
-#define VERIFY_MS 12000
+#define BUSY_MAX 1024u
 #define TICK_MS 50u
 #define FIRST_TICK_MS 100u
 
@@ -28,33 +32,34 @@ static const struct slow_limits login_limits = {.free = 3, .first_ms = 500, .mos
 #define SOURCES_MAX 65536u
 #define LOGINS_MAX 65536u
 
-struct request {
-	TAILQ_ENTRY(request) peers; /* in `waiting` until a verifier has it */
-	LIST_ENTRY(request) all;
+struct dialogue {
+	LIST_ENTRY(dialogue) all;
 	struct logins *logins;
-	struct link *link; /* borrowed; NULL: who asked is gone */
-	uint64_t number, session;
+	uint64_t session;
+	struct generation *generation; /* held */
+	bool busy; /* a question is open */
+	struct link *link; /* borrowed: who asked it; NULL: gone */
+	uint64_t number; /* of the question */
 	uint64_t arrived_ms, wait_ms, due_ms;
 	struct timer *timer; /* owned */
 	enum outcome outcome;
+	bool charged; /* a login was named */
 	char login[256], client[65];
 	char source[32];
 	size_t source_len;
-	struct buf secret, hash; /* owned */
+	struct sasl sasl; /* owned */
+	struct password_check check; /* owned */
 };
 
 struct logins {
 	struct authd *authd;
-	struct link *verifier; /* owned */
-	unsigned verifiers, hashing;
-	size_t count, waiting_count;
-	TAILQ_HEAD(, request) waiting;
-	LIST_HEAD(, request) requests;
+	size_t count, busy;
+	LIST_HEAD(, dialogue) dialogues;
 	struct slow *by_source, *by_login;
 	uint64_t accepted, failed, unavailable;
 };
 
-struct logins *logins_new(struct authd *a, int verifier_fd, unsigned verifiers)
+struct logins *logins_new(struct authd *a)
 {
 	struct logins *l = mem_new(1, sizeof(*l));
 
@@ -65,27 +70,72 @@ struct logins *logins_new(struct authd *a, int verifier_fd, unsigned verifiers)
 	if (l == NULL || l->by_source == NULL || l->by_login == NULL)
 		log_fatal("logins", ENOMEM);
 	l->authd = a;
-	l->verifiers = verifiers;
-	TAILQ_INIT(&l->waiting);
-	LIST_INIT(&l->requests);
-	l->verifier = authd_child_link(a, verifier_fd);
+	LIST_INIT(&l->dialogues);
 	return l;
 }
 
 void logins_status(const struct logins *l, struct buf *out)
 {
-	buf_addf(out, "logins=%llu failed=%llu unavailable=%llu waiting=%zu hashing=%u slowed=%zu", (unsigned long long)l->accepted,
-		 (unsigned long long)l->failed, (unsigned long long)l->unavailable, l->waiting_count, l->hashing,
-		 slow_count(l->by_source));
+	buf_addf(out, "logins=%llu failed=%llu unavailable=%llu dialogues=%zu slowed=%zu ", (unsigned long long)l->accepted,
+		 (unsigned long long)l->failed, (unsigned long long)l->unavailable, l->count, slow_count(l->by_source));
+}
+
+/* ---- the end of a dialogue ---- */
+
+static struct login_session *own_of(const struct dialogue *d)
+{
+	struct attested_session *session = attested_find(d->logins->authd->sessions, d->session);
+
+	return session == NULL ? NULL : session->own;
+}
+
+static void dialogue_free(struct dialogue *d)
+{
+	struct login_session *own = own_of(d);
+	struct logins *l = d->logins;
+
+	if (own != NULL && own->dialogue == d)
+		own->dialogue = NULL;
+	LIST_REMOVE(d, all);
+	l->count--;
+	l->busy -= d->busy;
+	timer_free(&d->timer);
+	sasl_clear(&d->sasl);
+	buf_free(&d->check.secret);
+	generation_release(l->authd->service, &d->generation);
+	free(d);
+}
+
+/* Not while somebody is asked on its behalf. */
+static void drop_if_idle(struct dialogue *d)
+{
+	if (d != NULL && !d->busy)
+		dialogue_free(d);
+}
+
+void logins_session_ends(struct attested_session *session)
+{
+	struct login_session *own = session->own;
+	struct dialogue *d = own->dialogue;
+
+	own->dialogue = NULL;
+	drop_if_idle(d);
+}
+
+void logins_link_down(struct logins *l, const struct link *link)
+{
+	struct dialogue *d;
+
+	LIST_FOREACH(d, &l->dialogues, all)
+		if (d->link == link)
+			d->link = NULL;
 }
 
 /* ---- the answer ---- */
 
-static void say(struct link *link, uint64_t number, enum outcome oc, struct slice login)
+static void say(struct link *link, uint64_t number, const struct msg_AUTH_RESULT *result)
 {
-	struct msg_AUTH_RESULT result = {oc, login, slice_empty()};
-
-	link_answer(link, number, IPC_AUTH_RESULT, &result, -1);
+	link_answer(link, number, IPC_AUTH_RESULT, result, -1);
 }
 
 static bool tell_flushed(struct service *s, enum role role, const struct msg_SESSION_LOGIN *told)
@@ -96,11 +146,11 @@ static bool tell_flushed(struct service *s, enum role role, const struct msg_SES
 }
 
 /* Who must know of a login before it can be used. */
-static bool announce(struct request *r)
+static bool announce(struct dialogue *d)
 {
-	struct authd *a = r->logins->authd;
-	struct attested_session *session = attested_find(a->sessions, r->session);
-	struct msg_SESSION_LOGIN told = {r->session, slice_of(r->login)};
+	struct authd *a = d->logins->authd;
+	struct attested_session *session = attested_find(a->sessions, d->session);
+	struct msg_SESSION_LOGIN told = {d->session, slice_of(d->login)};
 
 	if (session == NULL || !tell_flushed(a->service, ROLE_QUEUE, &told) || !tell_flushed(a->service, ROLE_POLICYD, &told))
 		return false;
@@ -108,143 +158,98 @@ static bool announce(struct request *r)
 	return true;
 }
 
-static void refund(struct request *r)
+static void refund(struct dialogue *d)
 {
 	uint64_t now = clock_mono_ms();
 
-	slow_refund(r->logins->by_source, slice_make(r->source, r->source_len), now);
-	slow_refund(r->logins->by_login, slice_of(r->login), now);
+	slow_refund(d->logins->by_source, slice_make(d->source, d->source_len), now);
+	slow_refund(d->logins->by_login, slice_of(d->login), now);
 }
 
-static void count_and_log(struct request *r)
+static void count_and_log(struct dialogue *d)
 {
-	struct logins *l = r->logins;
-	bool good = r->outcome == OC_AUTHENTICATED, failed = r->outcome == OC_AUTH_FAILED;
+	struct logins *l = d->logins;
+	bool good = d->outcome == OC_AUTHENTICATED, failed = d->outcome == OC_AUTH_FAILED;
 
 	l->accepted += good;
 	l->failed += failed;
 	l->unavailable += !good && !failed;
-	if (!failed)
-		refund(r);
+	if (!failed && d->charged)
+		refund(d);
 	LOG(good ? LEVEL_INFO : LEVEL_WARN, good ? "login-accepted" : failed ? "login-failed" : "login-unavailable",
-	    KV_SESSION(r->session), KV_STR("client", r->client), KV_STR("login", r->login));
+	    KV_SESSION(d->session), KV_STR("client", d->client), KV_STR("login", d->login),
+	    KV_STR("mechanism", mechanism_name(d->sasl.mechanism)));
 }
 
-static void request_free(struct request *r)
+/* The question that is open is answered; the dialogue is gone, unless it goes on. */
+static void answer(struct dialogue *d)
 {
-	struct attested_session *session = attested_find(r->logins->authd->sessions, r->session);
+	bool goes_on = d->outcome == OC_AUTH_CONTINUE, good = d->outcome == OC_AUTHENTICATED;
+	const struct msg_AUTH_RESULT result = {
+		d->outcome,
+		slice_of(good ? d->login : ""),
+		slice_of(d->outcome == OC_BAD_INPUT ? d->sasl.why : ""),
+		goes_on ? buf_slice(&d->sasl.challenge) : slice_empty(),
+	};
 
-	if (session != NULL)
-		((struct login_session *)session->own)->checking = false;
-	LIST_REMOVE(r, all);
-	r->logins->count--;
-	timer_free(&r->timer);
-	buf_free(&r->secret);
-	buf_free(&r->hash);
-	free(r);
+	if (d->link != NULL)
+		say(d->link, d->number, &result);
+	if (!goes_on || d->link == NULL || own_of(d) == NULL) {
+		dialogue_free(d);
+		return;
+	}
+	d->busy = false;
+	d->logins->busy--;
+	d->link = NULL;
 }
 
-static uint64_t due_ms(const struct request *r)
+static uint64_t due_ms(const struct dialogue *d)
 {
-	uint64_t passed = clock_mono_ms() - r->arrived_ms;
+	uint64_t passed = clock_mono_ms() - d->arrived_ms;
 	uint64_t tick = (passed + TICK_MS) / TICK_MS * TICK_MS;
 
-	return r->arrived_ms + (tick < FIRST_TICK_MS ? FIRST_TICK_MS : tick) + r->wait_ms;
+	return d->arrived_ms + (tick < FIRST_TICK_MS ? FIRST_TICK_MS : tick) + d->wait_ms;
 }
 
 /* The loop counts from the start of its turn: what that turn took is waited for again. */
-static bool is_early(struct request *r)
+static bool is_early(struct dialogue *d)
 {
 	uint64_t now = clock_mono_ms();
 
-	if (now < r->due_ms)
-		timer_set(r->timer, r->due_ms - now);
-	return now < r->due_ms;
+	if (now < d->due_ms)
+		timer_set(d->timer, d->due_ms - now);
+	return now < d->due_ms;
 }
 
 static void on_due(void *arg)
 {
-	struct request *r = arg;
+	struct dialogue *d = arg;
 
-	if (is_early(r))
+	if (is_early(d))
 		return;
-	if (r->outcome == OC_AUTHENTICATED && (r->link == NULL || !announce(r)))
-		r->outcome = OC_AUTH_UNAVAILABLE;
-	count_and_log(r);
-	if (r->link != NULL)
-		say(r->link, r->number, r->outcome, slice_of(r->outcome == OC_AUTHENTICATED ? r->login : ""));
-	request_free(r);
+	if (d->outcome == OC_AUTHENTICATED && (d->link == NULL || !announce(d)))
+		d->outcome = OC_AUTH_UNAVAILABLE;
+	if (d->outcome != OC_AUTH_CONTINUE)
+		count_and_log(d);
+	answer(d);
 }
 
-static void finish(struct request *r, enum outcome oc)
+static void finish(struct dialogue *d, enum outcome oc)
 {
-	r->outcome = oc;
-	buf_free(&r->secret);
-	buf_free(&r->hash);
-	r->due_ms = due_ms(r);
-	(void)is_early(r);
+	d->outcome = oc;
+	buf_free(&d->check.secret);
+	d->due_ms = due_ms(d);
+	(void)is_early(d);
 }
 
-/* ---- hashing ---- */
-
-static void hash_next(struct logins *l);
-
-static void on_verified(struct ipc_message *m, void *arg)
+static void on_checked(struct password_check *check, enum outcome outcome)
 {
-	struct request *r = arg;
-	struct logins *l = r->logins;
-	enum outcome oc = m == NULL ? OC_AUTH_UNAVAILABLE : m->body.VERIFIED.outcome;
+	struct dialogue *d = (struct dialogue *)(void *)((char *)check - offsetof(struct dialogue, check));
 
-	l->hashing--;
-	/* A verifier has two words; any other is its failure. */
-	finish(r, oc == OC_AUTHENTICATED || oc == OC_AUTH_FAILED ? oc : OC_AUTH_UNAVAILABLE);
-	hash_next(l);
+	finish(d, outcome == OC_AUTHENTICATED || outcome == OC_AUTH_FAILED ? outcome : OC_AUTH_UNAVAILABLE);
 }
 
-static void hash_next(struct logins *l)
-{
-	struct request *r;
-
-	while (l->hashing < l->verifiers && (r = TAILQ_FIRST(&l->waiting)) != NULL) {
-		struct msg_VERIFY_ASK ask = {slice_of(r->login), buf_slice(&r->secret), buf_slice(&r->hash)};
-
-		TAILQ_REMOVE(&l->waiting, r, peers);
-		l->waiting_count--;
-		l->hashing++;
-		link_ask(l->verifier, IPC_VERIFY_ASK, &ask, VERIFY_MS, on_verified, r);
-		/* Alone in its packet: whichever child takes it, takes only this. */
-		link_flush(l->verifier);
-		buf_free(&r->secret);
-	}
-}
-
-static bool find_hash(struct request *r, const struct attested_session *session)
-{
-	struct backends *b = authd_backends_of(session->generation);
-	enum outcome oc = b == NULL ? OC_UNAVAILABLE : backends_find_hash(b, slice_of(r->login), &r->hash);
-
-	/* Nobody has the empty hash: the verifier computes one that fits nothing. */
-	return oc == OC_DONE || oc == OC_NOT_FOUND;
-}
-
-static void begin(struct request *r, const struct attested_session *session)
-{
-	struct logins *l = r->logins;
-
-	if (r->login[0] == '\0' || r->secret.len == 0 || r->secret.len > USERS_PASSWORD_MAX) {
-		finish(r, OC_AUTH_FAILED);
-		return;
-	}
-	if (!find_hash(r, session) || l->waiting_count >= WAITING_MAX) {
-		finish(r, OC_AUTH_UNAVAILABLE);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&l->waiting, r, peers);
-	l->waiting_count++;
-	hash_next(l);
-}
-
-/* ---- admission ---- */
+/* ---- the login ---- */
 
 /* One host, or the /64 a customer gets. */
 static size_t source_key(const struct attested_session *s, char out[32])
@@ -262,44 +267,121 @@ static size_t source_key(const struct attested_session *s, char out[32])
 	return 3 + sizeof(s->uid);
 }
 
-static bool charge(struct request *r)
+static void refuse(struct dialogue *d, const char *why)
+{
+	d->outcome = OC_AUTH_UNAVAILABLE;
+	d->logins->unavailable++;
+	LOG(LEVEL_WARN, "login-not-checked", KV_SESSION(d->session), KV_STR("why", why));
+	answer(d);
+}
+
+/* One login, whatever its case: the slow-down and the rules see one spelling. */
+static void note_login(struct dialogue *d)
+{
+	size_t i = 0;
+
+	for (; d->sasl.login[i] != '\0' && i + 1 < sizeof(d->login); i++)
+		d->login[i] = ascii_lower(d->sasl.login[i]);
+	d->login[i] = '\0';
+}
+
+/* From here on it is an attempt.  False: refused, and the dialogue is gone. */
+static bool charge(struct dialogue *d)
 {
 	uint64_t now = clock_mono_ms(), by_source = 0, by_login = 0;
+	struct login_session *own = own_of(d);
 
-	if (!slow_charge(r->logins->by_source, slice_make(r->source, r->source_len), now, &by_source))
+	note_login(d);
+	if (own == NULL || own->attempts >= d->generation->conf->set.auth_attempts_max) {
+		refuse(d, "too many attempts in one session");
 		return false;
-	(void)slow_charge(r->logins->by_login, slice_of(r->login), now, &by_login);
-	r->wait_ms = by_source > by_login ? by_source : by_login;
+	}
+	own->attempts++;
+	if (!slow_charge(d->logins->by_source, slice_make(d->source, d->source_len), now, &by_source)) {
+		refuse(d, "too many failures from this source");
+		return false;
+	}
+	(void)slow_charge(d->logins->by_login, slice_of(d->login), now, &by_login);
+	d->wait_ms = by_source > by_login ? by_source : by_login;
+	d->charged = true;
 	return true;
 }
 
-static struct request *request_new(struct logins *l, struct link *link, const struct ipc_message *m,
-				   const struct attested_session *session)
+static void check_password(struct dialogue *d)
 {
-	const struct msg_AUTH_CHECK *check = &m->body.AUTH_CHECK;
-	struct request *r = l->count < REQUESTS_MAX ? mem_new(1, sizeof(*r)) : NULL;
-
-	if (r == NULL)
-		return NULL;
-	*r = (struct request){.logins = l, .link = link, .number = m->request, .session = session->number};
-	r->arrived_ms = clock_mono_ms();
-	r->secret = buf_make_secret(1024);
-	r->hash = buf_make_secret(USERS_HASH_MAX);
-	r->source_len = source_key(session, r->source);
-	memcpy(r->client, session->client, sizeof(r->client));
-	/* One login, whatever its case: the slow-down and the rules see one spelling. */
-	for (size_t i = 0; i < check->login.len && i + 1 < sizeof(r->login); i++)
-		r->login[i] = ascii_lower(check->login.at[i]);
-	if (!buf_add_slice(&r->secret, check->secret)) {
-		buf_free(&r->secret);
-		free(r);
-		return NULL;
+	if (d->sasl.password.len > USERS_PASSWORD_MAX) {
+		finish(d, OC_AUTH_FAILED);
+		return;
 	}
-	r->timer = timer_new(service_loop(l->authd->service), on_due, r);
-	LIST_INSERT_HEAD(&l->requests, r, all);
-	l->count++;
-	return r;
+	d->check = (struct password_check){
+		.generation = d->generation,
+		.login = d->login,
+		.client = d->client,
+		.secret = d->sasl.password,
+		.answer = on_checked,
+	};
+	d->sasl.password = buf_make_secret(SASL_PASSWORD_MAX);
+	if (!password_check(d->logins->authd, &d->check))
+		finish(d, OC_AUTH_UNAVAILABLE);
 }
+
+/* ---- steps ---- */
+
+static void goes_on(struct dialogue *d)
+{
+	d->outcome = OC_AUTH_CONTINUE;
+	if (d->charged)
+		finish(d, OC_AUTH_CONTINUE);
+	else
+		answer(d);
+}
+
+static void malformed(struct dialogue *d)
+{
+	d->outcome = OC_BAD_INPUT;
+	answer(d);
+}
+
+static void go_on(struct dialogue *d, enum sasl_want want)
+{
+	if (want == SASL_PASSWORD && charge(d))
+		check_password(d);
+	else if (want == SASL_RESPONSE)
+		goes_on(d);
+	else if (want == SASL_MALFORMED)
+		malformed(d);
+	else if (want == SASL_REFUSED && (d->charged || charge(d)))
+		finish(d, OC_AUTH_FAILED);
+}
+
+static void begin_question(struct dialogue *d, struct link *link, uint64_t number)
+{
+	d->busy = true;
+	d->logins->busy++;
+	d->link = link;
+	d->number = number;
+	d->arrived_ms = clock_mono_ms();
+	d->wait_ms = 0;
+}
+
+static struct dialogue *dialogue_new(struct logins *l, const struct attested_session *session)
+{
+	struct dialogue *d = mem_new(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->logins = l;
+	d->session = session->number;
+	d->generation = generation_hold(session->generation);
+	d->source_len = source_key(session, d->source);
+	memcpy(d->client, session->client, sizeof(d->client));
+	d->timer = timer_new(service_loop(l->authd->service), on_due, d);
+	LIST_INSERT_HEAD(&l->dialogues, d, all);
+	l->count++;
+	return d;
+}
+
+/* ---- admission ---- */
 
 /* Where no login is offered none is taken, whatever the worker says. */
 static bool takes_logins(const struct attested_session *session)
@@ -309,77 +391,106 @@ static bool takes_logins(const struct attested_session *session)
 	return session->listener < conf->listener_count && conf->listeners[session->listener].auth != AUTH_OFF;
 }
 
-/* NULL: it may ask.  Else why not, for the log. */
-static const char *objection(const struct logins *l, const struct attested_session *session)
+static bool is_offered(const struct attested_session *session, uint64_t mechanism)
+{
+	return mechanism < MECHANISM_COUNT && sasl_speaks((enum mechanism)mechanism) &&
+	       (session->generation->conf->auth.mechanisms & MECHANISM_BIT(mechanism)) != 0;
+}
+
+/* NULL: it may begin a dialogue.  Else why not, for the log. */
+static const char *objection(const struct logins *l, const struct attested_session *session, uint64_t mechanism)
 {
 	const struct login_session *own = session->own;
-	const struct conf *conf = session->generation->conf;
 
 	if (!takes_logins(session))
 		return "its listener takes no logins";
-	if (own->checking)
+	if (!is_offered(session, mechanism))
+		return "that mechanism is not offered";
+	if (own->dialogue != NULL && own->dialogue->busy)
 		return "another login of the session is being checked";
 	if (session->login[0] != '\0')
 		return "the session has a login already";
-	if (own->attempts >= conf->set.auth_attempts_max)
+	if (own->attempts >= session->generation->conf->set.auth_attempts_max)
 		return "too many attempts in one session";
-	return l->count >= REQUESTS_MAX ? "too many logins at once" : NULL;
+	return l->busy >= BUSY_MAX ? "too many logins at once" : NULL;
 }
 
-static void refuse(struct logins *l, struct link *link, uint64_t number, uint64_t session, const char *why)
+static void object(struct logins *l, struct link *link, uint64_t number, uint64_t session, const char *why)
 {
+	const struct msg_AUTH_RESULT result = {OC_AUTH_UNAVAILABLE, slice_empty(), slice_empty(), slice_empty()};
+
 	l->unavailable++;
 	LOG(LEVEL_WARN, "login-not-checked", KV_SESSION(session), KV_STR("why", why));
-	say(link, number, OC_AUTH_UNAVAILABLE, slice_empty());
+	say(link, number, &result);
 }
 
-static void check(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
+static void start(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
 {
+	const struct msg_AUTH_START *said = &m->body.AUTH_START;
+	const char *why = objection(l, session, said->mechanism);
 	struct login_session *own = session->own;
-	const char *why = objection(l, session);
-	struct request *r;
+	struct dialogue *d;
 
 	if (why != NULL) {
-		refuse(l, link, m->request, session->number, why);
+		object(l, link, m->request, session->number, why);
 		return;
 	}
-	r = request_new(l, link, m, session);
-	if (r == NULL) {
-		refuse(l, link, m->request, session->number, "out of memory");
+	drop_if_idle(own->dialogue);
+	d = dialogue_new(l, session);
+	if (d == NULL) {
+		object(l, link, m->request, session->number, "out of memory");
 		return;
 	}
-	own->attempts++;
-	own->checking = true;
-	if (charge(r)) {
-		begin(r, session);
-		return;
-	}
-	request_free(r);
-	refuse(l, link, m->request, session->number, "too many failures from this source");
+	own->dialogue = d;
+	begin_question(d, link, m->request);
+	go_on(d, sasl_begin(&d->sasl, (enum mechanism)said->mechanism, said->has_response != 0, said->response));
 }
 
-void on_auth_check(struct service *s, struct link *link, struct ipc_message *m)
+static void next(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
+{
+	struct dialogue *d = ((struct login_session *)session->own)->dialogue;
+
+	if (d == NULL || d->busy) {
+		object(l, link, m->request, session->number, "there is no dialogue that waits for a response");
+		return;
+	}
+	begin_question(d, link, m->request);
+	go_on(d, sasl_respond(&d->sasl, m->body.AUTH_NEXT.response));
+}
+
+/* The session a worker speaks of; NULL: answered, or a lie. */
+static struct attested_session *admit(struct authd *a, struct link *link, uint64_t request, uint64_t number)
+{
+	struct attested_session *session = NULL;
+
+	if (attested_check(a->sessions, link, number, &session) == ATTESTED_NOT_YET && request != 0)
+		object(a->logins, link, request, number, "the gate has not told of the session yet");
+	return session;
+}
+
+void on_auth_start(struct service *s, struct link *link, struct ipc_message *m)
 {
 	struct authd *a = service_state(s);
-	struct attested_session *session;
+	struct attested_session *session = admit(a, link, m->request, m->body.AUTH_START.session);
 
-	switch (attested_check(a->sessions, link, m->body.AUTH_CHECK.session, &session)) {
-	case ATTESTED_YES:
-		check(a->logins, link, m, session);
-		break;
-	case ATTESTED_NOT_YET:
-		refuse(a->logins, link, m->request, m->body.AUTH_CHECK.session, "the gate has not told of the session yet");
-		break;
-	case ATTESTED_NO:
-		break;
-	}
+	if (session != NULL)
+		start(a->logins, link, m, session);
 }
 
-void logins_link_down(struct logins *l, const struct link *link)
+void on_auth_next(struct service *s, struct link *link, struct ipc_message *m)
 {
-	struct request *r;
+	struct authd *a = service_state(s);
+	struct attested_session *session = admit(a, link, m->request, m->body.AUTH_NEXT.session);
 
-	LIST_FOREACH(r, &l->requests, all)
-		if (r->link == link)
-			r->link = NULL;
+	if (session != NULL)
+		next(a->logins, link, m, session);
+}
+
+void on_auth_cancel(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct authd *a = service_state(s);
+	struct attested_session *session = admit(a, link, 0, m->body.AUTH_CANCEL.session);
+
+	if (session != NULL)
+		drop_if_idle(((struct login_session *)session->own)->dialogue);
 }

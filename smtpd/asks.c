@@ -133,24 +133,51 @@ static uint64_t witnesses_lost(const struct worker *w)
 static void on_login(struct conn *c, struct ipc_message *m)
 {
 	bool known = m != NULL && c->login_witness == witnesses_lost(c->worker);
-	enum outcome outcome = known ? m->body.AUTH_RESULT.outcome : OC_AUTH_UNAVAILABLE;
-	struct slice login = known ? m->body.AUTH_RESULT.login : slice_empty();
+	struct session_login answer = {.outcome = OC_AUTH_UNAVAILABLE};
 
+	if (known) {
+		const struct msg_AUTH_RESULT *r = &m->body.AUTH_RESULT;
+
+		answer = (struct session_login){r->outcome, r->login, r->reason, r->challenge};
+	}
 	c->asked = false;
-	session_login_answered(&c->session, outcome, login);
+	c->dialogue = answer.outcome == OC_AUTH_CONTINUE;
+	session_login_answered(&c->session, &answer);
+}
+
+static void start_dialogue(struct conn *c)
+{
+	const struct session *s = &c->session;
+	const struct msg_AUTH_START start = {
+		.session = s->place.number,
+		.generation = c->generation->number,
+		.mechanism = s->sasl.mechanism,
+		.has_response = s->sasl.has_initial,
+		.response = buf_slice(&s->sasl.response),
+		.exporter = slice_make(s->tls.exporter, s->tls.exporter_len),
+		.end_point = slice_make(s->tls.end_point, s->tls.end_point_len),
+	};
+
+	conn_ask(c, ROLE_AUTHD, IPC_AUTH_START, &start, LOGIN_MS, on_login);
 }
 
 bool ask_login(struct conn *c)
 {
-	const struct session *s = &c->session;
-	const struct msg_AUTH_CHECK ask = {
-		.session = s->place.number,
-		.generation = c->generation->number,
-		.login = slice_of(s->login_asked),
-		.secret = buf_slice(&s->secret),
-	};
+	const struct msg_AUTH_NEXT next = {c->session.place.number, buf_slice(&c->session.sasl.response)};
 
 	c->login_witness = witnesses_lost(c->worker);
-	conn_ask(c, ROLE_AUTHD, IPC_AUTH_CHECK, &ask, LOGIN_MS, on_login);
+	if (c->session.sasl.open)
+		conn_ask(c, ROLE_AUTHD, IPC_AUTH_NEXT, &next, LOGIN_MS, on_login);
+	else
+		start_dialogue(c);
 	return false;
+}
+
+void drop_dialogue(struct conn *c)
+{
+	struct ports *p = &c->worker->ports;
+	const struct msg_AUTH_CANCEL cancel = {c->session.place.number};
+
+	c->dialogue = false;
+	(void)p->tell(p->arg, ROLE_AUTHD, IPC_AUTH_CANCEL, &cancel);
 }

@@ -2,7 +2,7 @@
 
 struct command_line command_line_make(void)
 {
-	return (struct command_line){.text = buf_make_secret(COMMAND_LINE_MAX)};
+	return (struct command_line){.text = buf_make_secret(COMMAND_AUTH_MAX)};
 }
 
 void command_line_free(struct command_line *l)
@@ -26,6 +26,12 @@ static enum line_event begin_skipping(struct command_line *l, enum line_event wh
 	return why;
 }
 
+/* Clients send a whole token with AUTH, though RFC 4954 would have them wait for the challenge. */
+static size_t longest(const struct command_line *l)
+{
+	return l->in_dialogue || slice_starts_nocase(buf_slice(&l->text), slice_of("AUTH ")) ? COMMAND_AUTH_MAX : COMMAND_LINE_MAX;
+}
+
 static enum line_event judge(struct command_line *l, char c)
 {
 	if (c == '\n')
@@ -34,7 +40,7 @@ static enum line_event judge(struct command_line *l, char c)
 		return LINE_BARE_CR;
 	if (c == '\0')
 		return LINE_NUL;
-	if (c != '\r' && (l->text.len + 2 >= COMMAND_LINE_MAX || !buf_add_char(&l->text, c)))
+	if (c != '\r' && (l->text.len + 2 >= longest(l) || !buf_add_char(&l->text, c)))
 		return LINE_LONG;
 	return LINE_MORE;
 }

@@ -9,6 +9,7 @@
  * skipped up to the next CRLF, so that nothing behind the fault is ever taken for a command.
  */
 #define COMMAND_LINE_MAX (512u + 2048u) /* RFC 5321, and what extensions add */
+#define COMMAND_AUTH_MAX (12288u + 2u) /* of AUTH, and in its dialogue (RFC 4954 §4) */
 #define COMMAND_SKIPPED_MAX 65536u /* of one line; then the session ends */
 
 enum line_event {
@@ -25,6 +26,7 @@ struct command_line {
 	struct buf text; /* owned; wiped: it may be a password */
 	size_t skipped;
 	bool skipping;
+	bool in_dialogue; /* set by the owner: the next line is one of a SASL dialogue */
 	bool after_cr;
 };
 

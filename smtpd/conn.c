@@ -153,6 +153,8 @@ static void serve(struct conn *c)
 		take_replies(c);
 		if (c->session.transaction == NULL && c->draft.state != DRAFT_NONE)
 			draft_abort(c);
+		if (c->dialogue && !c->session.sasl.open)
+			drop_dialogue(c);
 		if (c->phase != CONN_OPEN || c->asked)
 			return;
 		c->asked = want != WANT_INPUT && want != WANT_CLOSE;

@@ -39,6 +39,7 @@ struct conn {
 	bool asked; /* what the session wants has been asked for */
 	bool waits_key; /* the handshake waits for keyd */
 	bool ended; /* nothing more comes from the peer */
+	bool dialogue; /* authd has one of this session, and waits for its next response */
 	bool login_lost; /* queue or policyd does not know it any more */
 	uint64_t login_witness; /* worker's count of losses when the login was asked for */
 	uint64_t began_ms;
@@ -64,5 +65,7 @@ void conn_forget_asks(struct conn *c);
 /* The session's wants; each is called once for one want.  False: nothing more can be done now. */
 bool ask_policy(struct conn *c);
 bool ask_login(struct conn *c);
+/* authd has a dialogue that ended here by other than its word. */
+void drop_dialogue(struct conn *c);
 
 #endif

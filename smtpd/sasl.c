@@ -5,145 +5,64 @@
 #include "base/mem.h"
 
 /*
- * AUTH (RFC 4954): PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login).
+ * AUTH (RFC 4954): the frame of a SASL dialogue.  What is said in it is for authd alone: here are lines, base64 and replies.
  *
- *   AUTH PLAIN [response] --response--> asked
- *   AUTH LOGIN [name] --name--> --password--> asked
- *   "*" in between: 501, and nothing is kept.
+ *   AUTH mechanism [response] --AUTH_START--> answered: 334 challenge --response, AUTH_NEXT--> answered ... 235, 535, 454, 501
+ *   "*" instead of a response: 501, and authd forgets it too.
  *
- * Always: a new dialogue begins with nothing of the one before; a password leaves its buffer only
- * towards authd.
+ * Always: a new dialogue begins with nothing of the one before; what the client says leaves its buffer only towards authd.
  */
-#define DECODED_MAX 2048u
-#define LOGIN_MAX 255u
-#define PROMPT_NAME "VXNlcm5hbWU6" /* "Username:" */
-#define PROMPT_SECRET "UGFzc3dvcmQ6" /* "Password:" */
-
-static void stop(struct session *s)
+void auth_forget(struct session *s)
 {
-	s->sasl = SASL_NONE;
-	s->login_asked[0] = '\0';
-	buf_free(&s->secret);
-	session_enter(s, SESSION_READY);
+	s->sasl.open = false;
+	buf_free(&s->sasl.response);
 }
 
 static void fail(struct session *s, unsigned code, const char *dsn, const char *text)
 {
-	stop(s);
+	auth_forget(s);
+	session_enter(s, SESSION_READY);
 	reply(s, code, dsn, "%s", text);
 }
 
-static void ask_for(struct session *s, enum sasl_step step, const char *prompt)
+/* authd is to hear it. */
+static void pass_on(struct session *s, struct slice encoded)
 {
-	s->sasl = step;
-	session_enter(s, SESSION_AUTH);
-	reply(s, 334, "", "%s", prompt);
-}
-
-static bool keep_name(struct session *s, struct slice name)
-{
-	return name.len > 0 && name.len <= LOGIN_MAX && mail_utf8_is_clean(name) &&
-	       slice_copy(name, s->login_asked, sizeof(s->login_asked));
-}
-
-static bool keep_secret(struct session *s, struct slice secret)
-{
-	buf_free(&s->secret);
-	return secret.len > 0 && slice_index(secret, '\0') == SLICE_NONE &&
-	       buf_add_slice(&s->secret, secret);
-}
-
-static void check(struct session *s)
-{
-	s->sasl = SASL_NONE;
-	s->logins_tried++;
-	session_enter(s, SESSION_LOGIN);
-}
-
-/* authzid NUL authcid NUL passwd: three fields and no more. */
-static void take_plain(struct session *s, struct slice message)
-{
-	struct slice rest = message, authzid = slice_empty(), name = slice_empty();
-	size_t first = slice_index(message, '\0');
-	size_t second;
-
-	rest = slice_from(message, first == SLICE_NONE ? message.len : first + 1);
-	second = slice_index(rest, '\0');
-	authzid = slice_sub(message, 0, first);
-	name = slice_sub(rest, 0, second);
-	if (first == SLICE_NONE || second == SLICE_NONE || !keep_name(s, name) ||
-	    !keep_secret(s, slice_from(rest, second + 1)))
-		fail(s, 501, "5.5.2", "that is no PLAIN response");
-	else if (authzid.len > 0 && !slice_eq(authzid, name))
-		fail(s, 535, "5.7.8", "authentication failed"); /* nobody may act as another */
-	else
-		check(s);
-}
-
-static void take_login_name(struct session *s, struct slice name)
-{
-	if (keep_name(s, name))
-		ask_for(s, SASL_LOGIN_SECRET, PROMPT_SECRET);
-	else
-		fail(s, 501, "5.5.2", "that is no login");
-}
-
-static void take_login_secret(struct session *s, struct slice secret)
-{
-	if (keep_secret(s, secret))
-		check(s);
-	else
-		fail(s, 501, "5.5.2", "that is no password");
-}
-
-typedef void take_fn(struct session *s, struct slice decoded);
-
-static take_fn *const steps[] = {
-	[SASL_PLAIN] = take_plain,
-	[SASL_LOGIN_NAME] = take_login_name,
-	[SASL_LOGIN_SECRET] = take_login_secret,
-};
-
-static void take_response(struct session *s, enum sasl_step step, struct slice encoded)
-{
-	struct buf decoded = buf_make_secret(DECODED_MAX);
-
-	if (base64_decode(encoded, &decoded))
-		steps[step](s, buf_slice(&decoded));
+	buf_free(&s->sasl.response);
+	if (base64_decode(encoded, &s->sasl.response))
+		session_enter(s, SESSION_LOGIN);
 	else
 		fail(s, 501, "5.5.2", "that is no base64");
-	buf_free(&decoded);
 }
 
-void sasl_line(struct session *s, struct slice line)
+void auth_line(struct session *s, struct slice line)
 {
 	if (slice_eq(line, slice_of("*")))
 		fail(s, 501, "5.7.0", "authentication cancelled");
 	else
-		take_response(s, s->sasl, line);
+		pass_on(s, line);
 }
 
-static const struct {
-	const char *name, *prompt;
-	enum sasl_step first;
-} mechanisms[] = {
-	{"PLAIN", "", SASL_PLAIN},
-	{"LOGIN", PROMPT_NAME, SASL_LOGIN_NAME},
-};
-
-static void begin(struct session *s, size_t mechanism, struct slice initial)
+bool auth_offers(const struct session *s, enum mechanism m)
 {
-	stop(s);
-	if (initial.len == 0)
-		ask_for(s, mechanisms[mechanism].first, mechanisms[mechanism].prompt);
-	else /* RFC 4954 §4: "=" is a response of no octets */
-		take_response(s, mechanisms[mechanism].first,
-			      slice_eq(initial, slice_of("=")) ? slice_empty() : initial);
+	bool bound = s->tls.exporter_len + s->tls.end_point_len > 0;
+
+	return (s->place.conf->auth.mechanisms & MECHANISM_BIT(m)) != 0 && (m != MECHANISM_SCRAM_SHA_256_PLUS || bound);
 }
 
-void sasl_begin(struct session *s, struct slice args)
+static void begin(struct session *s, enum mechanism m, struct slice initial)
+{
+	auth_forget(s);
+	s->sasl.mechanism = m;
+	s->sasl.has_initial = initial.len > 0;
+	/* RFC 4954 §4: "=" is a response of no octets */
+	pass_on(s, slice_eq(initial, slice_of("=")) ? slice_empty() : initial);
+}
+
+void auth_begin(struct session *s, struct slice args)
 {
 	struct slice name = slice_empty(), initial = slice_empty();
+	enum mechanism m;
 
 	if (s->logins_tried >= s->place.conf->set.auth_attempts_max) {
 		reply_and_close(s, "4.7.0", "too many logins tried");
@@ -151,17 +70,25 @@ void sasl_begin(struct session *s, struct slice args)
 	}
 	(void)slice_word(&args, &name);
 	(void)slice_word(&args, &initial);
-	if (slice_trim(args).len > 0) {
+	m = mechanism_find(name);
+	if (slice_trim(args).len > 0)
 		reply(s, 501, "5.5.4", "syntax: AUTH mechanism [response]");
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++) {
-		if (slice_eq_nocase(name, slice_of(mechanisms[i].name))) {
-			begin(s, i, initial);
-			return;
-		}
-	}
-	reply(s, 504, "5.5.4", "mechanism not offered");
+	else if (m == MECHANISM_COUNT || !auth_offers(s, m))
+		reply(s, 504, "5.5.4", "mechanism not offered");
+	else
+		begin(s, m, initial);
+}
+
+/* ---- answers ---- */
+
+/* Not by reply(): a challenge may be longer than a line of replies (RFC 4954 §4). */
+static void goes_on(struct session *s, struct slice challenge)
+{
+	s->sasl.open = true;
+	session_enter(s, SESSION_AUTH);
+	buf_add_text(&s->out, "334 ");
+	base64_encode(challenge, &s->out);
+	buf_add_text(&s->out, "\r\n");
 }
 
 static void logged_in(struct session *s, struct slice login)
@@ -171,21 +98,41 @@ static void logged_in(struct session *s, struct slice login)
 		return;
 	}
 	LOG(LEVEL_INFO, "logged-in", KV_SESSION(s->place.number), KV_STR("client", s->place.client),
-	    KV_STR("login", s->login));
+	    KV_STR("login", s->login), KV_STR("mechanism", mechanism_name(s->sasl.mechanism)));
 	reply(s, 235, "2.7.0", "authentication successful");
 }
 
-void session_login_answered(struct session *s, enum outcome outcome, struct slice login)
+static void malformed(struct session *s, struct slice reason)
+{
+	struct session_verdict v = session_verdict_of(OC_BAD_INPUT);
+
+	v.dsn = slice_of("5.5.2");
+	v.text = reason;
+	reply_verdict(s, &v);
+}
+
+static void is_over(struct session *s, const struct session_login *answer)
+{
+	session_enter(s, SESSION_READY);
+	if (answer->outcome == OC_BAD_INPUT) {
+		malformed(s, answer->reason);
+		return;
+	}
+	s->logins_tried++;
+	if (answer->outcome == OC_AUTHENTICATED)
+		logged_in(s, answer->login);
+	else
+		reply_outcome(s, answer->outcome == OC_AUTH_FAILED ? OC_AUTH_FAILED : OC_AUTH_UNAVAILABLE);
+}
+
+void session_login_answered(struct session *s, const struct session_login *answer)
 {
 	if (s->state != SESSION_LOGIN)
 		return;
-	if (outcome == OC_AUTH_FAILED)
-		LOG(LEVEL_INFO, "login-failed", KV_SESSION(s->place.number),
-		    KV_STR("client", s->place.client), KV_STR("login", s->login_asked));
-	stop(s);
-	if (outcome == OC_AUTHENTICATED)
-		logged_in(s, login);
+	auth_forget(s);
+	if (answer->outcome == OC_AUTH_CONTINUE)
+		goes_on(s, answer->challenge);
 	else
-		reply_outcome(s, outcome == OC_AUTH_FAILED ? OC_AUTH_FAILED : OC_AUTH_UNAVAILABLE);
+		is_over(s, answer);
 	session_settle(s);
 }

@@ -8,7 +8,6 @@
 
 #define OUT_MAX (1u << 20) /* of replies not sent yet; the driver stops reading long before */
 #define REPLY_TEXT_MAX 460 /* so that the line stays within 512 octets (RFC 5321 §4.5.3.1.5) */
-#define SECRET_MAX 1024u /* as AUTH_CHECK carries it */
 
 static const struct {
 	const char *name;
@@ -48,7 +47,7 @@ void session_init(struct session *s, const struct session_place *place)
 		.out = buf_make(OUT_MAX),
 		.line = command_line_make(),
 		.tags = buf_make(TAGS_MAX),
-		.secret = buf_make_secret(SECRET_MAX),
+		.sasl = {.response = buf_make_secret(MECHANISM_MESSAGE_MAX)},
 	};
 }
 
@@ -58,7 +57,7 @@ void session_clear(struct session *s)
 	command_line_free(&s->line);
 	transaction_free(&s->transaction);
 	buf_free(&s->tags);
-	buf_free(&s->secret);
+	buf_free(&s->sasl.response);
 }
 
 /* The only place where the state is written. */
@@ -305,7 +304,7 @@ void session_tls_open(struct session *s, const struct session_tls *tls)
 		return; /* implicit: nothing was said yet */
 	s->helo[0] = '\0';
 	s->esmtp = false;
-	s->sasl = SASL_NONE;
+	auth_forget(s);
 	session_reset(s);
 	command_line_clear(&s->line);
 	session_enter(s, SESSION_GREETED);
@@ -415,7 +414,7 @@ static void bad_line(struct session *s, enum line_event event)
 		return;
 	}
 	if (s->state == SESSION_AUTH) {
-		s->sasl = SASL_NONE;
+		auth_forget(s);
 		session_enter(s, SESSION_READY);
 	}
 	reply(s, 500, "5.5.2", "%s", line_faults[event]);
@@ -428,7 +427,7 @@ static void whole_line(struct session *s)
 	if (++s->commands > s->place.conf->set.commands_max)
 		reply_and_close(s, "4.7.0", "too many commands in one session");
 	else if (s->state == SESSION_AUTH)
-		sasl_line(s, line);
+		auth_line(s, line);
 	else
 		verb_run(s, line);
 	command_line_clear(&s->line);
@@ -437,7 +436,10 @@ static void whole_line(struct session *s)
 static size_t take_line(struct session *s, struct slice in)
 {
 	size_t used;
-	enum line_event event = command_line_step(&s->line, in, &used);
+	enum line_event event;
+
+	s->line.in_dialogue = s->state == SESSION_AUTH;
+	event = command_line_step(&s->line, in, &used);
 
 	if (event == LINE_WHOLE)
 		whole_line(s);

@@ -3,6 +3,7 @@
 
 #include "command_line.h"
 #include "conf/conf.h"
+#include "sasl/mechanism.h"
 #include "transaction.h"
 
 /*
@@ -38,7 +39,7 @@ const char *session_state_name(enum session_state state);
 enum session_want {
 	WANT_INPUT,
 	WANT_POLICY, /* ask for `stage`; session_policy_answered */
-	WANT_LOGIN, /* check login_asked and secret; session_login_answered */
+	WANT_LOGIN, /* tell authd what `sasl` holds; session_login_answered */
 	WANT_STORE, /* put transaction->piece away; session_stored */
 	WANT_COMMIT, /* the last piece too, then make it durable; session_committed */
 	WANT_PAUSE, /* wait pause_ms; session_resume */
@@ -50,6 +51,9 @@ struct session_tls {
 	bool active;
 	char version[32], cipher[64], sni[256];
 	unsigned bits;
+	/* Bindings of the channel, for authd; empty where there is none (tls/tls.h). */
+	char exporter[32], end_point[64];
+	size_t exporter_len, end_point_len;
 };
 
 /* Where it stands, and who it is with: does not change. */
@@ -64,7 +68,13 @@ struct session_place {
 	uint64_t client_port;
 };
 
-enum sasl_step { SASL_NONE, SASL_PLAIN, SASL_LOGIN_NAME, SASL_LOGIN_SECRET };
+/* What the client said last in its dialogue with authd. */
+struct sasl_frame {
+	enum mechanism mechanism;
+	bool open; /* authd has a dialogue, and what is said is its next response; false: a new one */
+	bool has_initial;
+	struct buf response; /* owned; wiped; decoded */
+};
 
 struct session {
 	struct session_place place;
@@ -87,9 +97,7 @@ struct session {
 	enum session_state refused; /* where a refusal leads */
 	uint64_t pause_ms;
 
-	enum sasl_step sasl;
-	char login_asked[256];
-	struct buf secret; /* owned; wiped */
+	struct sasl_frame sasl;
 
 	uint64_t commands, errors, messages, logins_tried;
 	char last_verb[12]; /* for the log; never arguments */
@@ -125,8 +133,13 @@ static inline struct session_verdict session_verdict_of(enum outcome outcome)
 /* Effects of the answer, before it.  False: no room; answer with a temporary outcome then. */
 bool session_effect(struct session *s, struct slice kind, struct slice text);
 void session_policy_answered(struct session *s, const struct session_verdict *v);
-/* AUTHENTICATED with the login as authd writes it; AUTH_FAILED; anything else is temporary. */
-void session_login_answered(struct session *s, enum outcome outcome, struct slice login);
+/* AUTH_CONTINUE with a challenge; AUTHENTICATED with the login as authd writes it; AUTH_FAILED; BAD_INPUT with a reason;
+ * anything else is temporary. */
+struct session_login {
+	enum outcome outcome;
+	struct slice login, reason, challenge;
+};
+void session_login_answered(struct session *s, const struct session_login *answer);
 void session_stored(struct session *s, enum outcome outcome);
 void session_committed(struct session *s, const struct session_verdict *v, uint64_t id);
 void session_resume(struct session *s);

@@ -38,6 +38,7 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 		.said = buf_make(SAID_MAX), .stored = buf_make(SAID_MAX), .messages = buf_make(SAID_MAX)};
 	set_limits(&f->conf.set);
 	f->conf.tls_certificate = "certificate.pem";
+	f->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		f->conf.policy[i] = rules ? (struct rule_list *)(void *)&some_rules : NULL;
 	f->place = (struct session_place){1,
@@ -96,18 +97,49 @@ static void answer_policy(struct fake *f)
 	session_policy_answered(&f->session, &verdict);
 }
 
-static void answer_login(struct fake *f)
+static enum outcome check_password(struct fake *f)
 {
-	struct slice login = slice_of(f->session.login_asked);
+	struct slice login = slice_of(f->sasl.login);
 	bool good = slice_eq(login, slice_of("alice")) &&
-		    slice_eq(buf_slice(&f->session.secret), slice_of("secret"));
+		    slice_eq(buf_slice(&f->sasl.password), slice_of("secret"));
 
 	f->logins++;
 	if (slice_eq(login, slice_of("away")))
-		session_login_answered(&f->session, OC_AUTH_UNAVAILABLE, slice_empty());
-	else
-		session_login_answered(&f->session, good ? OC_AUTHENTICATED : OC_AUTH_FAILED,
-				       slice_of("alice"));
+		return OC_AUTH_UNAVAILABLE;
+	return good ? OC_AUTHENTICATED : OC_AUTH_FAILED;
+}
+
+static struct session_login after(struct fake *f, enum sasl_want want)
+{
+	struct session_login answer = {OC_AUTH_FAILED, slice_of("alice"), slice_empty(), slice_empty()};
+
+	if (want == SASL_RESPONSE) {
+		answer.outcome = OC_AUTH_CONTINUE;
+		answer.challenge = buf_slice(&f->sasl.challenge);
+	} else if (want == SASL_MALFORMED) {
+		answer.outcome = OC_BAD_INPUT;
+		answer.reason = slice_of(f->sasl.why);
+	} else if (want == SASL_PASSWORD) {
+		answer.outcome = check_password(f);
+	}
+	return answer;
+}
+
+static void answer_login(struct fake *f)
+{
+	const struct sasl_frame *said = &f->session.sasl;
+	struct slice response = buf_slice(&said->response);
+	struct session_login answer;
+	enum sasl_want want;
+
+	if (said->open) {
+		want = sasl_respond(&f->sasl, response);
+	} else {
+		sasl_clear(&f->sasl);
+		want = sasl_begin(&f->sasl, said->mechanism, said->has_initial, response);
+	}
+	answer = after(f, want);
+	session_login_answered(&f->session, &answer);
 }
 
 static void answer_store(struct fake *f)
@@ -138,8 +170,13 @@ static void answer_commit(struct fake *f)
 
 static void answer_tls(struct fake *f)
 {
-	static const struct session_tls tls = {true, "TLSv1.3", "TLS_AES_256_GCM_SHA384",
-					       "mx.example.test", 256};
+	static const struct session_tls tls = {
+		.active = true,
+		.version = "TLSv1.3",
+		.cipher = "TLS_AES_256_GCM_SHA384",
+		.sni = "mx.example.test",
+		.bits = 256,
+	};
 
 	f->handshakes++;
 	session_tls_open(&f->session, &tls);
@@ -189,6 +226,7 @@ void fake_begin(struct fake *f)
 void fake_clear(struct fake *f)
 {
 	session_clear(&f->session);
+	sasl_clear(&f->sasl);
 	buf_free(&f->said);
 	buf_free(&f->stored);
 	buf_free(&f->messages);

@@ -1,6 +1,7 @@
 #ifndef POSTERN_SMTPD_SESSION_FAKE_H
 #define POSTERN_SMTPD_SESSION_FAKE_H
 
+#include "sasl/sasl.h"
 #include "session.h"
 
 /*
@@ -13,6 +14,7 @@ struct fake {
 	struct session session;
 	struct conf conf;
 	struct session_place place;
+	struct sasl sasl; /* authd's side of the dialogue; owned */
 	struct buf said; /* all replies; owned */
 	struct buf stored; /* pieces of the message under way that were put away; owned */
 	struct buf messages; /* all committed bodies, each ended by "\n--\n"; owned */

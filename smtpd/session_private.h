@@ -34,7 +34,10 @@ void envelope_mail(struct session *s, struct slice args);
 void envelope_rcpt(struct session *s, struct slice args);
 
 /* sasl.c */
-void sasl_begin(struct session *s, struct slice args);
-void sasl_line(struct session *s, struct slice line);
+void auth_begin(struct session *s, struct slice args);
+void auth_line(struct session *s, struct slice line);
+/* Nothing is left of the dialogue here; who drives the session sees that authd hears of it. */
+void auth_forget(struct session *s);
+bool auth_offers(const struct session *s, enum mechanism m);
 
 #endif

@@ -134,9 +134,10 @@ static bool fill_answer(struct world *w, const struct question *q, struct buf *s
 		m->body.POLICY_ANSWER = (struct msg_POLICY_ANSWER){
 			.outcome = OC_DONE, .effects_records = slice_empty()};
 		return true;
-	case IPC_AUTH_CHECK:
+	case IPC_AUTH_START:
+	case IPC_AUTH_NEXT:
 		m->body.AUTH_RESULT =
-			(struct msg_AUTH_RESULT){w->login, slice_of("alice"), slice_empty()};
+			(struct msg_AUTH_RESULT){w->login, slice_of("alice"), slice_empty(), slice_empty()};
 		return true;
 	case IPC_DRAFT_FILE_ASK:
 		m->body.DRAFT_FILE = (struct msg_DRAFT_FILE){OC_DONE, 100};
@@ -288,6 +289,7 @@ static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode a
 
 	*w = (struct world){.said = buf_make(8 << 20), .told = buf_make(1 << 16), .drafted = buf_make(1 << 20)};
 	w->login = OC_AUTHENTICATED;
+	w->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	w->conf.set = (struct conf_settings){.hostname = "mx.example.test",
 					     .message_size_max = 10 << 20,
 					     .recipients_max = 100,
@@ -514,6 +516,34 @@ static void test_login_over_tls(void **state)
 	say(&w, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n");
 	assert_true(heard(&w, "250 2.0.0 accepted"));
 	assert_true(heard(&w, "221 2.0.0"));
+	finish(&w);
+}
+
+/* authd hears of an end that was not its own; and what it does not answer is temporary. */
+static void test_dialogue(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, TLS_IMPLICIT, AUTH_REQUIRED);
+	wrap(&w);
+	w.login = OC_AUTH_CONTINUE;
+	say(&w, "EHLO c\r\nAUTH LOGIN\r\n");
+	assert_true(heard(&w, "334 "));
+	say(&w, "*\r\n");
+	assert_true(heard(&w, "501 5.7.0"));
+	assert_true(told(&w, "AUTH_CANCEL"));
+	buf_clear(&w.told);
+	say(&w, "AUTH LOGIN\r\nYWxpY2U=\r\n");
+	assert_true(told(&w, "AUTH_START AUTH_NEXT "));
+	w.away[ROLE_AUTHD] = true;
+	say(&w, "c2VjcmV0\r\n");
+	assert_true(heard(&w, "454 4.7.0"));
+	w.away[ROLE_AUTHD] = false;
+	w.login = OC_AUTHENTICATED;
+	say(&w, "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+	assert_true(heard(&w, "235 2.7.0"));
+	assert_true(slice_find(buf_slice(&w.told), slice_of("AUTH_CANCEL")) == SLICE_NONE);
 	finish(&w);
 }
 
@@ -744,7 +774,7 @@ int main(void)
 		cmocka_unit_test(test_others_away),
 		cmocka_unit_test(test_keyd_away),
 		cmocka_unit_test(test_keyd_silent),
-		cmocka_unit_test(test_login_over_tls),
+		cmocka_unit_test(test_login_over_tls), cmocka_unit_test(test_dialogue),
 		cmocka_unit_test(test_login_lost),
 		cmocka_unit_test(test_login_lost_meanwhile),
 		cmocka_unit_test(test_queue_replaced_during_large_message),

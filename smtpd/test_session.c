@@ -442,13 +442,14 @@ static void test_late_answers(void **state)
 	struct fake f;
 	const struct session_verdict refused = session_verdict_of(OC_POLICY_REJECT),
 				     done = session_verdict_of(OC_DONE);
+	const struct session_login root = {OC_AUTHENTICATED, slice_of("root"), slice_empty(), slice_empty()};
 
 	(void)state;
 	fake_init(&f, FAKE_MX, false);
 	fake_begin(&f);
 	fake_send(&f, "EHLO c\r\nMAIL FROM:<a@b>\r\n");
 	session_policy_answered(&f.session, &refused);
-	session_login_answered(&f.session, OC_AUTHENTICATED, slice_of("root"));
+	session_login_answered(&f.session, &root);
 	session_committed(&f.session, &done, 1);
 	session_stored(&f.session, OC_DONE);
 	session_resume(&f.session);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "sasl/mechanism.h"
 #include "tls/test_certificate.h"
 #include "tls/tls.h"
 
@@ -62,11 +63,12 @@ static void answer_policy(struct play *p, struct link *link, struct ipc_message 
 
 static void answer_login(struct play *p, struct link *link, struct ipc_message *m)
 {
-	const struct msg_AUTH_RESULT answer = {OC_AUTHENTICATED, m->body.AUTH_CHECK.login,
+	const struct msg_AUTH_RESULT answer = {OC_AUTHENTICATED, slice_of("alice"), slice_empty(),
 					       slice_empty()};
 
 	p->logins++;
-	assert_true(slice_eq(m->body.AUTH_CHECK.secret, slice_of("secret")));
+	assert_int_equal(m->body.AUTH_START.mechanism, MECHANISM_PLAIN);
+	assert_true(slice_eq(m->body.AUTH_START.response, slice_make("\0alice\0secret", 13)));
 	link_answer(link, m->request, IPC_AUTH_RESULT, &answer, -1);
 }
 
@@ -114,7 +116,7 @@ static void note_end(struct play *p, struct link *link, struct ipc_message *m)
 
 static void (*const answers[IPC_COUNT])(struct play *p, struct link *link,
 					struct ipc_message *m) = {
-	[IPC_POLICY_ASK] = answer_policy, [IPC_AUTH_CHECK] = answer_login,
+	[IPC_POLICY_ASK] = answer_policy, [IPC_AUTH_START] = answer_login,
 	[IPC_SIGN_ASK] = answer_sign,	  [IPC_DRAFT_FILE_ASK] = answer_file,
 	[IPC_DRAFT_SEAL] = note_seal,	  [IPC_DRAFT_COMMIT] = answer_commit,
 	[IPC_SESSION_END] = note_end,

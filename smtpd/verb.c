@@ -91,8 +91,19 @@ static const struct {
 	{"SMTPUTF8", always},
 	{"ENHANCEDSTATUSCODES", always},
 	{"STARTTLS", offers_starttls_now},
-	{"AUTH PLAIN LOGIN", offers_auth_now},
 };
+
+/* RFC 4954 §3: one line, in the order of the table of mechanisms. */
+static void offer_mechanisms(struct session *s)
+{
+	if (!offers_auth_now(s))
+		return;
+	buf_add_text(&s->out, "250-AUTH");
+	for (unsigned m = 0; m < MECHANISM_COUNT; m++)
+		if (auth_offers(s, (enum mechanism)m))
+			buf_addf(&s->out, " %s", mechanism_name((enum mechanism)m));
+	buf_add_text(&s->out, "\r\n");
+}
 
 static void greet_back(struct session *s)
 {
@@ -105,6 +116,7 @@ static void greet_back(struct session *s)
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
 		if (keywords[i].offered(s))
 			buf_addf(&s->out, "250-%s\r\n", keywords[i].keyword);
+	offer_mechanisms(s);
 	buf_addf(&s->out, "250 SIZE %llu\r\n", (unsigned long long)s->place.conf->set.message_size_max);
 }
 
@@ -242,7 +254,7 @@ static void run_auth(struct session *s, struct slice args)
 	else if (s->login[0] != '\0')
 		reply(s, 503, "5.5.1", "you are logged in already");
 	else
-		sasl_begin(s, args);
+		auth_begin(s, args);
 }
 
 static void run_not_here(struct session *s, struct slice args)

@@ -21,6 +21,7 @@ struct attested {
 	struct service *service;
 	struct map *sessions; /* number -> struct attested_session, owned */
 	size_t own_size;
+	void (*on_end)(struct attested_session *session); /* or NULL */
 	struct map *ended; /* number -> struct ended, borrowed from the ring */
 	struct ended *ring; /* owned; ENDED_MAX of them; session 0: none yet */
 	size_t ring_next;
@@ -53,6 +54,11 @@ struct attested *attested_new(struct service *s, size_t own_size)
 size_t attested_count(const struct attested *a)
 {
 	return map_count(a->sessions);
+}
+
+void attested_on_end(struct attested *a, void (*fn)(struct attested_session *session))
+{
+	a->on_end = fn;
 }
 
 static void session_free(struct attested *a, struct attested_session *s)
@@ -90,6 +96,8 @@ static void session_drop(struct attested *a, uint64_t number)
 	if (s == NULL)
 		return;
 	remember_end(a, s);
+	if (a->on_end != NULL)
+		a->on_end(s);
 	session_free(a, s);
 }
 

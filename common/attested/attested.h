@@ -24,6 +24,8 @@ struct attested_session {
 
 /* Each session brings `own_size` bytes.  Exits 75 without memory. */
 struct attested *attested_new(struct service *s, size_t own_size);
+/* Called before the memory of a session goes. */
+void attested_on_end(struct attested *a, void (*fn)(struct attested_session *session));
 size_t attested_count(const struct attested *a);
 
 /* Handlers of SESSION_OPEN and SESSION_CLOSE. */

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "conf/net.h"
+#include "sasl/mechanism.h"
 
 /* What can be said only when everything was read.  Each check tells its mistakes; none stops the
  * others. */
@@ -38,6 +39,12 @@ static void default_transport(struct compiler *c, size_t i)
 		t->tls = t->by_mx ? TLS_OPTIONAL : t->port == 465 ? TLS_IMPLICIT : TLS_VERIFIED;
 	else
 		t->tls = t->kind == TRANSPORT_LMTP && t->host != NULL ? TLS_OPTIONAL : TLS_OFF;
+}
+
+static void default_auth(struct compiler *c)
+{
+	if (c->conf->auth.mechanisms == 0)
+		c->conf->auth.mechanisms = MECHANISMS_DEFAULT;
 }
 
 /* ---- listeners ---- */
@@ -378,6 +385,7 @@ static void resolve_rules(struct compiler *c)
 
 void check_all(struct compiler *c)
 {
+	default_auth(c);
 	for (size_t i = 0; i < c->conf->listener_count; i++)
 		default_listener(c, i);
 	for (size_t i = 0; i < c->conf->transport_count; i++)

@@ -116,6 +116,7 @@ struct conf_cidr {
 };
 
 struct conf_auth {
+	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered */
 	const char *sqlite; /* users database of `postern user` */
 	const char *file; /* "login:hash" lines */
 };

@@ -30,8 +30,8 @@ static void on_message(struct link *link, struct ipc_message *m, void *arg)
 	(void)link;
 	e->heard++;
 	e->request = m->request;
-	if (m->type == IPC_AUTH_CHECK && !e->mute) {
-		struct msg_AUTH_RESULT result = {OC_AUTHENTICATED, m->body.AUTH_CHECK.login, slice_empty()};
+	if (m->type == IPC_AUTH_START && !e->mute) {
+		struct msg_AUTH_RESULT result = {OC_AUTHENTICATED, slice_of("alice"), slice_empty(), slice_empty()};
 
 		link_answer(e->b, m->request, IPC_AUTH_RESULT, &result, -1);
 	}
@@ -95,14 +95,14 @@ static void turn(struct ends *e)
 		loop_turn(e->loop);
 }
 
-static const struct msg_AUTH_CHECK alice = {1, 1, {"alice", 5}, {"secret", 6}};
+static const struct msg_AUTH_START alice = {1, 1, 0, 1, {"secret", 6}, {"", 0}, {"", 0}};
 
 static void test_questions_travel_together(void **state)
 {
 	struct ends *e = *state;
 
 	for (int i = 0; i < 500; i++)
-		link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+		link_ask(e->a, IPC_AUTH_START, &alice, LINK_ASK_MS, on_answer, e);
 	assert_int_equal(e->answers, 0);
 	turn(e);
 	assert_int_equal(e->heard, 500);
@@ -115,7 +115,7 @@ static void test_a_broken_link_fails_its_questions(void **state)
 	struct ends *e = *state;
 
 	e->mute = true;
-	link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+	link_ask(e->a, IPC_AUTH_START, &alice, LINK_ASK_MS, on_answer, e);
 	turn(e);
 	link_break(e->b, "test");
 	close(e->raw);
@@ -131,7 +131,7 @@ static void test_silence_ends_in_failure(void **state)
 	struct ends *e = *state;
 
 	e->mute = true;
-	link_ask(e->a, IPC_AUTH_CHECK, &alice, 1000, on_answer, e);
+	link_ask(e->a, IPC_AUTH_START, &alice, 1000, on_answer, e);
 	turn(e);
 	assert_int_equal(e->failures, 0);
 	clock_turn_ms(2000);
@@ -139,7 +139,7 @@ static void test_silence_ends_in_failure(void **state)
 	turn(e);
 	assert_int_equal(e->failures, 1);
 	/* The late answer is nobody's. */
-	link_answer(e->b, e->request, IPC_AUTH_RESULT, &(struct msg_AUTH_RESULT){OC_DONE, {"", 0}, {"", 0}}, -1);
+	link_answer(e->b, e->request, IPC_AUTH_RESULT, &(struct msg_AUTH_RESULT){OC_DONE, {"", 0}, {"", 0}, {"", 0}}, -1);
 	turn(e);
 	assert_int_equal(e->failures, 1);
 	assert_int_equal(e->broken, 0);
@@ -174,7 +174,7 @@ static void test_drain_takes_all(void **state)
 	struct ends *e = *state;
 
 	for (int i = 0; i < 100; i++)
-		assert_true(link_tell_now(e->raw, IPC_AUTH_CHECK, 0, false, &alice, -1));
+		assert_true(link_tell_now(e->raw, IPC_AUTH_START, 0, false, &alice, -1));
 	e->mute = true;
 	link_drain(e->b);
 	assert_int_equal(e->heard, 100);
@@ -189,7 +189,7 @@ static void test_more_questions_than_there_is_place_for(void **state)
 	e->mute = true;
 	link_pause(e->b, true);
 	for (int i = 0; i < 200100; i++)
-		last = link_ask(e->a, IPC_AUTH_CHECK, &alice, LINK_ASK_MS, on_answer, e);
+		last = link_ask(e->a, IPC_AUTH_START, &alice, LINK_ASK_MS, on_answer, e);
 	link_forget(e->a, last);
 	turn(e);
 	assert_int_equal(e->failures, 99);
@@ -207,7 +207,7 @@ static void test_stray_descriptor_is_dropped(void **state)
 	int before = dup(0), after;
 
 	close(before);
-	assert_true(link_tell_now(e->raw, IPC_AUTH_CHECK, 5, false, &alice, e->raw));
+	assert_true(link_tell_now(e->raw, IPC_AUTH_START, 5, false, &alice, e->raw));
 	turn(e);
 	assert_int_equal(e->heard, 1);
 	after = dup(0);
@@ -220,17 +220,17 @@ static void test_a_peer_that_does_not_read(void **state)
 {
 	struct ends *e = *state;
 	char secret[1000] = "long";
-	struct msg_AUTH_CHECK check = {1, 1, {"alice", 5}, slice_make(secret, sizeof(secret))};
+	struct msg_AUTH_START check = {1, 1, 0, 1, slice_make(secret, sizeof(secret)), {"", 0}, {"", 0}};
 	unsigned asked = 0;
 
 	link_pause(e->b, true);
 	while (asked < 100000 && link_queued_bytes(e->a) < LINK_QUEUED_MAX) {
-		link_tell(e->a, IPC_AUTH_CHECK, &check, -1);
+		link_tell(e->a, IPC_AUTH_START, &check, -1);
 		link_flush(e->a);
 		asked++;
 	}
 	assert_true(asked < 100000);
-	assert_false(link_tell(e->a, IPC_AUTH_CHECK, &check, -1) && link_tell(e->a, IPC_AUTH_CHECK, &check, -1));
+	assert_false(link_tell(e->a, IPC_AUTH_START, &check, -1) && link_tell(e->a, IPC_AUTH_START, &check, -1));
 	assert_true(link_queued_bytes(e->a) < LINK_QUEUED_MAX + LINK_PACKET_MAX);
 	print_message("ROW I04 bounded pass\n");
 }

@@ -16,13 +16,13 @@ static void test_admission(void **state)
 		size_t fds;
 		enum ipc_verdict want;
 	} cases[] = {
-		{"smtpd may ask authd", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_CHECK, 0, 100, 1}, 0, IPC_ADMIT},
-		{"the queue may not", ROLE_AUTHD, ROLE_QUEUE, {IPC_AUTH_CHECK, 0, 100, 1}, 0, IPC_FORGED},
-		{"not to the queue", ROLE_QUEUE, ROLE_SMTPD, {IPC_AUTH_CHECK, 0, 100, 1}, 0, IPC_FORGED},
-		{"no stray descriptor", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_CHECK, 0, 100, 1}, 1, IPC_MALFORMED},
-		{"too long", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_CHECK, 0, 2001, 1}, 0, IPC_MALFORMED},
+		{"smtpd may ask authd", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 100, 1}, 0, IPC_ADMIT},
+		{"the queue may not", ROLE_AUTHD, ROLE_QUEUE, {IPC_AUTH_START, 0, 100, 1}, 0, IPC_FORGED},
+		{"not to the queue", ROLE_QUEUE, ROLE_SMTPD, {IPC_AUTH_START, 0, 100, 1}, 0, IPC_FORGED},
+		{"no stray descriptor", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 100, 1}, 1, IPC_MALFORMED},
+		{"too long", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 9601, 1}, 0, IPC_MALFORMED},
 		{"no such type", ROLE_AUTHD, ROLE_SMTPD, {IPC_COUNT, 0, 1, 1}, 0, IPC_MALFORMED},
-		{"no such flag", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_CHECK, 2, 1, 1}, 0, IPC_MALFORMED},
+		{"no such flag", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 2, 1, 1}, 0, IPC_MALFORMED},
 		{"an answer to nothing", ROLE_SMTPD, ROLE_AUTHD, {IPC_AUTH_RESULT, 1, 10, 0}, 0, IPC_MALFORMED},
 		{"a worker cannot name a login", ROLE_QUEUE, ROLE_SMTPD, {IPC_SESSION_LOGIN, 0, 10, 0}, 0, IPC_FORGED},
 		{"a worker cannot open a session", ROLE_QUEUE, ROLE_SMTPD, {IPC_SESSION_OPEN, 0, 10, 0}, 0, IPC_FORGED},
@@ -141,7 +141,7 @@ static void test_records(void **state)
 static void test_secrets_and_descriptors_are_marked(void **state)
 {
 	(void)state;
-	assert_true(ipc_is_secret(IPC_AUTH_CHECK));
+	assert_true(ipc_is_secret(IPC_AUTH_START));
 	assert_true(ipc_is_secret(IPC_CREDENTIAL));
 	assert_false(ipc_is_secret(IPC_AUTH_RESULT));
 	assert_true(ipc_takes_fds(ROLE_SMTPD, ROLE_GATE));
