@@ -65,6 +65,11 @@ struct slice policyd_hostname(const struct conf *conf, uint64_t listener)
 	return uname(&own) == 0 ? slice_of(own.nodename) : slice_of("localhost");
 }
 
+struct slice policyd_listener_name(const struct conf *conf, uint64_t listener)
+{
+	return slice_of(listener < conf->listener_count ? conf->listeners[listener].called : policyd_role_name(LISTENER_LOCAL));
+}
+
 const char *policyd_role_name(uint64_t role)
 {
 	static const char *const names[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};

@@ -49,5 +49,6 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g);
 /* The name we have on that listener (its number; out of range: the local socket), and what kind it is. */
 struct slice policyd_hostname(const struct conf *conf, uint64_t listener);
 const char *policyd_role_name(uint64_t role);
+struct slice policyd_listener_name(const struct conf *conf, uint64_t listener);
 
 #endif

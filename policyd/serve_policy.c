@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "ipc/flags.h"
 #include "policy.h"
 
 #define NO_UID UINT64_MAX
@@ -37,7 +38,12 @@ static struct facts gather(const struct attested_session *s, const struct msg_PO
 	struct facts f = facts_make();
 
 	set_text(&f, FACT_CLIENT, slice_of(s->client));
+	f.value[FACT_CLIENT_EARLY].number = (ask->flags & POLICY_EARLY) != 0;
+	f.value[FACT_CLIENT_PIPELINED].number = (ask->flags & POLICY_PIPELINED) != 0;
 	set_text(&f, FACT_LISTENER_ROLE, slice_of(policyd_role_name(s->role)));
+	set_text(&f, FACT_LISTENER_NAME, policyd_listener_name(s->generation->conf, s->listener));
+	set_text(&f, FACT_LISTENER_ADDRESS, slice_of(s->local));
+	f.value[FACT_LISTENER_PORT].number = s->local_port;
 	set_text(&f, FACT_HOSTNAME, policyd_hostname(s->generation->conf, s->listener));
 	set_text(&f, FACT_LOGIN, slice_of(s->login));
 	set_text(&f, FACT_TLS_VERSION, ask->tls_version);

@@ -10,6 +10,7 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 
 	f.value[FACT_CLIENT].text = ask->client;
 	f.value[FACT_LISTENER_ROLE].text = slice_of(policyd_role_name(role));
+	f.value[FACT_LISTENER_NAME].text = policyd_listener_name(conf, ask->listener);
 	f.value[FACT_HOSTNAME].text = policyd_hostname(conf, ask->listener);
 	f.value[FACT_LOGIN].text = ask->login;
 	f.value[FACT_SENDER].text = ask->sender;

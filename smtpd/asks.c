@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 #include "service/service.h"
 
 #include <stdlib.h>
@@ -107,6 +108,7 @@ bool ask_policy(struct conn *c)
 		.session = s->place.number,
 		.generation = c->generation->number,
 		.stage = s->stage,
+		.flags = (s->early ? POLICY_EARLY : 0u) | (s->pipelined ? POLICY_PIPELINED : 0u),
 		.helo = slice_of(s->helo),
 		.sender = t == NULL ? slice_empty() : mail_address_text(&t->sender),
 		.recipient = about_rcpt ? mail_address_text(&t->candidate) : slice_empty(),

@@ -29,6 +29,18 @@ static void say_tls(struct conn *c, struct slice plain)
 		conn_enter(c, CONN_GONE);
 }
 
+/* What came before the banner; only rules at connect can have held it back since the gate looked. */
+static void note_early(struct conn *c)
+{
+	const struct session_place *place = &c->session.place;
+	char byte;
+
+	c->greeted = true;
+	if (place->conf->policy[STAGE_CONNECT] != NULL && place->role != LISTENER_LOCAL && place->tls != TLS_IMPLICIT &&
+	    recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+		c->session.early = true;
+}
+
 /* A rule's delay holds the reply back. */
 static void take_replies(struct conn *c)
 {
@@ -36,6 +48,8 @@ static void take_replies(struct conn *c)
 
 	if (s->out.len == 0 || s->state == SESSION_PAUSE)
 		return;
+	if (!c->greeted)
+		note_early(c);
 	if (c->tls != NULL)
 		say_tls(c, buf_slice(&s->out));
 	else
@@ -392,9 +406,11 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		place.tls = conf->listeners[start->listener].tls;
 		place.auth = conf->listeners[start->listener].auth;
 		place.hostname = conf->listeners[start->listener].hostname;
+		place.banner = conf->listeners[start->listener].banner;
 	}
 	(void)slice_copy(start->client, place.client, sizeof(place.client));
 	session_init(&c->session, &place);
+	c->session.early = start->early != 0;
 }
 
 static void log_open(const struct conn *c, const struct msg_SESSION_START *start)
@@ -404,8 +420,8 @@ static void log_open(const struct conn *c, const struct msg_SESSION_START *start
 	LOG(LEVEL_INFO, "session-open", KV_SESSION(start->session),
 	    KV_TEXT("client", start->client), KV_NUM("port", start->client_port),
 	    KV_STR("role", roles[start->role]), KV_TEXT("local", start->local),
-	    KV_NUM("local.port", start->local_port), KV_NUM("uid", (int64_t)start->uid),
-	    KV_NUM("early", start->early), KV_NUM("generation", c->generation->number));
+	    KV_NUM("local.port", start->local_port), KV_TEXT("proxy", start->proxy),
+	    KV_NUM("uid", (int64_t)start->uid), KV_NUM("early", start->early), KV_NUM("generation", c->generation->number));
 }
 
 static void first_step(struct conn *c)

@@ -38,6 +38,7 @@ struct conn {
 	enum conn_phase phase;
 	bool asked; /* what the session wants has been asked for */
 	bool waits_key; /* the handshake waits for keyd */
+	bool greeted; /* the banner is on its way */
 	bool ended; /* nothing more comes from the peer */
 	bool dialogue; /* authd has one of this session, and waits for its next response */
 	bool login_lost; /* queue or policyd does not know it any more */

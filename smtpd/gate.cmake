@@ -1,5 +1,5 @@
 # postern-gate: listeners, counts, attestation, and the control socket.  Included by this folder's CMakeLists.txt.
-set(GATE_SOURCES gate_control.c gate_count.c gate_door.c gate_session.c gate_verb.c gate_witness.c)
+set(GATE_SOURCES gate_control.c gate_count.c gate_door.c gate_lobby.c gate_proxy.c gate_session.c gate_verb.c gate_witness.c)
 
 postern_program(postern-gate
 	DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
@@ -7,4 +7,8 @@ postern_program(postern-gate
 	LINKS common_service)
 postern_unit_test(test_gate
 	SOURCES test_gate.c ${GATE_SOURCES}
-	LINKS common_base common_event common_ipc common_os)
+	LINKS common_base common_conf common_event common_ipc common_os)
+postern_unit_test(test_gate_proxy
+	SOURCES test_gate_proxy.c gate_count.c gate_lobby.c gate_proxy.c gate_session.c gate_witness.c
+	LINKS common_base common_conf common_event common_ipc)
+postern_fuzz(fuzz_proxy SOURCES fuzz_proxy.c gate_proxy.c LINKS common_base common_conf)

@@ -3,10 +3,12 @@
  */
 #include "gate_control.h"
 #include "gate_door.h"
+#include "gate_lobby.h"
 #include "gate_session.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/net.h"
 #include "service/service.h"
 
 #include <arpa/inet.h>
@@ -19,6 +21,7 @@ struct gate {
 	struct doors *doors;
 	struct controls *controls;
 	struct gate_sessions *sessions;
+	struct lobby *lobby;
 	struct timer *deadline; /* of the drain */
 	uint64_t refused;
 };
@@ -38,24 +41,35 @@ static const struct {
 	[GATE_BUSY] = {"4.3.2 service is starting or too busy, try again later", "not ready"},
 };
 
-/* Where TLS comes first, clear text would only puzzle. */
-static bool speaks_clear(const struct door_caller *caller)
+/* Where TLS comes first, clear text would only puzzle, and speaking first is right. */
+static bool speaks_clear(const struct conf_listener *l)
 {
-	const struct conf *conf = service_conf(gate.service);
-
-	return caller->kind != DOOR_TCP || conf->listeners[caller->listener].tls != TLS_IMPLICIT;
+	return l == NULL || l->tls != TLS_IMPLICIT;
 }
 
+/* NULL: the submission socket. */
+static const struct conf_listener *listener_of(const struct door_caller *caller)
+{
+	return caller->kind == DOOR_TCP ? &service_conf(gate.service)->listeners[caller->listener] : NULL;
+}
+
+struct refusal {
+	const struct conf_listener *listener; /* NULL: the submission socket */
+	const char *client, *proxy;
+	enum gate_verdict verdict;
+};
+
 /* Best effort: the socket is fresh and its buffer empty, so one short line goes or the client is gone. */
-static void say_no(const struct door_caller *caller, int fd, const char *client, enum gate_verdict verdict)
+static void say_no(const struct refusal *no, int fd)
 {
 	char line[128];
-	int len = snprintf(line, sizeof(line), "421 %s\r\n", refusals[verdict].reply);
+	int len = snprintf(line, sizeof(line), "421 %s\r\n", refusals[no->verdict].reply);
 
 	gate.refused++;
-	LOG(LEVEL_WARN, "connection-refused", KV_STR("client", client), KV_STR("listener", caller->name),
-	    KV_NUM("code", 421), KV_STR("why", refusals[verdict].why));
-	if (speaks_clear(caller))
+	LOG(LEVEL_WARN, "connection-refused", KV_STR("client", no->client), KV_STR("proxy", no->proxy),
+	    KV_STR("listener", no->listener == NULL ? "submission" : no->listener->name), KV_NUM("code", 421),
+	    KV_STR("why", refusals[no->verdict].why));
+	if (speaks_clear(no->listener))
 		(void)!send(fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -76,17 +90,23 @@ static bool set_address(const struct sockaddr_storage *from, struct in6_addr *ad
 	} else {
 		return false;
 	}
-	if (IN6_IS_ADDR_V4MAPPED(address))
-		return inet_ntop(AF_INET, address->s6_addr + 12, text, 64) != NULL;
-	return inet_ntop(AF_INET6, address, text, 64) != NULL;
+	return gate_address_text(address, text);
 }
 
-/* A client that speaks before the banner: most are no mail servers.  Where TLS comes first, speaking first is right. */
-static bool is_early(const struct door_caller *caller, int fd)
+static bool is_early(const struct conf_listener *l, int fd)
 {
 	char byte;
 
-	return speaks_clear(caller) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+	return speaks_clear(l) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* What the configuration in force says of this listener. */
+static void set_listener(struct gate_visit *v, const struct conf_listener *l)
+{
+	v->generation = service_generation(gate.service)->number;
+	v->listener = (uint64_t)(l - service_conf(gate.service)->listeners);
+	v->role = l->role;
+	v->isolated = l->isolation == ISOLATION_CONNECTION;
 }
 
 static bool set_visit(const struct door_caller *caller, int fd, struct gate_visit *v)
@@ -108,10 +128,7 @@ static bool set_visit(const struct door_caller *caller, int fd, struct gate_visi
 	    !set_address(&caller->from, &address, v->client, &v->client_port))
 		return false;
 	v->origin = gate_origin_of_address(&address);
-	v->listener = caller->listener;
-	v->role = service_conf(gate.service)->listeners[caller->listener].role;
-	v->early = is_early(caller, fd);
-	v->isolated = service_conf(gate.service)->listeners[caller->listener].isolation == ISOLATION_CONNECTION;
+	set_listener(v, listener_of(caller));
 	return true;
 }
 
@@ -124,21 +141,80 @@ static struct gate_limits limits_of(const struct conf *conf)
 	};
 }
 
-static void on_mail_caller(const struct door_caller *caller, int fd)
+/* Takes `fd`. */
+static void conclude(enum gate_verdict verdict, const struct conf_listener *l, const struct gate_visit *visit, int fd)
+{
+	if (verdict == GATE_ADMIT)
+		return;
+	say_no(&(struct refusal){l, visit->client, visit->proxy, verdict}, fd);
+	close(fd);
+}
+
+static void admit(const struct conf_listener *l, const struct gate_visit *visit, int fd)
 {
 	const struct gate_limits limits = limits_of(service_conf(gate.service));
+
+	conclude(gate_sessions_admit(gate.sessions, visit, &limits, fd), l, visit, fd);
+}
+
+static bool names_client(const struct conf_nets *nets, const struct gate_visit *visit)
+{
+	return net_list_contains(nets->at, nets->count, slice_of(visit->client));
+}
+
+static void enter_lobby(const struct conf_listener *l, const struct gate_visit *visit, int fd)
+{
+	const struct conf *conf = service_conf(gate.service);
+	const struct lobby_terms terms = {
+		.listener = l->name,
+		.limits = limits_of(conf),
+		.proxy = l->proxy.count > 0,
+		.proxy_is_trusted = conf_is_trusted(conf, slice_of(visit->client)),
+		.speaks_clear = speaks_clear(l),
+		.pause_ms = l->greet_pause_ms,
+	};
+
+	if (!terms.proxy || names_client(&l->proxy, visit)) {
+		conclude(lobby_enter(gate.lobby, visit, &terms, fd), l, visit, fd);
+		return;
+	}
+	LOG(LEVEL_WARN, "proxy-refused", KV_STR("proxy", visit->client), KV_STR("listener", l->name),
+	    KV_STR("why", "it is in none of the networks that proxies are in"));
+	close(fd);
+}
+
+/* A reload may have come in between. */
+static void on_leave_lobby(const char *listener, struct gate_visit *visit, int fd, void *arg)
+{
+	const struct conf *conf = service_conf(gate.service);
+	const struct conf_listener *l = NULL;
+
+	(void)arg;
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (strcmp(conf->listeners[i].name, listener) == 0)
+			l = &conf->listeners[i];
+	if (l == NULL || service_is_draining(gate.service)) {
+		close(fd);
+		return;
+	}
+	set_listener(visit, l);
+	admit(l, visit, fd);
+	gate_sessions_hand_over(gate.sessions);
+}
+
+static void on_mail_caller(const struct door_caller *caller, int fd)
+{
+	const struct conf_listener *l = listener_of(caller);
 	struct gate_visit visit;
-	enum gate_verdict verdict;
 
 	if (!set_visit(caller, fd, &visit)) {
 		close(fd); /* gone already */
-		return;
+	} else if (l != NULL && (l->proxy.count > 0 || l->greet_pause_ms > 0)) {
+		enter_lobby(l, &visit, fd);
+	} else {
+		visit.early = l != NULL && is_early(l, fd);
+		admit(l, &visit, fd);
 	}
-	verdict = gate_sessions_admit(gate.sessions, &visit, &limits, fd);
-	if (verdict == GATE_ADMIT)
-		return;
-	say_no(caller, fd, visit.client, verdict);
-	close(fd);
 }
 
 static void on_accept(const struct door_caller *caller, int fd, void *arg)
@@ -154,7 +230,7 @@ static void on_refuse(const struct door_caller *caller, int fd, void *arg)
 {
 	(void)arg;
 	if (caller->kind != DOOR_CONTROL)
-		say_no(caller, fd, "", GATE_BUSY);
+		say_no(&(struct refusal){listener_of(caller), "", "", GATE_BUSY}, fd);
 }
 
 static void on_turn(void *arg)
@@ -180,6 +256,7 @@ static void on_deadline(void *arg)
 static void drain(struct service *s, uint64_t deadline_ms)
 {
 	doors_close_for_mail(gate.doors);
+	lobby_clear(gate.lobby);
 	timer_set(gate.deadline, deadline_ms - deadline_ms / 8); /* before the master ends it */
 	(void)s;
 	stop_if_empty(NULL);
@@ -254,6 +331,7 @@ static void start(struct service *s)
 	gate.service = s;
 	gate.controls = controls_new(service_loop(s), ask_control, s);
 	gate.sessions = gate_sessions_new(service_loop(s), stop_if_empty, NULL);
+	gate.lobby = lobby_new(service_loop(s), gate.sessions, on_leave_lobby, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
 	doors_follow(doors_of(s), service_conf(s), service_generation(s)->number);
 }
@@ -261,8 +339,8 @@ static void start(struct service *s)
 static void status(struct service *s, struct buf *out)
 {
 	(void)s;
-	buf_addf(out, "sessions=%llu started=%llu refused=%llu listeners=%zu control=%zu",
-		 (unsigned long long)gate_sessions_count(gate.sessions),
+	buf_addf(out, "sessions=%llu waiting=%zu started=%llu refused=%llu listeners=%zu control=%zu",
+		 (unsigned long long)gate_sessions_count(gate.sessions), lobby_count(gate.lobby),
 		 (unsigned long long)gate_sessions_started(gate.sessions), (unsigned long long)gate.refused,
 		 doors_open_count(gate.doors), controls_count(gate.controls));
 }

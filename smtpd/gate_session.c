@@ -123,6 +123,8 @@ static struct msg_SESSION_OPEN open_of(const struct session *s)
 		.role = v->role,
 		.uid = v->uid,
 		.client = slice_of(v->client),
+		.local = slice_of(v->local),
+		.local_port = v->local_port,
 	};
 }
 
@@ -324,6 +326,7 @@ static bool say_start(const struct session *s, struct link *to, int fd)
 		.local = slice_of(v->local),
 		.local_port = v->local_port,
 		.early = v->early,
+		.proxy = slice_of(v->proxy),
 	};
 
 	return link_tell(to, IPC_SESSION_START, &start, fd);
@@ -410,6 +413,16 @@ enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate
 		return GATE_ADMIT;
 	drop_session(g, s);
 	return GATE_BUSY;
+}
+
+enum gate_verdict gate_sessions_count_in(struct gate_sessions *g, const struct gate_origin *from, const struct gate_limits *limits)
+{
+	return gate_counts_enter(g->counts, from, limits);
+}
+
+void gate_sessions_uncount(struct gate_sessions *g, const struct gate_origin *from)
+{
+	gate_counts_leave(g->counts, from);
 }
 
 void gate_sessions_hand_over(struct gate_sessions *g)

@@ -25,6 +25,7 @@ struct gate_visit {
 	uint64_t role; /* enum conf_listener_role */
 	uint64_t uid; /* of a local submitter, else GATE_NO_UID */
 	char client[64], local[64]; /* addresses, or "" */
+	char proxy[64]; /* who said so, in a PROXY header; else "" */
 	uint64_t client_port, local_port;
 	bool early; /* spoke before the banner */
 	bool isolated; /* one process for this connection */
@@ -53,6 +54,9 @@ bool gate_sessions_can_serve(const struct gate_sessions *g);
 /* Counts the visit and says SESSION_OPEN.  Takes `fd` when it returns GATE_ADMIT, and only then. */
 enum gate_verdict gate_sessions_admit(struct gate_sessions *g, const struct gate_visit *visit,
 				      const struct gate_limits *limits, int fd);
+/* A visit that waits to be admitted is counted too.  Once uncounted for each that was admitted here. */
+enum gate_verdict gate_sessions_count_in(struct gate_sessions *g, const struct gate_origin *from, const struct gate_limits *limits);
+void gate_sessions_uncount(struct gate_sessions *g, const struct gate_origin *from);
 /* Hands over what was admitted since the last call; at the latest after GATE_BATCH of them. */
 void gate_sessions_hand_over(struct gate_sessions *g);
 /* SESSION_END: false when the session is another worker's.  One that is over already is no lie. */

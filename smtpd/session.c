@@ -433,6 +433,11 @@ static void whole_line(struct session *s)
 	command_line_clear(&s->line);
 }
 
+static bool said_hello(const struct session *s)
+{
+	return slice_eq(slice_of(s->last_verb), slice_of("EHLO")) || slice_eq(slice_of(s->last_verb), slice_of("HELO"));
+}
+
 static size_t take_line(struct session *s, struct slice in)
 {
 	size_t used;
@@ -441,10 +446,12 @@ static size_t take_line(struct session *s, struct slice in)
 	s->line.in_dialogue = s->state == SESSION_AUTH;
 	event = command_line_step(&s->line, in, &used);
 
-	if (event == LINE_WHOLE)
+	if (event == LINE_WHOLE) {
 		whole_line(s);
-	else if (event != LINE_MORE)
+		s->pipelined = s->pipelined || (said_hello(s) && used < in.len);
+	} else if (event != LINE_MORE) {
 		bad_line(s, event);
+	}
 	return used;
 }
 

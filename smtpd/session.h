@@ -64,6 +64,7 @@ struct session_place {
 	enum conf_tls_mode tls;
 	enum conf_auth_mode auth;
 	const char *hostname; /* borrowed */
+	const char *banner; /* borrowed; behind the host name; NULL: our own words */
 	char client[64];
 	uint64_t client_port;
 };
@@ -90,6 +91,8 @@ struct session {
 	struct session_tls tls;
 	char helo[256];
 	bool esmtp;
+	bool early; /* set by the driver: the client spoke before the banner */
+	bool pipelined; /* it sent commands behind HELO or EHLO before the answer (RFC 2920 §3.1, seen only where both came together) */
 	bool leaving; /* to be ended as soon as no transaction is open */
 	char login[256]; /* "": nobody logged in */
 

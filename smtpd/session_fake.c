@@ -41,14 +41,16 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 	f->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		f->conf.policy[i] = rules ? (struct rule_list *)(void *)&some_rules : NULL;
-	f->place = (struct session_place){1,
-					  &f->conf,
-					  kinds[kind].role,
-					  kinds[kind].tls,
-					  kinds[kind].auth,
-					  f->conf.set.hostname,
-					  "192.0.2.1",
-					  4711};
+	f->place = (struct session_place){
+		.number = 1,
+		.conf = &f->conf,
+		.role = kinds[kind].role,
+		.tls = kinds[kind].tls,
+		.auth = kinds[kind].auth,
+		.hostname = f->conf.set.hostname,
+		.client = "192.0.2.1",
+		.client_port = 4711,
+	};
 }
 
 static void collect(struct fake *f)

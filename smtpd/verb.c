@@ -122,7 +122,9 @@ static void greet_back(struct session *s)
 
 static void banner(struct session *s)
 {
-	buf_addf(&s->out, "220 %s ESMTP Postern\r\n", s->place.hostname);
+	const char *text = s->place.banner == NULL ? "ESMTP Postern" : s->place.banner;
+
+	buf_addf(&s->out, "220 %s %s\r\n", s->place.hostname, text);
 }
 
 /* ---- MAIL, RCPT, DATA ---- */

@@ -109,7 +109,8 @@ static struct attested_session *session_new(struct attested *a, const struct msg
 	if (s == NULL)
 		return NULL;
 	s->own = mem_new(1, a->own_size);
-	if (s->own == NULL || !slice_copy(open->client, s->client, sizeof(s->client))) {
+	if (s->own == NULL || !slice_copy(open->client, s->client, sizeof(s->client)) ||
+	    !slice_copy(open->local, s->local, sizeof(s->local))) {
 		free(s->own);
 		free(s);
 		return NULL;
@@ -119,6 +120,7 @@ static struct attested_session *session_new(struct attested *a, const struct msg
 	s->listener = open->listener;
 	s->role = open->role;
 	s->uid = open->uid;
+	s->local_port = open->local_port;
 	/* One that began before this process did is served by the generation in force. */
 	s->generation = generation_hold(g != NULL && g->conf != NULL ? g : service_generation(a->service));
 	return s;

@@ -15,6 +15,8 @@ struct attested_session {
 	uint64_t number, worker, listener, role, uid;
 	struct generation *generation; /* held */
 	char client[65]; /* "" for the local submission socket */
+	char local[65]; /* where it came to; "" likewise */
+	uint64_t local_port;
 	char login[256]; /* for the owner; "" at first */
 	void *own; /* zeroed memory of the size the owner asked for */
 	uint64_t orphan_until_ms; /* 0: the gate has it */

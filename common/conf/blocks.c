@@ -15,6 +15,29 @@ static const char *const tls_modes[] = {"off", "optional", "required", "implicit
 static const char *const auth_modes[] = {"off", "optional", "required", NULL};
 static const char *const isolations[] = {"shared", "connection", NULL};
 
+#define BANNER_MAX 400u /* the line stays within 512 octets (RFC 5321 section 4.5.3.1.5) with any host name that is in use */
+#define GREET_PAUSE_MAX_MS 60000u
+
+/* It stands in a reply: printable ASCII. */
+static bool read_banner_field(struct compiler *c, const struct statement *st, void *into)
+{
+	const char **text = (const char **)(void *)((char *)into + st->offset);
+	struct token t;
+	bool good;
+
+	if (!take_string(c->p, "the banner in quotes", &t))
+		return false;
+	good = t.text.len > 0 && t.text.len <= BANNER_MAX;
+	for (size_t i = 0; i < t.text.len; i++)
+		good = good && t.text.at[i] >= ' ' && t.text.at[i] < 0x7f;
+	if (!good) {
+		mistake_add(c->mistakes, t.pos, "expected 1 to 400 printable ASCII characters", "this cannot stand in a banner");
+		return false;
+	}
+	*text = arena_text(c->arena, t.text);
+	return *text != NULL;
+}
+
 #define LISTEN(member) offsetof(struct conf_listener, member)
 static const struct statement listen_rows[] = {
 	{"role", read_choice_field, LISTEN(role), 0, 0, roles, false},
@@ -22,6 +45,11 @@ static const struct statement listen_rows[] = {
 	{"auth", read_choice_field, LISTEN(auth), 0, 0, auth_modes, false},
 	{"isolation", read_choice_field, LISTEN(isolation), 0, 0, isolations, false},
 	{"hostname", read_domain_field, LISTEN(hostname), 0, 0, NULL, false},
+	{"name", read_name_field, LISTEN(called), 0, 0, NULL, false},
+	{"banner", read_banner_field, LISTEN(banner), 0, 0, NULL, false},
+	{"proxy", read_nets_field, LISTEN(proxy), 0, 0, NULL, false},
+	{"xclient", read_nets_field, LISTEN(xclient), 0, 0, NULL, false},
+	{"greet-pause", read_time_field, LISTEN(greet_pause_ms), 0, GREET_PAUSE_MAX_MS, NULL, false},
 };
 
 bool listener_said(const struct compiler *c, size_t listener, const char *keyword)
@@ -135,29 +163,62 @@ static bool check_net(struct compiler *c, struct token t, struct conf_cidr *net)
 	return false;
 }
 
+/* One network; false: told, or no memory. */
+static bool take_net(struct compiler *c, struct conf_nets *nets, const char *whole_internet)
+{
+	void *at = nets->at;
+	struct conf_cidr net, *slot;
+	struct token t;
+
+	if (!take_text(c->p, "an address or a network", &t))
+		return false;
+	if (!check_net(c, t, &net))
+		return true; /* told; the next may be good */
+	if (net.bits == 0 || (net.bits == 96 && net_is_v4(&net.address)))
+		mistake_add(c->mistakes, t.pos, whole_internet, "this trusts the whole internet");
+	slot = arena_push(c->arena, &at, &nets->count, sizeof(*slot));
+	nets->at = at;
+	if (slot == NULL)
+		return false;
+	*slot = net;
+	return true;
+}
+
 bool read_trusted(struct compiler *c, const struct statement *st, void *into)
 {
+	struct conf_nets nets = {c->conf->trusted, c->conf->trusted_count};
+	bool good;
+
 	(void)st;
 	(void)into;
-	do {
-		void *nets = c->conf->trusted;
-		struct conf_cidr net, *slot;
-		struct token t;
+	do
+		good = take_net(c, &nets, "name the networks whose hosts may relay");
+	while (good && !parser_at_statement_end(c->p));
+	c->conf->trusted = nets.at;
+	c->conf->trusted_count = nets.count;
+	return good;
+}
 
-		if (!take_text(c->p, "an address or a network", &t))
-			return false;
-		if (!check_net(c, t, &net))
-			continue;
-		if (net.bits == 0)
-			mistake_add(c->mistakes, t.pos, "name the networks whose hosts may relay",
-				    "this trusts the whole internet");
-		slot = arena_push(c->arena, &nets, &c->conf->trusted_count, sizeof(*slot));
-		c->conf->trusted = nets;
-		if (slot == NULL)
-			return false;
-		*slot = net;
-	} while (!parser_at_statement_end(c->p));
-	return true;
+static bool looks_like_net(const struct parser *p)
+{
+	return parser_at(p, TOKEN_WORD) &&
+	       (slice_index(p->now.text, '.') != SLICE_NONE || slice_index(p->now.text, ':') != SLICE_NONE ||
+		slice_index(p->now.text, '/') != SLICE_NONE);
+}
+
+bool read_nets_field(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_nets *nets = (struct conf_nets *)(void *)((char *)into + st->offset);
+	bool good;
+
+	if (!looks_like_net(c->p)) {
+		parser_expected(c->p, "networks such as 192.0.2.0/24 or 2001:db8::/32");
+		return false;
+	}
+	do
+		good = take_net(c, nets, "name the hosts that are believed about who their client is");
+	while (good && looks_like_net(c->p));
+	return good;
 }
 
 /* ---- rules ---- */

@@ -27,6 +27,8 @@ static void default_listener(struct compiler *c, size_t i)
 		l->isolation = l->auth == AUTH_OFF ? ISOLATION_SHARED : ISOLATION_CONNECTION;
 	if (l->hostname == NULL)
 		l->hostname = c->conf->set.hostname;
+	if (l->called == NULL)
+		l->called = arena_text(c->arena, slice_of(l->name));
 }
 
 static void default_transport(struct compiler *c, size_t i)
@@ -67,6 +69,9 @@ static void check_listener(struct compiler *c, size_t i)
 	if (c->listeners[i].broken)
 		return;
 	check_listener_tls(c, l);
+	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
+		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
+			    "listener %s would only wait", l->name);
 	if (l->auth != AUTH_OFF && c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL &&
 	    c->auth_said.at[0].line == 0)
 		mistake_add(c->mistakes, l->pos, "write auth { sqlite PATH }, or auth off here",

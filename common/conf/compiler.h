@@ -68,6 +68,9 @@ bool read_path_field(struct compiler *c, const struct statement *st, void *into)
 bool read_choice_field(struct compiler *c, const struct statement *st, void *into);
 bool read_yes_no_field(struct compiler *c, const struct statement *st, void *into);
 bool read_u32_field(struct compiler *c, const struct statement *st, void *into);
+bool read_time_field(struct compiler *c, const struct statement *st, void *into); /* min and max in ms, whole seconds */
+/* Networks, as long as words look like one (those of a block share a line with other statements). */
+bool read_nets_field(struct compiler *c, const struct statement *st, void *into);
 bool read_domain_field(struct compiler *c, const struct statement *st, void *into);
 /* An absolute path in which {host} and {hostname} stand for the setting. */
 bool read_host_path_field(struct compiler *c, const struct statement *st, void *into);

@@ -24,6 +24,16 @@ enum conf_tls_mode { TLS_OFF, TLS_OPTIONAL, TLS_REQUIRED, TLS_IMPLICIT, TLS_VERI
 enum conf_auth_mode { AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED };
 enum conf_isolation { ISOLATION_SHARED, ISOLATION_CONNECTION };
 
+struct conf_cidr {
+	struct in6_addr address; /* v4 mapped */
+	unsigned bits; /* of 128 */
+};
+
+struct conf_nets {
+	struct conf_cidr *at;
+	size_t count;
+};
+
 struct conf_listener {
 	struct conf_pos pos;
 	char name[64]; /* "127.0.0.1:2525" */
@@ -34,6 +44,11 @@ struct conf_listener {
 	enum conf_auth_mode auth;
 	enum conf_isolation isolation;
 	const char *hostname; /* in banner and EHLO; the setting's unless said */
+	const char *called; /* listener.name of rules; `name` unless said; several may share one */
+	const char *banner; /* what stands behind the host name in the banner; NULL: our own words */
+	struct conf_nets proxy; /* not empty: each connection comes from these, and begins with a PROXY header */
+	struct conf_nets xclient; /* who may say XCLIENT */
+	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
 };
 
 enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_SQLITE, TABLE_DIRECTORY };
@@ -108,11 +123,6 @@ struct conf_settings {
 #undef SET_SIZE
 #undef SET_TIME
 #undef SET_BOOL
-};
-
-struct conf_cidr {
-	struct in6_addr address; /* v4 mapped */
-	unsigned bits; /* of 128 */
 };
 
 struct conf_auth {

@@ -100,6 +100,22 @@ bool read_u32_field(struct compiler *c, const struct statement *st, void *into)
 	return true;
 }
 
+bool read_time_field(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_pos pos = c->p->now.pos;
+	uint64_t ms;
+
+	if (!take_time(c->p, &ms))
+		return false;
+	if (ms < st->min || ms > st->max) {
+		mistake_add(c->mistakes, pos, "", "%s must be %" PRIu64 "s to %" PRIu64 "s", st->keyword, st->min / 1000,
+			    st->max / 1000);
+		return false;
+	}
+	*(uint64_t *)field(into, st->offset) = ms;
+	return true;
+}
+
 static bool take_domain(struct compiler *c, const char **into)
 {
 	struct token t;

@@ -88,6 +88,16 @@ static void print_trusted(const struct conf *c, struct buf *out)
 		buf_add_char(out, '\n');
 }
 
+static void print_nets(struct buf *out, const char *keyword, const struct conf_nets *nets)
+{
+	for (size_t i = 0; i < nets->count; i++) {
+		buf_addf(out, i == 0 ? "\t%s " : " ", keyword);
+		net_print(out, &nets->at[i]);
+	}
+	if (nets->count > 0)
+		buf_add_char(out, '\n');
+}
+
 static void print_listener(const struct conf_listener *l, struct buf *out)
 {
 	static const char *const auths[] = {
@@ -99,6 +109,16 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	print_word(out, "auth", auths[l->auth]);
 	print_word(out, "isolation", l->isolation == ISOLATION_SHARED ? "shared" : "connection");
 	print_quoted(out, "hostname", l->hostname);
+	if (strcmp(l->called, l->name) != 0)
+		print_word(out, "name", l->called);
+	print_quoted(out, "banner", l->banner);
+	print_nets(out, "proxy", &l->proxy);
+	print_nets(out, "xclient", &l->xclient);
+	if (l->greet_pause_ms > 0) {
+		buf_add_text(out, "\tgreet-pause ");
+		unit_print_time(out, l->greet_pause_ms);
+		buf_add_char(out, '\n');
+	}
 	buf_add_text(out, "}\n");
 }
 

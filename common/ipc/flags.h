@@ -5,6 +5,12 @@
  * The bits inside number fields of messages: what several processes must read alike.
  */
 
+/* POLICY_ASK.flags: what the client did out of turn. */
+enum policy_flag {
+	POLICY_EARLY = 1 << 0, /* spoke before the banner */
+	POLICY_PIPELINED = 1 << 1, /* sent commands behind HELO or EHLO before the answer */
+};
+
 /* DRAFT_OPEN.flags and JOB_START.flags: what the message needs from the hosts it goes to. */
 enum job_flag {
 	JOB_8BIT = 1 << 0, /* the body has octets above 127 (RFC 6152) */

@@ -11,7 +11,12 @@
  */
 enum fact_id {
 	FACT_CLIENT, /* the peer's address; empty: mail made on this host */
+	FACT_CLIENT_EARLY, /* spoke before the banner */
+	FACT_CLIENT_PIPELINED, /* sent commands behind HELO or EHLO before the answer */
 	FACT_LISTENER_ROLE, /* "mx", "submission", "local" */
+	FACT_LISTENER_NAME, /* as the configuration calls it; "local": the submission socket */
+	FACT_LISTENER_ADDRESS, /* the client came to; empty: the submission socket */
+	FACT_LISTENER_PORT,
 	FACT_HOSTNAME, /* what we call ourselves there */
 	FACT_TLS, /* derived from tls.version */
 	FACT_TLS_VERSION, /* "TLSv1.3"; empty: in clear */

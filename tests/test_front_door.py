@@ -1,0 +1,275 @@
+"""Who comes in: behind a proxy, too early, by which listener; and what is believed about it."""
+
+import shutil
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from harness import Smtp, free_ports, row, wait_until
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+INET = socket.inet_aton("192.0.2.7") + socket.inet_aton("198.51.100.1") + struct.pack(">HH", 4711, 25)
+V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\n"
+V2 = SIGNATURE + b"\x21\x11" + struct.pack(">H", len(INET)) + INET
+LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+
+
+@pytest.fixture
+def proxied(suite):
+    """A suite with a listener for proxies of this host, and one for proxies of another."""
+    suite.proxied, suite.foreign, suite.implicit = free_ports(3)
+    suite.listeners += (
+        f"listen 127.0.0.1:{suite.proxied} {{ role mx  proxy 127.0.0.0/8  tls optional }}\n"
+        f"listen 127.0.0.1:{suite.foreign} {{ role mx  proxy 192.0.2.0/24 }}\n"
+        f"listen 127.0.0.1:{suite.implicit} {{ role mx  proxy 127.0.0.1  tls implicit }}\n")
+    return suite
+
+
+def connect(port, first=b""):
+    c = Smtp(port, greet=False)
+    c.send(first)
+    return c
+
+
+def delivered_from(suite, c, count=1):
+    """The Received field of a message that is sent over this session."""
+    c.ehlo()
+    c.message("you@elsewhere.test", "alice@example.test")
+    text = suite.wait_messages("alice@example.test", count)[-1].decode()
+    return text[text.index("Received:"):]
+
+
+@pytest.mark.parametrize("variant, header", [("v1", V1), ("v2", V2)])
+def test_the_client_is_who_the_proxy_names(proxied, variant, header):
+    proxied.start()
+    c = connect(proxied.proxied, header)
+    assert c.reply().startswith("220")
+    received = delivered_from(proxied, c)
+    row("E14", f"{variant}-named-in-received", "192.0.2.7" in received and "127.0.0.1" not in received.split("by")[0])
+    line = proxied.wait_log(r"session-open.*client=192\.0\.2\.7 .*").group()
+    row("E14", f"{variant}-proxy-in-the-log", "proxy=127.0.0.1" in line and "port=4711" in line and "local=198.51.100.1" in line)
+
+
+def test_no_byte_behind_the_header_is_lost(proxied):
+    """The header and all of a session in one write; the header a byte at a time; ClientHello right behind it."""
+    proxied.start()
+    session = b"EHLO c\r\nMAIL FROM:<you@elsewhere.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n"
+    c = connect(proxied.proxied, V2 + session)
+    replies = [c.reply()[:3] for _ in range(5)]
+    row("E14", "pipelined-behind-the-header", replies == ["220", "250", "250", "250", "354"])
+    c = Smtp(proxied.proxied, greet=False)
+    c.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in V1:
+        c.send(bytes([byte]))
+    row("E14", "byte-by-byte", c.reply().startswith("220"))
+    c = connect(proxied.implicit, V2)
+    c.wrap()
+    row("E14", "tls-behind-the-header", c.reply().startswith("220"))
+    proxied.wait_log(r"session-open.*client=192\.0\.2\.7 ")
+
+
+BAD = {
+    "no-header": b"EHLO client.example\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "v1-108-without-crlf": b"PROXY TCP4 " + b"1" * 97,
+    "v1-scoped-ipv6": b"PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
+    "v1-wrong-family": b"PROXY TCP4 ::1 ::1 1 2\r\n",
+    "v2-len-65535": SIGNATURE + b"\x21\x11\xff\xff" + INET,
+    "v2-short": SIGNATURE + b"\x21\x11\x00\x08" + INET[:8],
+    "v2-tlv-overlaps": SIGNATURE + b"\x21\x11\x00\x10" + INET + b"\x01\x00\x09h",
+    "v2-version-3": SIGNATURE + b"\x31\x11\x00\x0c" + INET,
+}
+
+
+def test_what_is_malformed_is_closed(proxied):
+    proxied.start()
+    for variant, bad in BAD.items():
+        row("E14", variant, connect(proxied.proxied, bad).closed())
+    c = connect(proxied.proxied, V2[:20])
+    c.socket.shutdown(socket.SHUT_WR)
+    row("E14", "truncated", c.closed())
+    wait_until(lambda: proxied.log().count("proxy-refused") == len(BAD) + 1, what="a line for each")
+    assert "session-open" not in proxied.log()
+
+
+def test_strangers(proxied):
+    """From elsewhere than the proxies: closed, whatever it says."""
+    proxied.start()
+    row("E14", "stranger-with-header", connect(proxied.foreign, V1).closed())
+    proxied.wait_log(r"proxy-refused proxy=127\.0\.0\.1 .*none of the networks")
+    c = connect(proxied.mx, V1)
+    assert c.reply().startswith("220")
+    row("E14", "header-where-none-is-due", c.reply().startswith("500"))
+    assert "192.0.2.7" not in proxied.log()
+
+
+def test_without_an_address(proxied):
+    """AF_UNIX, UNSPEC and UNKNOWN are the proxy itself, unless it is trusted; LOCAL always is."""
+    nameless = {"unknown": b"PROXY UNKNOWN\r\n", "unspec": SIGNATURE + b"\x21\x00\x00\x00",
+                "af-unix": SIGNATURE + b"\x21\x31\x00\xd8" + b"x" * 216}
+    proxied.start()
+    for variant, header in {**nameless, "local": LOCAL}.items():
+        row("E14", variant, connect(proxied.proxied, header).reply().startswith("220"))
+    proxied.stop()
+    proxied.settings = "trusted 127.0.0.0/8\n"
+    proxied.start()
+    for variant, header in nameless.items():
+        row("E14", f"{variant}-of-a-trusted-proxy", connect(proxied.proxied, header).closed())
+    row("E14", "local-of-a-trusted-proxy", connect(proxied.proxied, LOCAL).reply().startswith("220"))
+
+
+def test_trust_is_that_of_the_client(proxied):
+    """A trusted proxy makes nobody trusted; a trusted client is so behind a proxy too."""
+    proxied.settings = "trusted 127.0.0.0/8 198.51.100.99\n"
+    proxied.start()
+    c = connect(proxied.proxied, V1)
+    c.reply()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    row("E14", "stranger-does-not-relay", c.command("RCPT TO:<x@other.test>").startswith("5"))
+    c = connect(proxied.proxied, b"PROXY TCP4 198.51.100.99 198.51.100.1 4711 25\r\n")
+    c.reply()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    row("E14", "trusted-client-relays", c.command("RCPT TO:<x@other.test>").startswith("250"))
+
+
+def test_clients_are_counted_not_the_proxy(proxied):
+    proxied.settings = "connections-per-host 2\n"
+    proxied.start()
+    kept = [connect(proxied.proxied, V1), connect(proxied.proxied, V1)]
+    assert all(c.reply().startswith("220") for c in kept)
+    row("E14", "client-is-counted", connect(proxied.proxied, V1).reply().startswith("421 4.7.0"))
+    others = [connect(proxied.proxied, V1.replace(b"192.0.2.7", b"192.0.2.%d" % n)) for n in range(10, 14)]
+    row("E14", "proxy-is-not-counted", all(c.reply().startswith("220") for c in others))
+    proxied.wait_log(r"connection-refused client=192\.0\.2\.7 proxy=127\.0\.0\.1")
+
+
+@pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2"])
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+def test_a_real_haproxy(proxied, how):
+    """Its clients are named, its checks pass, and STARTTLS goes through it."""
+    proxied.start()
+    front = free_ports(1)[0]
+    conf = proxied.folder / "haproxy.cfg"
+    conf.write_text("global\n\tmaxconn 100\n"
+                    "defaults\n\tmode tcp\n\ttimeout connect 10s\n\ttimeout client 60s\n\ttimeout server 60s\n"
+                    f"frontend smtp\n\tbind 127.0.0.2:{front}\n\tdefault_backend postern\n"
+                    "backend postern\n\toption smtpchk EHLO haproxy.example\n"
+                    f"\tserver one 127.0.0.1:{proxied.proxied} {how} check inter 500ms check-send-proxy\n")
+    process = subprocess.Popen(["haproxy", "-db", "-f", conf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        c = wait_until(lambda: attempt(front), what="haproxy")
+        here = c.socket.getsockname()[0]
+        c.ehlo()
+        c.starttls()
+        row("E14", f"haproxy-{how}", "([127.0.0.9])" in delivered_from(proxied, c) and here == "127.0.0.9")
+        proxied.wait_log(r"session-close.*client=127\.0\.0\.1 ")  # a check
+        assert "proxy-refused" not in proxied.log()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def attempt(port):
+    """A session through haproxy from an address of its own, once haproxy listens and knows that the server lives."""
+    try:
+        s = socket.create_connection(("127.0.0.2", port), 20, source_address=("127.0.0.9", 0))
+    except ConnectionError:
+        return None
+    c = Smtp.__new__(Smtp)
+    c.socket, c.buffer = s, b""
+    try:
+        c.greeting = c.reply()
+    except ConnectionError:
+        return None
+    return c
+
+
+def test_a_silent_proxy_delays_nobody(proxied):
+    proxied.start()
+    waiting = [connect(proxied.proxied, V2[:n]) for n in (0, 1, 15, 27)]
+    assert connect(proxied.proxied, V1).reply().startswith("220")
+    assert "waiting=4" in proxied.postern("status").stdout
+    for c, rest in zip(waiting, (V2, V2[1:], V2[15:], V2[27:])):
+        c.send(rest)
+        assert c.reply().startswith("220")
+
+
+# ---- early talkers ----
+
+def test_early_talkers(suite):
+    """A client that does not wait for the banner: known at connect, and at each later stage."""
+    paused = free_ports(1)[0]
+    suite.listeners += f"listen 127.0.0.1:{paused} {{ role mx  name paused  greet-pause 60s }}\n"
+    suite.policy = ('policy connect {\n\treject "too early" if client.early and listener.name == "paused" and listener.port != 1\n}\n'
+                    'policy mail {\n\tadd-header "X-Early: {client.early}"\n}\n')
+    suite.start()
+    c = Smtp(paused, greet=False)
+    c.send("EHLO client.example\r\n")
+    row("early", "greet-pause", c.reply().startswith("554 5.7.1 too early"))
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "alice@example.test")
+    row("early", "who-waits", b"X-Early: no" in suite.wait_messages("alice@example.test")[0])
+
+
+def test_early_during_a_delay(suite):
+    """What comes while a rule at connect delays the banner is early too."""
+    suite.policy = ("policy connect { delay 500ms }\n"
+                    'policy helo {\n\treject "you did not wait" if client.early\n}\n')
+    suite.start()
+    c = Smtp(suite.mx, greet=False)
+    c.send("EHLO client.example\r\n")
+    assert c.reply().startswith("220")
+    row("early", "during-delay", c.reply().startswith("550 5.7.1 you did not wait"))
+    c = suite.smtp()
+    row("early", "after-delay", c.command("EHLO client.example").startswith("250"))
+
+
+def test_greet_pause_ends(suite):
+    paused = free_ports(1)[0]
+    suite.listeners += f"listen 127.0.0.1:{paused} {{ role mx  greet-pause 1s }}\n"
+    suite.start()
+    began = time.monotonic()
+    c = Smtp(paused)
+    row("early", "pause-then-banner", c.greeting.startswith("220") and time.monotonic() - began > 0.8)
+
+
+def test_pipelining_without_leave(suite):
+    suite.policy = 'policy mail {\n\treject "wait for the answer to EHLO" if client.pipelined\n}\n'
+    suite.start()
+    c = suite.smtp()
+    c.send("EHLO client.example\r\nMAIL FROM:<you@elsewhere.test>\r\n")
+    c.reply()
+    row("early", "pipelined-behind-ehlo", c.reply().startswith("550 5.7.1 wait"))
+    c = suite.smtp()
+    c.ehlo()
+    c.send("MAIL FROM:<you@elsewhere.test>\r\nRCPT TO:<alice@example.test>\r\n")
+    row("early", "pipelining-as-announced", c.reply().startswith("250") and c.reply().startswith("250"))
+
+
+# ---- listeners ----
+
+def test_each_listener_speaks_for_itself(suite):
+    a, b = free_ports(2)
+    suite.listeners += (f'listen 127.0.0.1:{a} {{ role mx  name inner  hostname in.example.test  banner "ESMTP only ours" }}\n'
+                        f"listen 127.0.0.1:{b} {{ role mx }}\n")
+    suite.policy = ('policy mail {\n\treject "inner" if listener.name == "inner"\n'
+                    f'\treject "at {{listener.address}} {{listener.port}} {{listener.name}}" if listener.port == {b} and '
+                    'listener.address in 127.0.0.0/8\n}\n')
+    suite.start()
+    c = suite.smtp(a)
+    assert c.greeting == "220 in.example.test ESMTP only ours"
+    assert c.ehlo().startswith("250-in.example.test")
+    c.expect("550 5.7.1 inner", "MAIL FROM:<you@elsewhere.test>")
+    c = suite.smtp(b)
+    assert c.greeting == "220 mx.example.test ESMTP Postern"
+    c.ehlo()
+    c.expect(f"550 5.7.1 at 127.0.0.1 {b} 127.0.0.1:{b}", "MAIL FROM:<you@elsewhere.test>")
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
