@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "deliver.h"
 #include "message.h"
+#include "scan.h"
 #include "waiting.h"
 
 #include <errno.h>
@@ -569,6 +570,7 @@ static void on_retry(struct queue *q, struct link *link, struct ipc_message *m, 
 	sched_revive(q->sched);
 	deliver_pump(q);
 	waiting_all_due(q);
+	scan_now(q);
 	answer(link, m->request, OC_DONE, "");
 }
 

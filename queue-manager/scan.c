@@ -233,6 +233,14 @@ void scan_again(struct queue *q)
 	}
 }
 
+void scan_now(struct queue *q)
+{
+	struct scan *s = q->scan;
+
+	if (s != NULL && !s->running && timer_is_set(s->timer))
+		timer_set(s->timer, 0);
+}
+
 void scan_stop(struct queue *q)
 {
 	timer_free(&q->scan->timer);

@@ -10,6 +10,8 @@
 void scan_start(struct queue *q);
 /* Once more, in a while: the index has failed or begun anew. */
 void scan_again(struct queue *q);
+/* The one that was asked for need not wait: somebody looks. */
+void scan_now(struct queue *q);
 void scan_stop(struct queue *q);
 bool scan_is_running(const struct queue *q);
 
