@@ -1,6 +1,8 @@
 #include "authd.h"
 
 #include "authd_children.h"
+#include "authd_crew.h"
+#include "authd_pam.h"
 #include "authd_password.h"
 #include "authd_warm.h"
 #include "base/log.h"
@@ -8,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -15,9 +19,11 @@
 #define VERIFY_SECONDS 10
 #define FINDERS 4
 #define FIND_SECONDS 10
+#define PAM_SECONDS 10
+#define PAM_MEMORY_MAX (256u << 20)
 
 /* From prepare, where children are forked, to start. */
-static int verifier_fd = -1, finder_fd = -1;
+static int verifier_fd = -1, finder_fd = -1, pam_fd = -1;
 static unsigned verifiers;
 
 struct backends *authd_backends_of(const struct generation *g)
@@ -50,12 +56,31 @@ static void start_verifiers(struct service *s)
 	verifier_fd = warm_start(&spec);
 }
 
-#define FOLDERS 4
+/* Where the system keeps its users, and the libraries that know of them.  The first becomes the working directory. */
+static const char *const folders[] = {"/etc", "/usr", "/run", "/var", "/lib", "/lib64"};
+#define FOLDERS_MAX ARRAY_LEN(folders)
+
+static void open_folders(struct cage_order *order, struct cage_path paths[FOLDERS_MAX])
+{
+	for (size_t i = 0; i < FOLDERS_MAX; i++) {
+		int fd = open(folders[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd != -1)
+			paths[order->path_count++] = (struct cage_path){fd, false};
+	}
+	order->paths = paths;
+	order->root_fd = order->path_count > 0 ? paths[0].fd : -1;
+}
+
+static void close_folders(const struct cage_order *order)
+{
+	for (size_t i = 0; i < order->path_count; i++)
+		close(order->paths[i].fd);
+}
 
 static void start_finders(struct service *s)
 {
-	static const char *const folders[FOLDERS] = {"/etc", "/usr", "/run", "/var"};
-	struct cage_path paths[FOLDERS];
+	struct cage_path paths[FOLDERS_MAX];
 	struct warm_spec spec = {.cage = &finder_cage,
 				 .children = FINDERS,
 				 .seconds = FIND_SECONDS,
@@ -63,24 +88,69 @@ static void start_finders(struct service *s)
 				 .serve = system_users_serve};
 
 	service_cage_order(s, &spec.order);
-	for (size_t i = 0; i < FOLDERS; i++) {
-		int fd = open(folders[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		if (fd == -1)
-			continue;
-		paths[spec.order.path_count++] = (struct cage_path){fd, false};
-	}
-	spec.order.paths = paths;
-	spec.order.root_fd = spec.order.path_count > 0 ? paths[0].fd : -1;
+	open_folders(&spec.order, paths);
 	finder_fd = warm_start(&spec);
-	for (size_t i = 0; i < spec.order.path_count; i++)
-		close(paths[i].fd);
+	close_folders(&spec.order);
+}
+
+/* Modules read what they like of the host's files and speak to its daemons, as PAM is made; the network is in none's reach. */
+static const struct cage_spec pam_cage = {
+	.calls = CALLS_FORK | CALLS_FILES_READ | CALLS_DATAGRAM | CALLS_LOCKS | CALLS_MODULES,
+	.processes_max = 64,
+	.memory_max = PAM_MEMORY_MAX,
+};
+
+static int open_folder_of(const char *path)
+{
+	size_t slash = slice_rindex(slice_of(path), '/');
+	char folder[1025];
+
+	if (slash == SLICE_NONE || !slice_copy(slice_make(path, slash == 0 ? 1 : slash), folder, sizeof(folder)))
+		return -1;
+	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Of authd's processes these alone have all the groups that the system lists our user in: by way of `shadow` pam_unix reads hashes. */
+static void take_all_groups(struct cage_order *order)
+{
+	const struct passwd *pw = order->as_root ? getpwuid(order->uid) : NULL;
+	gid_t groups[ARRAY_LEN(order->groups)];
+	int count = ARRAY_LEN(groups);
+
+	if (pw == NULL || getgrouplist(pw->pw_name, order->gid, groups, &count) == -1)
+		return;
+	order->group_count = (size_t)count;
+	memcpy(order->groups, groups, (size_t)count * sizeof(groups[0]));
+}
+
+static void start_pam(struct service *s)
+{
+	struct warm_spec spec = {.cage = &pam_cage,
+				 .children = PAM_CHILDREN,
+				 .seconds = PAM_SECONDS,
+				 .prepare = pam_child_prepare,
+				 .begin = pam_child_begin,
+				 .serve = pam_child_serve};
+	const char *service = service_conf(s)->auth.pam;
+	struct cage_path paths[FOLDERS_MAX + 1];
+
+	if (service == NULL)
+		return;
+	service_cage_order(s, &spec.order);
+	take_all_groups(&spec.order);
+	open_folders(&spec.order, paths);
+	paths[spec.order.path_count] = (struct cage_path){open_folder_of(service), false};
+	spec.order.path_count += paths[spec.order.path_count].fd != -1;
+	pam_child_service(service);
+	pam_fd = warm_start(&spec);
+	close_folders(&spec.order);
 }
 
 static void on_prepare(struct service *s)
 {
 	start_verifiers(s);
 	start_finders(s);
+	start_pam(s);
 }
 
 static void on_child_message(struct link *link, struct ipc_message *m, void *arg)
@@ -175,6 +245,9 @@ static void on_start(struct service *s)
 	a->hashes = hashes_new(a, verifier_fd, verifiers);
 	a->grants = grants_new();
 	a->names = names_new(a, finder_fd);
+	a->pam = pam_crew(a);
+	if (pam_fd != -1)
+		a->pam_children = authd_child_link(a, pam_fd);
 	service_set_state(s, a);
 }
 
@@ -203,6 +276,8 @@ static void on_status(struct service *s, struct buf *out)
 	buf_addf(out, "sessions=%zu grants=%zu ", attested_count(a->sessions), grants_count(a->grants));
 	logins_status(a->logins, out);
 	hashes_status(a->hashes, out);
+	if (a->pam_children != NULL)
+		crew_status(a->pam, out);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

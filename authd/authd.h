@@ -23,6 +23,8 @@ struct authd {
 	struct hashes *hashes;
 	struct grants *grants;
 	struct names *names;
+	struct link *pam_children; /* owned; NULL: PAM was not named when we started */
+	struct crew *pam; /* owned */
 };
 
 /* What authd itself remembers of a session. */

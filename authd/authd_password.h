@@ -43,4 +43,9 @@ extern const struct password_backend hash_backend;
 struct hashes *hashes_new(struct authd *a, int verifier_fd, unsigned verifiers);
 void hashes_status(const struct hashes *h, struct buf *out);
 
+/* ---- PAM (authd_pam_ask.c) ---- */
+struct crew;
+extern const struct password_backend pam_backend;
+struct crew *pam_crew(struct authd *a);
+
 #endif

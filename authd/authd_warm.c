@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,14 +21,19 @@ static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent)
 {
 	static char space[LINK_PACKET_MAX];
 	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, ROLE_AUTHD, space);
+	const struct rlimit cpu = {spec->seconds, spec->seconds};
 	struct ipc_message m;
 
 	/* Forks clear it; the parent may have died before it was set again. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
 		_exit(AUTHD_IS_GONE);
+	if (spec->begin != NULL)
+		spec->begin();
 	if (!link_receive_now(&now, &m))
 		_exit(AUTHD_IS_GONE);
 	alarm(spec->seconds);
+	if (setrlimit(RLIMIT_CPU, &cpu) == -1)
+		_exit(CANNOT_START);
 	spec->serve(SOCKET_FD, &m);
 	_exit(0);
 }

@@ -18,8 +18,9 @@ struct warm_spec {
 	const struct cage_spec *cage;
 	struct cage_order order; /* whose parent is filled in here */
 	unsigned children;
-	unsigned seconds; /* for one question */
+	unsigned seconds; /* for one question, of the clock and of the processor */
 	void (*prepare)(void); /* in the parent, before its cage; or NULL */
+	void (*begin)(void); /* in each child, before it reads its question; or NULL */
 	/* One question: answers it by link_tell_now on `fd`. */
 	void (*serve)(int fd, const struct ipc_message *m);
 };

@@ -40,6 +40,7 @@ void plan_free(struct plan **pp)
 	free(p->runtime);
 	free(p->user_prefix);
 	free(p->log_level);
+	free(p->authd_start);
 	free(p);
 }
 
@@ -87,6 +88,7 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 		{"runtime", &p->runtime, NULL},
 		{"user_prefix", &p->user_prefix, NULL},
 		{"log_level", &p->log_level, NULL},
+		{"authd_start", &p->authd_start, NULL},
 		{"smtpd_workers", NULL, &p->smtpd_workers},
 		{"relay_workers", NULL, &p->relay_workers},
 		{"smtpd_parents", NULL, &p->smtpd_parents},
@@ -204,11 +206,21 @@ static bool has_folder(const struct plan *p, const char *path, enum role role)
 	return false;
 }
 
-bool plan_has_new_folder(const struct plan *p, const struct plan *old, enum role role)
+static bool has_new_folder(const struct plan *p, const struct plan *old, enum role role)
 {
 	for (size_t i = 0; i < p->path_count; i++)
 		if (p->paths[i].kind == PATH_FOLDER_OF && (p->paths[i].roles >> role & 1) != 0 &&
 		    !has_folder(old, p->paths[i].path, role))
 			return true;
 	return false;
+}
+
+static bool starts_otherwise(const char *next, const char *old)
+{
+	return strcmp(next == NULL ? "" : next, old == NULL ? "" : old) != 0;
+}
+
+bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum role role)
+{
+	return has_new_folder(p, old, role) || (role == ROLE_AUTHD && starts_otherwise(p->authd_start, old->authd_start));
 }

@@ -35,6 +35,7 @@ struct plan {
 	struct plan_listener listeners[PLAN_LISTENERS_MAX];
 	size_t listener_count;
 	char *spool, *runtime, *user_prefix, *log_level; /* owned; NULL until told */
+	char *authd_start; /* owned: what authd begins with, and cannot change afterwards; NULL until told */
 	uint64_t smtpd_workers, relay_workers;
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
@@ -55,7 +56,8 @@ void plan_in_force(const struct plan *p);
 bool plan_open_paths(struct plan *p, struct buf *why);
 /* Binds every address, or shares the socket that `old` (may be NULL) has for it; all that fail are named in `why`. */
 bool plan_bind(struct plan *p, const struct plan *old, struct buf *why);
-/* A folder for `role` that `old` did not have: Landlock cannot be widened, so that role needs a new process. */
-bool plan_has_new_folder(const struct plan *p, const struct plan *old, enum role role);
+/* What a process of `role` that began with `old` cannot be given any more, so that it takes a new one: a folder (Landlock cannot be
+ * widened), or what it does before its cage. */
+bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum role role);
 
 #endif

@@ -39,16 +39,18 @@ static const struct passwd *find_user(const char *prefix, const char *role)
 	return pw != NULL ? pw : getpwnam(prefix);
 }
 
-/* The first group besides its own that the system lists the user in: through it, say, authd reads the users database. */
-static gid_t other_group(const struct passwd *pw)
+/* The group called as all users' names begin, where the system lists the user in it: through it authd and policyd enter the folder of
+ * the users database.  No other: that authd is in `shadow` is for its PAM children alone. */
+static gid_t shared_group(const struct passwd *pw, const char *prefix)
 {
+	const struct group *shared = getgrnam(prefix);
 	gid_t groups[64];
 	int count = sizeof(groups) / sizeof(groups[0]);
 
-	if (getgrouplist(pw->pw_name, pw->pw_gid, groups, &count) == -1)
+	if (shared == NULL || getgrouplist(pw->pw_name, pw->pw_gid, groups, &count) == -1)
 		return 0;
 	for (int i = 0; i < count; i++)
-		if (groups[i] != pw->pw_gid)
+		if (groups[i] == shared->gr_gid && groups[i] != pw->pw_gid)
 			return groups[i];
 	return 0;
 }
@@ -65,7 +67,7 @@ static bool set_user(struct slot *s, const char *prefix, struct buf *why)
 	}
 	s->uid = pw->pw_uid;
 	s->gid = pw->pw_gid;
-	s->group = other_group(pw);
+	s->group = shared_group(pw, prefix);
 	return true;
 }
 

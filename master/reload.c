@@ -55,9 +55,9 @@ static void drop(struct reload *r)
 
 static void switch_slot(struct slot *s, const struct plan *old, const struct plan *next)
 {
-	/* A folder that is new to it lies beyond its cage: the next process of the role has it. */
-	if (plan_has_new_folder(next, old, s->row->role)) {
-		LOG(LEVEL_INFO, "restart-for-folder", KV_STR("role", role_name(s->row->role)));
+	/* What lies beyond its cage the next process of the role has. */
+	if (plan_needs_new_process(next, old, s->row->role)) {
+		LOG(LEVEL_INFO, "restart-for-reload", KV_STR("role", role_name(s->row->role)));
 		slot_event(s, EVENT_MUST_DIE);
 		return;
 	}
@@ -173,7 +173,7 @@ static void ask_all(struct reload *r)
 		struct slot *s = m->slots[i];
 
 		if (s->life.state != SUPERVISE_READY || s->link == NULL ||
-		    plan_has_new_folder(r->next, m->plan, s->row->role))
+		    plan_needs_new_process(r->next, m->plan, s->row->role))
 			continue;
 		if (!ask_slot(r, i, s)) {
 			refuse(r, slice_of("a process could not be asked; try again"));

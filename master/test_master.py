@@ -237,7 +237,7 @@ def test_reload_new_folder():
     before = suite.pid_of("policyd")
     suite.write(more=f'table t file "{folder}/t"\n')
     suite.process.send_signal(signal.SIGHUP)
-    suite.wait_log(r"restart-for-folder role=policyd")
+    suite.wait_log(r"restart-for-reload role=policyd")
     wait(lambda: suite.pid_of("policyd") not in (None, before), 5, "the new policyd")
     suite.stop()
 

@@ -107,8 +107,13 @@ static void test_new_folders(void **state)
 
 		assert_true(plan_add_path(old, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].old)));
 		assert_true(plan_add_path(next, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].next)));
-		assert_int_equal(plan_has_new_folder(next, old, ROLE_POLICYD), cases[i].is_new);
-		assert_false(plan_has_new_folder(next, old, ROLE_AUTHD));
+		assert_int_equal(plan_needs_new_process(next, old, ROLE_POLICYD), cases[i].is_new);
+		assert_false(plan_needs_new_process(next, old, ROLE_AUTHD));
+		assert_true(plan_set(next, slice_of("authd_start"), slice_of("postern")));
+		assert_true(plan_needs_new_process(next, old, ROLE_AUTHD));
+		assert_false(plan_needs_new_process(next, old, ROLE_KEYD));
+		assert_true(plan_set(old, slice_of("authd_start"), slice_of("postern")));
+		assert_false(plan_needs_new_process(next, old, ROLE_AUTHD));
 		plan_free(&old);
 		plan_free(&next);
 	}

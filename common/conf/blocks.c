@@ -119,20 +119,62 @@ bool read_tls(struct compiler *c, const struct statement *st, void *into)
 	return true;
 }
 
+/* Of a service its name, which is that of a file; PAM looks into /etc/pam.d for it. */
+static bool is_service(struct slice name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!ascii_is_alnum(name.at[i]) && (i == 0 || strchr("._-", name.at[i]) == NULL))
+			return false;
+	return name.len > 0 && name.len <= 64;
+}
+
+static bool read_pam(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf *conf = into;
+	struct token t;
+	size_t slash;
+
+	(void)st;
+	if (!take_text(c->p, "the name of a PAM service, such as postern", &t))
+		return false;
+	slash = slice_rindex(t.text, '/');
+	if (!is_service(slash == SLICE_NONE ? t.text : slice_from(t.text, slash + 1)) ||
+	    (slash != SLICE_NONE && t.text.at[0] != '/') || t.text.len > 1024 || slice_index(t.text, '\0') != SLICE_NONE) {
+		mistake_add(c->mistakes, t.pos, "expected such as postern, or the path of a file like /etc/pam.d/postern",
+			    "this is no PAM service");
+		return false;
+	}
+	conf->auth.pam = arena_text(c->arena, t.text);
+	return conf->auth.pam != NULL;
+}
+
+/* One kind answers for all logins: else the time an answer takes would tell which of them knew the name. */
+static void check_auth(struct compiler *c, struct conf_pos pos)
+{
+	const struct conf_auth *a = &c->conf->auth;
+	bool hashes = a->sqlite != NULL || a->file != NULL;
+
+	if (!hashes && a->pam == NULL)
+		mistake_add(c->mistakes, pos, "expected sqlite PATH, file PATH or pam SERVICE",
+			    "auth says nowhere to look for passwords");
+	if (hashes && a->pam != NULL)
+		mistake_add(c->mistakes, pos, "keep one of them", "auth names pam beside sqlite or file");
+}
+
 bool read_auth(struct compiler *c, const struct statement *st, void *into)
 {
 	static const struct statement rows[] = {
 		{"sqlite", read_path_field, offsetof(struct conf, auth.sqlite), 0, 0, NULL, false},
 		{"file", read_path_field, offsetof(struct conf, auth.file), 0, 0, NULL, false},
+		{"pam", read_pam, 0, 0, 0, NULL, false},
 	};
 	struct conf_pos pos = c->p->last.pos;
 
 	(void)st;
+	c->auth_block = true;
 	if (!read_block(c, "auth", rows, ARRAY_LEN(rows), into, &c->auth_said))
 		return false;
-	if (c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL)
-		mistake_add(c->mistakes, pos, "expected sqlite PATH or file PATH",
-			    "auth says nowhere to look for passwords");
+	check_auth(c, pos);
 	return true;
 }
 

@@ -72,8 +72,7 @@ static void check_listener(struct compiler *c, size_t i)
 	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
 		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
 			    "listener %s would only wait", l->name);
-	if (l->auth != AUTH_OFF && c->conf->auth.sqlite == NULL && c->conf->auth.file == NULL &&
-	    c->auth_said.at[0].line == 0)
+	if (l->auth != AUTH_OFF && !c->auth_block)
 		mistake_add(c->mistakes, l->pos, "write auth { sqlite PATH }, or auth off here",
 			    "listener %s takes logins, and nothing says where passwords are", l->name);
 	for (size_t j = 0; j < i; j++) {

@@ -38,6 +38,7 @@ struct compiler {
 	struct said said; /* at the top level */
 	struct conf_pos set_at[SETTINGS_MAX]; /* of their values */
 	struct said tls_said, auth_said;
+	bool auth_block; /* there is one, perhaps with mistakes */
 	struct listener_said *listeners; /* beside conf->listeners */
 	size_t listener_count;
 	struct transport_said *transports;

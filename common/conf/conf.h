@@ -129,6 +129,7 @@ struct conf_auth {
 	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered */
 	const char *sqlite; /* users database of `postern user` */
 	const char *file; /* "login:hash" lines */
+	const char *pam; /* name of a service, or the path of its file; NULL: PAM is not asked */
 };
 
 enum conf_stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_COUNT };

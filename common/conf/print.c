@@ -130,10 +130,11 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 		print_quoted(out, "key", c->tls_key);
 		buf_add_text(out, "}\n");
 	}
-	if (c->auth.sqlite != NULL || c->auth.file != NULL) {
+	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL) {
 		buf_add_text(out, "auth {\n");
 		print_quoted(out, "sqlite", c->auth.sqlite);
 		print_quoted(out, "file", c->auth.file);
+		print_quoted(out, "pam", c->auth.pam);
 		buf_add_text(out, "}\n");
 	}
 	if (c->credentials != NULL) {

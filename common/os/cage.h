@@ -31,6 +31,7 @@ enum cage_syscalls {
 	CALLS_BECOME = 1 << 9, /* keeps CAP_SETUID CAP_SETGID; its children become users (never below become_min), take cages of
 				* their own and can be killed: the local agent's parent.  With CALLS_FORK.  No landlock here
 				* but scopes, and no mdwe: both would be handed down. */
+	CALLS_MODULES = 1 << 10, /* maps libraries (dlopen) from files; with CALLS_FILES_READ: PAM */
 };
 
 struct cage_spec {

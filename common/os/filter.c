@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #define FILES_ANY (CALLS_FILES | CALLS_FILES_READ)
 #define CHILDREN (CALLS_FORK | CALLS_BECOME)
 #define SOCKETS_ANY (CALLS_SOCKETS | CALLS_DATAGRAM)
+
 
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
@@ -180,6 +182,7 @@ static const struct plain_row plain_rows[] = {
 	{CHILDREN, SCMP_SYS(wait4)},
 	{CHILDREN, SCMP_SYS(waitid)},
 	{CHILDREN, SCMP_SYS(seccomp)},
+	{CALLS_MODULES, SCMP_SYS(pipe)},
 	{CALLS_BECOME, SCMP_SYS(kill)},
 	{CALLS_BECOME, SCMP_SYS(setgroups)},
 	{CALLS_BECOME, SCMP_SYS(capget)},
@@ -219,9 +222,10 @@ struct argument_row {
 #define NO_NEW_LIMIT {2, SCMP_CMP_EQ, 0, 0}
 
 static const struct argument_row argument_rows[] = {
-	/* never a page that can be executed */
+	/* never a page that can be executed; but libraries are loaded with modules, never from memory that was written to */
 	ALLOW_IF_1(ANY_ROLE, mmap, MASKED(2, PROT_EXEC, 0)),
 	ALLOW_IF_1(ANY_ROLE, mprotect, MASKED(2, PROT_EXEC, 0)),
+	ALLOW_IF_1(CALLS_MODULES, mmap, MASKED(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)),
 
 	ALLOW_IF_1(ANY_ROLE, fcntl, IS(1, F_GETFD)),
 	ALLOW_IF_1(ANY_ROLE, fcntl, IS(1, F_SETFD)),
@@ -252,12 +256,17 @@ static const struct argument_row argument_rows[] = {
 	ALLOW_IF_1(CALLS_SOCKETS, socket, IS(0, AF_INET6)),
 	ALLOW_IF_1(SOCKETS_ANY, socket, IS(0, AF_UNIX)),
 	{SOCKETS_ANY, 0, SCMP_SYS(socket), EAFNOSUPPORT, 1, {IS(0, AF_NETLINK)}},
+	/* A module that would run a helper (pam_unix, where it may not read the hashes) has a child that cannot, and says so. */
+	ANSWER(CALLS_MODULES, 0, dup2, EPERM),
+	ANSWER(CALLS_MODULES, 0, execve, EPERM),
 
 	ALLOW_IF_1(ANY_ROLE, prctl, IS(0, PR_GET_NAME)),
 	ALLOW_IF_1(ANY_ROLE, prctl, IS(0, PR_SET_NAME)),
 	ALLOW_IF_1(ANY_ROLE, prctl, IS(0, PR_GET_DUMPABLE)),
 	ALLOW_IF_2(CALLS_FORK, prctl, IS(0, PR_SET_PDEATHSIG), IS(1, SIGKILL)),
 	ALLOW_IF_1(ANY_ROLE, prlimit64, NO_NEW_LIMIT),
+	/* a child's own time; limits of others are a matter of capabilities */
+	ALLOW_IF_2(CALLS_FORK, prlimit64, IS(0, 0), IS(1, RLIMIT_CPU)),
 
 	/* stat of a descriptor, as libc spells fstat; a name is not looked at */
 	ALLOW_IF_1(ANY_ROLE, newfstatat, MASKED(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
