@@ -7,6 +7,7 @@
 #include "authd_warm.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sasl/sasl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +152,7 @@ static void on_prepare(struct service *s)
 	start_verifiers(s);
 	start_finders(s);
 	start_pam(s);
+	sasl_start();
 }
 
 static void on_child_message(struct link *link, struct ipc_message *m, void *arg)

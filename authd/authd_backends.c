@@ -155,6 +155,36 @@ enum outcome backends_find_hash(struct backends *b, struct slice login, struct b
 	return other == OC_NOT_FOUND ? oc : other;
 }
 
+/* ---- verifiers: in the users database only ---- */
+
+enum outcome backends_find_verifier(struct backends *b, struct slice login, const char *kind, struct buf *value_out)
+{
+	enum outcome oc;
+
+	look(b);
+	if (b->users == NULL)
+		return OC_UNAVAILABLE;
+	oc = users_find_verifier(b->users, login, kind, value_out);
+	if (oc != OC_DONE && oc != OC_NOT_FOUND)
+		complain(b, b->conf->auth.sqlite, slice_of(users_why(b->users)));
+	return oc;
+}
+
+/* Before the first command that opened it to write there is none, and no verifier either. */
+enum outcome backends_find_seed(struct backends *b, struct buf *seed_out)
+{
+	static unsigned char of_this_process[32];
+	static bool made;
+	enum outcome oc = backends_find_verifier(b, slice_empty(), USERS_SEED, seed_out);
+
+	if (oc != OC_NOT_FOUND)
+		return oc;
+	if (!made)
+		mem_random(of_this_process, sizeof(of_this_process));
+	made = true;
+	return buf_add(seed_out, of_this_process, sizeof(of_this_process)) ? OC_DONE : OC_NO_MEMORY;
+}
+
 /* ---- credentials ---- */
 
 static bool wants_credentials(const struct conf *conf)

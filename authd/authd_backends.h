@@ -20,6 +20,10 @@ void backends_free(struct backends **bp);
 
 /* DONE with the hash in `hash_out`; NOT_FOUND; anything else: not known now (logged once a minute). */
 enum outcome backends_find_hash(struct backends *b, struct slice login, struct buf *hash_out);
+/* The same for what a mechanism needs that never sees the password (sasl/sasl.h: sasl_verifier_name). */
+enum outcome backends_find_verifier(struct backends *b, struct slice login, const char *kind, struct buf *value_out);
+/* A secret that is the same as long as the database is: of it the verifiers of nobody are made. */
+enum outcome backends_find_seed(struct backends *b, struct buf *seed_out);
 /* DONE with both; anything else: not now. */
 enum outcome backends_find_credential(struct backends *b, struct slice name, struct buf *user_out, struct buf *password_out);
 

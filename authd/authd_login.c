@@ -325,6 +325,34 @@ static void check_password(struct dialogue *d)
 		finish(d, OC_AUTH_UNAVAILABLE);
 }
 
+/* ---- verifiers ---- */
+
+static void go_on(struct dialogue *d, enum sasl_want want);
+
+static enum outcome find_verifier(struct dialogue *d, struct buf *verifier, struct buf *seed)
+{
+	struct backends *b = authd_backends_of(d->generation);
+	enum outcome oc = backends_find_seed(b, seed), found;
+
+	if (oc != OC_DONE)
+		return oc;
+	found = backends_find_verifier(b, slice_of(d->login), sasl_verifier_name(sasl_wants_verifier(&d->sasl)), verifier);
+	return found == OC_NOT_FOUND ? OC_DONE : found;
+}
+
+static void verify(struct dialogue *d)
+{
+	struct buf verifier = buf_make_secret(USERS_VERIFIER_MAX), seed = buf_make_secret(256);
+	enum outcome oc = find_verifier(d, &verifier, &seed);
+
+	if (oc == OC_DONE)
+		go_on(d, sasl_verify(&d->sasl, buf_slice(&verifier), slice_of(d->login), buf_slice(&seed)));
+	else
+		finish(d, OC_AUTH_UNAVAILABLE);
+	buf_free(&verifier);
+	buf_free(&seed);
+}
+
 /* ---- steps ---- */
 
 static void goes_on(struct dialogue *d)
@@ -346,8 +374,12 @@ static void go_on(struct dialogue *d, enum sasl_want want)
 {
 	if (want == SASL_PASSWORD && charge(d))
 		check_password(d);
+	else if (want == SASL_VERIFIER && charge(d))
+		verify(d);
 	else if (want == SASL_RESPONSE)
 		goes_on(d);
+	else if (want == SASL_ACCEPTED)
+		finish(d, OC_AUTHENTICATED);
 	else if (want == SASL_MALFORMED)
 		malformed(d);
 	else if (want == SASL_REFUSED && (d->charged || charge(d)))
@@ -424,11 +456,27 @@ static void object(struct logins *l, struct link *link, uint64_t number, uint64_
 	say(link, number, &result);
 }
 
+static size_t take_binding(struct slice said, char *out, size_t size)
+{
+	memcpy(out, said.at, said.len < size ? said.len : size);
+	return said.len < size ? said.len : size;
+}
+
+static struct sasl_channel channel_of(const struct attested_session *session, const struct msg_AUTH_START *said)
+{
+	struct sasl_channel c = {.hostname = session->generation->conf->listeners[session->listener].hostname};
+
+	c.exporter_len = take_binding(said->exporter, c.exporter, sizeof(c.exporter));
+	c.end_point_len = take_binding(said->end_point, c.end_point, sizeof(c.end_point));
+	return c;
+}
+
 static void start(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
 {
 	const struct msg_AUTH_START *said = &m->body.AUTH_START;
 	const char *why = objection(l, session, said->mechanism);
 	struct login_session *own = session->own;
+	struct sasl_channel channel;
 	struct dialogue *d;
 
 	if (why != NULL) {
@@ -443,7 +491,8 @@ static void start(struct logins *l, struct link *link, const struct ipc_message 
 	}
 	own->dialogue = d;
 	begin_question(d, link, m->request);
-	go_on(d, sasl_begin(&d->sasl, (enum mechanism)said->mechanism, said->has_response != 0, said->response));
+	channel = channel_of(session, said);
+	go_on(d, sasl_begin(&d->sasl, (enum mechanism)said->mechanism, &channel, said->has_response != 0, said->response));
 }
 
 static void next(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)

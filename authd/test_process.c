@@ -67,7 +67,7 @@ static void add_users(void)
 	snprintf(path, sizeof(path), "%s/users.db", name);
 	u = users_open(path, true, getgid(), &why);
 	assert_non_null(u);
-	assert_int_equal(users_add(u, slice_of("alice@example.test"), slice_of("wonder land")), OC_DONE);
+	assert_int_equal(users_add(u, slice_of("alice@example.test"), slice_of("wonder land"), NULL, 0), OC_DONE);
 	users_free(&u);
 	snprintf(path, sizeof(path), "%s/users.db" USERS_SECRETS_SUFFIX, name);
 	if (as_root)

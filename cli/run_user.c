@@ -5,6 +5,8 @@
 #include "conf/conf.h"
 #include "ipc/message.h"
 #include "password.h"
+#include "sasl/cram.h"
+#include "sasl/sasl.h"
 #include "users/users.h"
 
 #include <pwd.h>
@@ -14,6 +16,7 @@
 struct database {
 	char path[CLI_PATH_MAX];
 	gid_t secrets_gid; /* who reads the hashes */
+	uint32_t mechanisms; /* offered: what is kept of a password */
 };
 
 /* As the master looks it up.  Where there is no such user Postern runs as the caller. */
@@ -27,6 +30,12 @@ static gid_t group_of_authd(const char *prefix)
 	if (pw == NULL)
 		pw = getpwnam(prefix);
 	return pw != NULL ? pw->pw_gid : getgid();
+}
+
+static void note_secrets(const struct conf *conf, struct database *out)
+{
+	out->secrets_gid = group_of_authd(conf->set.user_prefix);
+	out->mechanisms = conf->auth.mechanisms;
 }
 
 /* The users database, as the configuration names it; 0, or an exit code (said). */
@@ -47,7 +56,7 @@ static int find_database(const struct cli *cli, struct database *out)
 	else if (!slice_copy(slice_of(conf->auth.sqlite), out->path, sizeof(out->path)))
 		exit = complain(CLI_CONFIG, path, "the path of the users database is too long");
 	else
-		out->secrets_gid = group_of_authd(conf->set.user_prefix);
+		note_secrets(conf, out);
 	conf_free(&conf);
 	buf_free(&mistakes.text);
 	buf_free(&bundle);
@@ -63,19 +72,18 @@ static void tell_moved(const struct database *at, size_t moved)
 }
 
 /* NULL: *exit_out, and it was said why. */
-static struct users *open_users(const struct cli *cli, bool create, int *exit_out)
+static struct users *open_users(const struct cli *cli, bool create, struct database *at, int *exit_out)
 {
 	struct buf why = buf_make(2048);
-	struct database at;
 	struct users *users = NULL;
 
-	*exit_out = find_database(cli, &at);
+	*exit_out = find_database(cli, at);
 	if (*exit_out == CLI_OK) {
-		users = users_open(at.path, create, at.secrets_gid, &why);
+		users = users_open(at->path, create, at->secrets_gid, &why);
 		if (users == NULL)
 			*exit_out = complain(CLI_TEMPORARY, buf_text(&why), "");
 		else
-			tell_moved(&at, users_moved(users));
+			tell_moved(at, users_moved(users));
 	}
 	buf_free(&why);
 	return users;
@@ -113,23 +121,80 @@ static bool show_generated(const struct cli *cli, struct buf *password)
 	return ok;
 }
 
-typedef enum outcome set_fn(struct users *u, struct slice address, struct slice password);
+typedef enum outcome set_fn(struct users *u, struct slice address, struct slice password, const struct users_verifier *also,
+			    size_t count);
+
+/* What the mechanisms that the configuration offers need beside the hash. */
+struct verifiers {
+	struct buf scram, cram; /* owned */
+	struct users_verifier all[2];
+	size_t count;
+};
+
+static void add_verifier(struct verifiers *v, enum sasl_verifier kind, const struct buf *value)
+{
+	v->all[v->count++] = (struct users_verifier){sasl_verifier_name(kind), buf_slice(value)};
+}
+
+static bool make_scram(struct verifiers *v, struct slice password)
+{
+	struct scram_keys keys;
+	bool done = scram_keys_make(password, &keys) && scram_keys_print(&keys, &v->scram);
+
+	mem_wipe(&keys, sizeof(keys));
+	if (done)
+		add_verifier(v, SASL_SCRAM_SHA_256, &v->scram);
+	return done;
+}
+
+static bool make_cram(struct verifiers *v, struct slice password)
+{
+	bool done = cram_keys_print(password, &v->cram);
+
+	if (done)
+		add_verifier(v, SASL_CRAM_MD5, &v->cram);
+	return done;
+}
+
+static bool make_verifiers(struct verifiers *v, uint32_t mechanisms, struct slice password)
+{
+	sasl_start();
+	*v = (struct verifiers){.scram = buf_make_secret(SCRAM_TEXT_MAX), .cram = buf_make_secret(CRAM_TEXT)};
+	return ((mechanisms & MECHANISM_BIT(MECHANISM_SCRAM_SHA_256)) == 0 || make_scram(v, password)) &&
+	       ((mechanisms & MECHANISM_BIT(MECHANISM_CRAM_MD5)) == 0 || make_cram(v, password));
+}
+
+static int keep(struct users *u, uint32_t mechanisms, set_fn *set, const char *address, struct slice password)
+{
+	struct verifiers v;
+	int exit;
+
+	if (make_verifiers(&v, mechanisms, password))
+		exit = tell(u, set(u, slice_of(address), password, v.all, v.count), address,
+			    "there is such a user already; `postern user passwd` changes the password");
+	else
+		exit = complain(CLI_REFUSED, address,
+				"this password holds a character that SCRAM cannot carry (RFC 4013); take another password");
+	buf_free(&v.scram);
+	buf_free(&v.cram);
+	return exit;
+}
 
 static int set_password(const struct cli *cli, set_fn *set, bool create)
 {
 	const char *address = cli->argument[0], *why;
 	struct buf password = buf_make_secret(PASSWORD_MAX + 1);
+	struct database at;
 	struct users *u;
 	int exit;
 
 	if (!users_is_address(slice_of(address)))
 		return complain(CLI_USAGE, address, "a user is an address: local@domain");
-	u = open_users(cli, create, &exit);
+	u = open_users(cli, create, &at, &exit);
 	if (u != NULL && !get_password(cli, address, &password, &why))
 		exit = complain(CLI_REFUSED, address, why);
 	else if (u != NULL)
-		exit = tell(u, set(u, slice_of(address), buf_slice(&password)), address,
-			    "there is such a user already; `postern user passwd` changes the password");
+		exit = keep(u, at.mechanisms, set, address, buf_slice(&password));
 	if (u != NULL && exit == CLI_OK && !show_generated(cli, &password))
 		exit = CLI_TEMPORARY;
 	users_free(&u);
@@ -153,7 +218,8 @@ int run_user_remove(const struct cli *cli, const struct command *command)
 {
 	const char *address = cli->argument[0];
 	int exit;
-	struct users *u = open_users(cli, false, &exit);
+	struct database at;
+	struct users *u = open_users(cli, false, &at, &exit);
 
 	(void)command;
 	if (u != NULL)
@@ -198,7 +264,8 @@ int run_user_list(const struct cli *cli, const struct command *command)
 	struct rows rows = rows_begin(cli->json ? ROWS_JSON : command->style, &out);
 	struct listing l = {buf_make(1u << 20), &rows, true};
 	int exit;
-	struct users *u = open_users(cli, false, &exit);
+	struct database at;
+	struct users *u = open_users(cli, false, &at, &exit);
 
 	if (u != NULL) {
 		exit = tell(u, users_list(u, list_one, &l), "user list", "");

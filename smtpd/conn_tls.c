@@ -49,6 +49,17 @@ void conn_begin_handshake(struct conn *c)
 	conn_enter(c, CONN_HANDSHAKE);
 }
 
+static void note_bindings(const struct tls_conn *tls, struct session_tls *out)
+{
+	struct tls_bindings b;
+
+	tls_bindings(tls, &b);
+	memcpy(out->exporter, b.exporter, sizeof(out->exporter));
+	out->exporter_len = b.exporter_len;
+	memcpy(out->end_point, b.end_point, sizeof(out->end_point));
+	out->end_point_len = b.end_point_len;
+}
+
 static void note_tls(struct conn *c)
 {
 	const struct tls_facts *facts = tls_facts(c->tls);
@@ -57,6 +68,8 @@ static void note_tls(struct conn *c)
 	snprintf(tls.version, sizeof(tls.version), "%s", facts->version);
 	snprintf(tls.cipher, sizeof(tls.cipher), "%s", facts->cipher);
 	snprintf(tls.sni, sizeof(tls.sni), "%s", facts->sni);
+	if (c->session.place.auth != AUTH_OFF)
+		note_bindings(c->tls, &tls);
 	LOG(LEVEL_INFO, "tls-open", KV_SESSION(c->session.place.number), KV_STR("version", tls.version),
 	    KV_STR("cipher", tls.cipher), KV_STR("sni", tls.sni), KV_NUM("resumed", facts->resumed));
 	session_tls_open(&c->session, &tls);

@@ -130,6 +130,7 @@ static struct session_login after(struct fake *f, enum sasl_want want)
 static void answer_login(struct fake *f)
 {
 	const struct sasl_frame *said = &f->session.sasl;
+	const struct sasl_channel channel = {.hostname = f->place.hostname};
 	struct slice response = buf_slice(&said->response);
 	struct session_login answer;
 	enum sasl_want want;
@@ -138,7 +139,7 @@ static void answer_login(struct fake *f)
 		want = sasl_respond(&f->sasl, response);
 	} else {
 		sasl_clear(&f->sasl);
-		want = sasl_begin(&f->sasl, said->mechanism, said->has_initial, response);
+		want = sasl_begin(&f->sasl, said->mechanism, &channel, said->has_initial, response);
 	}
 	answer = after(f, want);
 	session_login_answered(&f->session, &answer);

@@ -326,8 +326,8 @@ def parent(pid):
 class Smtp:
     """A raw client: sends what it is told, byte for byte."""
 
-    def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True):
-        self.socket = socket.create_connection((host, port), timeout=seconds)
+    def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True, source=None):
+        self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
         self.buffer = b""
         if tls:
             self.wrap()

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "conf/net.h"
 #include "conf/unit.h"
+#include "sasl/mechanism.h"
 
 #include <stdio.h>
 
@@ -148,6 +149,49 @@ static bool read_pam(struct compiler *c, const struct statement *st, void *into)
 	return conf->auth.pam != NULL;
 }
 
+static bool read_mechanisms(struct compiler *c, const struct statement *st, void *into);
+
+static const struct statement auth_rows[] = {
+	{"sqlite", read_path_field, offsetof(struct conf, auth.sqlite), 0, 0, NULL, false},
+	{"file", read_path_field, offsetof(struct conf, auth.file), 0, 0, NULL, false},
+	{"pam", read_pam, 0, 0, 0, NULL, false},
+	{"mechanisms", read_mechanisms, 0, 0, 0, NULL, false},
+};
+
+/* What comes next in the block stands on the same line perhaps. */
+static bool at_auth_statement(const struct parser *p)
+{
+	for (size_t i = 0; i < ARRAY_LEN(auth_rows); i++)
+		if (parser_at_word(p, auth_rows[i].keyword))
+			return true;
+	return false;
+}
+
+static bool read_mechanisms(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf *conf = into;
+
+	(void)st;
+	c->mechanisms_at = c->p->last.pos;
+	do {
+		struct token t;
+		enum mechanism m;
+
+		if (!take_word(c->p, "a mechanism such as plain or scram-sha-256", &t))
+			return false;
+		m = mechanism_find(t.text);
+		if (m == MECHANISM_COUNT || m == MECHANISM_SCRAM_SHA_256_PLUS) {
+			mistake_add(c->mistakes, t.pos, "expected plain, login, scram-sha-256 (-plus comes with it), cram-md5, xoauth2 or oauthbearer",
+				    "\"%.*s\" is no mechanism to offer", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+			return false;
+		}
+		conf->auth.mechanisms |= MECHANISM_BIT(m);
+		if (m == MECHANISM_SCRAM_SHA_256)
+			conf->auth.mechanisms |= MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
+	} while (parser_at(c->p, TOKEN_WORD) && !at_auth_statement(c->p));
+	return true;
+}
+
 /* One kind answers for all logins: else the time an answer takes would tell which of them knew the name. */
 static void check_auth(struct compiler *c, struct conf_pos pos)
 {
@@ -163,16 +207,11 @@ static void check_auth(struct compiler *c, struct conf_pos pos)
 
 bool read_auth(struct compiler *c, const struct statement *st, void *into)
 {
-	static const struct statement rows[] = {
-		{"sqlite", read_path_field, offsetof(struct conf, auth.sqlite), 0, 0, NULL, false},
-		{"file", read_path_field, offsetof(struct conf, auth.file), 0, 0, NULL, false},
-		{"pam", read_pam, 0, 0, 0, NULL, false},
-	};
 	struct conf_pos pos = c->p->last.pos;
 
 	(void)st;
 	c->auth_block = true;
-	if (!read_block(c, "auth", rows, ARRAY_LEN(rows), into, &c->auth_said))
+	if (!read_block(c, "auth", auth_rows, ARRAY_LEN(auth_rows), into, &c->auth_said))
 		return false;
 	check_auth(c, pos);
 	return true;

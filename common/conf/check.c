@@ -49,6 +49,26 @@ static void default_auth(struct compiler *c)
 		c->conf->auth.mechanisms = MECHANISMS_DEFAULT;
 }
 
+/* ---- auth ---- */
+
+/* A mechanism needs somebody who can check what it brings. */
+static void check_mechanisms(struct compiler *c)
+{
+	static const struct {
+		enum mechanism m;
+		const char *needs;
+	} rows[] = {
+		{MECHANISM_SCRAM_SHA_256, "sqlite PATH"},
+		{MECHANISM_CRAM_MD5, "sqlite PATH"},
+	};
+	const struct conf_auth *auth = &c->conf->auth;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if ((auth->mechanisms & MECHANISM_BIT(rows[i].m)) != 0 && auth->sqlite == NULL)
+			mistake_add(c->mistakes, c->mechanisms_at, "write what it needs into auth, or take it out of mechanisms",
+				    "nobody can check %s: it needs %s", mechanism_name(rows[i].m), rows[i].needs);
+}
+
 /* ---- listeners ---- */
 
 static void check_listener_tls(struct compiler *c, const struct conf_listener *l)
@@ -394,6 +414,7 @@ void check_all(struct compiler *c)
 		default_listener(c, i);
 	for (size_t i = 0; i < c->conf->transport_count; i++)
 		default_transport(c, i);
+	check_mechanisms(c);
 	for (size_t i = 0; i < c->conf->listener_count; i++)
 		check_listener(c, i);
 	for (size_t i = 0; i < c->conf->transport_count; i++)

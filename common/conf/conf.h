@@ -126,7 +126,7 @@ struct conf_settings {
 };
 
 struct conf_auth {
-	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered */
+	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered; SCRAM-SHA-256-PLUS with SCRAM-SHA-256 */
 	const char *sqlite; /* users database of `postern user` */
 	const char *file; /* "login:hash" lines */
 	const char *pam; /* name of a service, or the path of its file; NULL: PAM is not asked */

@@ -5,6 +5,7 @@
 #include "conf/settings.h"
 #include "conf/unit.h"
 #include "rules/build.h"
+#include "sasl/mechanism.h"
 
 #include <inttypes.h>
 
@@ -122,6 +123,24 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	buf_add_text(out, "}\n");
 }
 
+static void print_lower(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		buf_add_char(out, ascii_lower(*text));
+}
+
+static void print_mechanisms(uint32_t mechanisms, struct buf *out)
+{
+	buf_add_text(out, "\tmechanisms");
+	for (unsigned m = 0; m < MECHANISM_COUNT; m++) {
+		if (m == MECHANISM_SCRAM_SHA_256_PLUS || (mechanisms & MECHANISM_BIT(m)) == 0)
+			continue;
+		buf_add_char(out, ' ');
+		print_lower(out, mechanism_name((enum mechanism)m));
+	}
+	buf_add_char(out, '\n');
+}
+
 static void print_tls_and_auth(const struct conf *c, struct buf *out)
 {
 	if (c->tls_certificate != NULL) {
@@ -135,6 +154,7 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 		print_quoted(out, "sqlite", c->auth.sqlite);
 		print_quoted(out, "file", c->auth.file);
 		print_quoted(out, "pam", c->auth.pam);
+		print_mechanisms(c->auth.mechanisms, out);
 		buf_add_text(out, "}\n");
 	}
 	if (c->credentials != NULL) {

@@ -14,8 +14,31 @@ static struct slice take_message(struct slice *rest)
 	return message;
 }
 
+/* "\1" in a message stands for the nonce we made, which no input could know. */
+static enum sasl_want respond(struct sasl *d, struct slice message)
+{
+	struct buf said = buf_make(4 * MECHANISM_MESSAGE_MAX);
+	enum sasl_want want;
+
+	for (size_t i = 0; i < message.len; i++) {
+		if (message.at[i] == 1)
+			buf_add_slice(&said, buf_slice(&d->scram.nonce));
+		else
+			buf_add_char(&said, message.at[i]);
+	}
+	want = sasl_respond(d, slice_sub(buf_slice(&said), 0, MECHANISM_MESSAGE_MAX));
+	buf_free(&said);
+	return want;
+}
+
+static const char *const verifiers[] = {
+	"", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
+	    ":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct sasl_channel channel = {"mx.example.test", "exporter", "end point", 32, 32};
 	struct slice rest = slice_make((const char *)data, size);
 	enum mechanism m = size == 0 ? MECHANISM_COUNT : (enum mechanism)(data[0] % MECHANISM_COUNT);
 	enum sasl_want want;
@@ -24,9 +47,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!sasl_speaks(m))
 		return 0;
 	rest = slice_from(rest, 1);
-	want = sasl_begin(&d, m, (data[0] & 0x80) != 0, take_message(&rest));
-	while (want == SASL_RESPONSE && rest.len > 0)
-		want = sasl_respond(&d, take_message(&rest));
+	want = sasl_begin(&d, m, &channel, (data[0] & 0x80) != 0, take_message(&rest));
+	while (want == SASL_VERIFIER || (want == SASL_RESPONSE && rest.len > 0))
+		want = want == SASL_VERIFIER ? sasl_verify(&d, slice_of(verifiers[sasl_wants_verifier(&d)]), slice_of("x"), slice_of("s"))
+					     : respond(&d, take_message(&rest));
+	if (want == SASL_ACCEPTED && m != MECHANISM_CRAM_MD5)
+		abort(); /* nobody knows the password of those keys */
 	if (want == SASL_PASSWORD && (d.login[0] == '\0' || d.password.len == 0 || d.password.len > SASL_PASSWORD_MAX))
 		abort();
 	sasl_clear(&d);

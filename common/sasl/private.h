@@ -1,6 +1,7 @@
 #ifndef POSTERN_SASL_PRIVATE_H
 #define POSTERN_SASL_PRIVATE_H
 
+#include "mail/address.h"
 #include "sasl/sasl.h"
 
 /* What a mechanism is made of. */
@@ -9,9 +10,16 @@ struct sasl_mechanism {
 	bool takes_initial;
 	enum sasl_want (*begin)(struct sasl *d); /* NULL: an empty challenge */
 	enum sasl_want (*respond)(struct sasl *d, struct slice response);
+	enum sasl_want (*verify)(struct sasl *d, struct slice verifier, struct slice login, struct slice seed);
+	enum sasl_verifier verifier;
 };
 
-extern const struct sasl_mechanism sasl_plain, sasl_login;
+extern const struct sasl_mechanism sasl_plain, sasl_login, sasl_scram, sasl_cram;
+
+#define SASL_HMAC 32u /* SHA-256 */
+void sasl_hmac(const unsigned char *key, size_t key_len, struct slice text, unsigned char out[SASL_HMAC]);
+/* 32 bytes that look like chance, and are the same each time for one login. */
+void sasl_fake(struct slice seed, const char *what, struct slice login, unsigned char out[SASL_HMAC]);
 
 enum sasl_want sasl_malformed(struct sasl *d, const char *why);
 /* RESPONSE to that challenge. */

@@ -1,10 +1,13 @@
 #include "sasl/private.h"
 
-#include "mail/address.h"
+#include "base/mem.h"
 
 static const struct sasl_mechanism *const mechanisms[MECHANISM_COUNT] = {
 	[MECHANISM_PLAIN] = &sasl_plain,
 	[MECHANISM_LOGIN] = &sasl_login,
+	[MECHANISM_SCRAM_SHA_256] = &sasl_scram,
+	[MECHANISM_SCRAM_SHA_256_PLUS] = &sasl_scram,
+	[MECHANISM_CRAM_MD5] = &sasl_cram,
 };
 
 bool sasl_speaks(enum mechanism m)
@@ -37,15 +40,18 @@ bool sasl_take_password(struct sasl *d, struct slice password)
 	return password.len > 0 && slice_index(password, '\0') == SLICE_NONE && buf_add_slice(&d->password, password);
 }
 
-enum sasl_want sasl_begin(struct sasl *d, enum mechanism m, bool has_initial, struct slice initial)
+enum sasl_want sasl_begin(struct sasl *d, enum mechanism m, const struct sasl_channel *channel, bool has_initial,
+			  struct slice initial)
 {
 	const struct sasl_mechanism *mechanism = mechanisms[m];
 	enum sasl_want want;
 
 	*d = (struct sasl){
 		.mechanism = m,
+		.channel = *channel,
 		.password = buf_make_secret(SASL_PASSWORD_MAX),
 		.challenge = buf_make(MECHANISM_MESSAGE_MAX),
+		.scram = {.header = buf_make(1024), .nonce = buf_make(512), .binding = buf_make(64), .auth = buf_make(4096)},
 	};
 	if (has_initial && mechanism->server_first && !mechanism->takes_initial)
 		return sasl_malformed(d, "in this mechanism the server speaks first");
@@ -58,8 +64,40 @@ enum sasl_want sasl_respond(struct sasl *d, struct slice response)
 	return mechanisms[d->mechanism]->respond(d, response);
 }
 
+enum sasl_verifier sasl_wants_verifier(const struct sasl *d)
+{
+	return mechanisms[d->mechanism]->verifier;
+}
+
+enum sasl_want sasl_verify(struct sasl *d, struct slice verifier, struct slice login, struct slice seed)
+{
+	return mechanisms[d->mechanism]->verify(d, verifier, login, seed);
+}
+
+const char *sasl_verifier_name(enum sasl_verifier kind)
+{
+	static const char *const verifiers[] = {
+		[SASL_NO_VERIFIER] = "", [SASL_SCRAM_SHA_256] = "scram-sha-256", [SASL_CRAM_MD5] = "cram-md5"};
+
+	return verifiers[kind];
+}
+
+void sasl_fake(struct slice seed, const char *what, struct slice login, unsigned char out[SASL_HMAC])
+{
+	struct buf text = buf_make(2 * SASL_LOGIN_MAX);
+
+	(void)(buf_addf(&text, "%s ", what) && buf_add_slice(&text, login));
+	sasl_hmac((const unsigned char *)seed.at, seed.len, buf_slice(&text), out);
+	buf_free(&text);
+}
+
 void sasl_clear(struct sasl *d)
 {
+	buf_free(&d->scram.header);
+	buf_free(&d->scram.nonce);
+	buf_free(&d->scram.binding);
+	buf_free(&d->scram.auth);
+	mem_wipe(&d->scram.keys, sizeof(d->scram.keys));
 	buf_free(&d->password);
 	buf_free(&d->challenge);
 }

@@ -443,6 +443,11 @@ const char *tls_error(const struct tls_conn *c)
 	return c->error;
 }
 
+SSL *tls_ssl(const struct tls_conn *c)
+{
+	return c->ssl;
+}
+
 const struct tls_facts *tls_facts(const struct tls_conn *c)
 {
 	return &c->facts;

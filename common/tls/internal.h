@@ -24,6 +24,8 @@ EVP_PKEY *tls_key_new(X509 *leaf, uint64_t key);
  * `signature` holds at most `size` bytes, `*len_out` are used. */
 bool tls_sign_elsewhere(const struct tls_key_request *request, unsigned char *signature, size_t size, size_t *len_out);
 
+SSL *tls_ssl(const struct tls_conn *c); /* borrowed */
+
 struct tls_server {
 	SSL_CTX *ctx; /* owned */
 	bool tickets;

@@ -112,4 +112,16 @@ struct tls_facts {
 /* Borrowed; complete once tls_is_open. */
 const struct tls_facts *tls_facts(const struct tls_conn *c);
 
+/* What names this channel, for logins that are bound to it (RFC 5056); length 0: it has none of that kind. */
+#define TLS_EXPORTER_BYTES 32u
+#define TLS_END_POINT_MAX 64u
+struct tls_bindings {
+	char exporter[TLS_EXPORTER_BYTES]; /* tls-exporter, RFC 9266; TLS 1.3 */
+	size_t exporter_len;
+	char end_point[TLS_END_POINT_MAX]; /* tls-server-end-point, RFC 5929 */
+	size_t end_point_len;
+};
+/* Server side. */
+void tls_bindings(const struct tls_conn *c, struct tls_bindings *out);
+
 #endif

@@ -67,9 +67,9 @@ static void test_life_of_users(void **state)
 	assert_non_null(u);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
-	assert_int_equal(users_add(u, bob, slice_of("builder")), OC_DONE);
-	assert_int_equal(users_add(u, alice, slice_of("wonder land")), OC_DONE);
-	assert_int_equal(users_add(u, slice_of("ALICE@example.test"), slice_of("x")), OC_NOT_ALLOWED);
+	assert_int_equal(users_add(u, bob, slice_of("builder"), NULL, 0), OC_DONE);
+	assert_int_equal(users_add(u, alice, slice_of("wonder land"), NULL, 0), OC_DONE);
+	assert_int_equal(users_add(u, slice_of("ALICE@example.test"), slice_of("x"), NULL, 0), OC_NOT_ALLOWED);
 	assert_true(strlen(users_why(u)) > 0);
 	assert_int_equal(users_list(u, list_one, &listing), OC_DONE);
 	assert_string_equal(listing.text, "alice@example.test bob@example.test ");
@@ -80,19 +80,19 @@ static void test_life_of_users(void **state)
 	assert_int_equal(users_find(reader, slice_of("Alice@Example.Test"), &hash), OC_DONE);
 	assert_true(users_hash_matches(slice_of("wonder land"), buf_slice(&hash)));
 	assert_false(users_hash_matches(slice_of("wonder lan"), buf_slice(&hash)));
-	assert_int_equal(users_set_password(u, alice, slice_of("new")), OC_DONE);
+	assert_int_equal(users_set_password(u, alice, slice_of("new"), NULL, 0), OC_DONE);
 	buf_clear(&hash);
 	assert_int_equal(users_find(reader, alice, &hash), OC_DONE);
 	assert_true(users_hash_matches(slice_of("new"), buf_slice(&hash)));
 
 	assert_int_equal(users_remove(u, alice), OC_DONE);
 	assert_int_equal(users_remove(u, alice), OC_NOT_FOUND);
-	assert_int_equal(users_set_password(u, alice, slice_of("new")), OC_NOT_FOUND);
+	assert_int_equal(users_set_password(u, alice, slice_of("new"), NULL, 0), OC_NOT_FOUND);
 	buf_clear(&hash);
 	assert_int_equal(users_find(reader, alice, &hash), OC_NOT_FOUND);
 	assert_int_equal(hash.len, 0);
 	/* read only */
-	assert_int_not_equal(users_add(reader, alice, slice_of("x")), OC_DONE);
+	assert_int_not_equal(users_add(reader, alice, slice_of("x"), NULL, 0), OC_DONE);
 	users_free(&reader);
 	users_free(&u);
 	close(fd);
@@ -203,6 +203,50 @@ static void test_hashes_move(void **state)
 	close(fd);
 	snprintf(path, sizeof(path), "%s/users.db", folder);
 	print_message("ROW A07 hashes-move pass\n");
+}
+
+/* What other mechanisms keep of a password goes with it, whatever the next one brings. */
+static void test_verifiers(void **state)
+{
+	struct slice dave = slice_of("dave@example.test");
+	const struct users_verifier first[] = {{"scram-sha-256", slice_of("keys")}, {"cram-md5", slice_of("states")}};
+	const struct users_verifier second = {"scram-sha-256", slice_of("other keys")};
+	struct buf value = buf_make_secret(USERS_VERIFIER_MAX), seed = buf_make_secret(256), why = buf_make(256);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct users *u = open_it(true), *reader;
+
+	(void)state;
+	assert_int_equal(users_add(u, dave, slice_of("a"), first, 2), OC_DONE);
+	reader = users_open_at(fd, slice_of("users.db"), &why);
+	assert_non_null(reader);
+	assert_int_equal(users_find_verifier(reader, slice_of("Dave@Example.test"), "scram-sha-256", &value), OC_DONE);
+	assert_true(slice_eq(buf_slice(&value), slice_of("keys")));
+	buf_clear(&value);
+	assert_int_equal(users_set_password(u, dave, slice_of("b"), &second, 1), OC_DONE);
+	assert_int_equal(users_find_verifier(reader, dave, "scram-sha-256", &value), OC_DONE);
+	assert_true(slice_eq(buf_slice(&value), slice_of("other keys")));
+	buf_clear(&value);
+	assert_int_equal(users_find_verifier(reader, dave, "cram-md5", &value), OC_NOT_FOUND);
+	assert_int_equal(users_set_password(u, dave, slice_of("c"), NULL, 0), OC_DONE);
+	assert_int_equal(users_find_verifier(reader, dave, "scram-sha-256", &value), OC_NOT_FOUND);
+	assert_int_equal(users_set_password(u, dave, slice_of("d"), first, 2), OC_DONE);
+	assert_int_equal(users_remove(u, dave), OC_DONE);
+	assert_int_equal(users_find_verifier(reader, dave, "scram-sha-256", &value), OC_NOT_FOUND);
+	assert_int_equal(users_find_verifier(reader, slice_empty(), "scram-sha-256", &value), OC_NOT_FOUND);
+	assert_int_equal(value.len, 0);
+	/* The seed is made once. */
+	assert_int_equal(users_find_verifier(reader, slice_empty(), USERS_SEED, &seed), OC_DONE);
+	assert_int_equal(seed.len, 64);
+	users_free(&u);
+	u = open_it(true);
+	assert_int_equal(users_find_verifier(reader, slice_empty(), USERS_SEED, &value), OC_DONE);
+	assert_true(slice_eq(buf_slice(&value), buf_slice(&seed)));
+	users_free(&u);
+	users_free(&reader);
+	close(fd);
+	buf_free(&value);
+	buf_free(&seed);
+	buf_free(&why);
 }
 
 static void test_injection(void **state)
@@ -350,7 +394,8 @@ static void test_time_tells_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_hashes_move), cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_life_of_users), cmocka_unit_test(test_verifiers), cmocka_unit_test(test_hashes_move),
+		cmocka_unit_test(test_injection), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_odd_hashes_fit_no_password), cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_time_tells_nothing),
 	};

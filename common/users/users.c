@@ -33,6 +33,10 @@ struct users {
 };
 
 #define SECRETS_SCHEMA "CREATE TABLE IF NOT EXISTS secrets(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL)"
+#define VERIFIERS_SCHEMA \
+	"CREATE TABLE IF NOT EXISTS verifiers(address TEXT NOT NULL COLLATE NOCASE, kind TEXT NOT NULL, value TEXT NOT NULL," \
+	" PRIMARY KEY(address, kind))"
+#define FIND_VERIFIER "SELECT value FROM verifiers WHERE address = ?1 AND kind = ?2"
 #define FIND_SECRET "SELECT hash FROM secrets WHERE address = ?1"
 #define FIND_OLD "SELECT hash FROM users WHERE address = ?1"
 
@@ -231,6 +235,29 @@ static bool rewrite_once(struct users *u, struct buf *why)
 #define ADDRESSES_SCHEMA \
 	"CREATE TABLE IF NOT EXISTS users(address TEXT PRIMARY KEY COLLATE NOCASE, created INTEGER NOT NULL)"
 
+/* Made once; of it authd invents what it shows to those who do not exist. */
+static bool plant_seed(struct users *u, struct buf *why)
+{
+	static const char sql[] = "INSERT OR IGNORE INTO verifiers(address, kind, value) VALUES('', '" USERS_SEED "', ?1)";
+	sqlite3 *db = sqlite_at_db(u->secrets);
+	sqlite3_stmt *stmt = NULL;
+	unsigned char noise[32];
+	char text[2 * sizeof(noise) + 1];
+	bool done;
+
+	mem_random(noise, sizeof(noise));
+	for (size_t i = 0; i < sizeof(noise); i++)
+		snprintf(text + 2 * i, 3, "%02x", noise[i]);
+	done = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+	       sqlite3_bind_text(stmt, 1, text, -1, SQLITE_TRANSIENT) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_DONE;
+	if (!done)
+		buf_add_text(why, sqlite3_errmsg(db));
+	sqlite3_finalize(stmt);
+	mem_wipe(noise, sizeof(noise));
+	mem_wipe(text, sizeof(text));
+	return done;
+}
+
 static bool make_tables(struct users *u, struct buf *why)
 {
 	sqlite_at_limit(u->addresses, WRITE_MS);
@@ -239,7 +266,8 @@ static bool make_tables(struct users *u, struct buf *why)
 		return false;
 	if (has_hash(u->addresses, "users") && !move_hashes(u, why))
 		return false;
-	return run(u->addresses, ADDRESSES_SCHEMA, why) && run(u->secrets, SECRETS_SCHEMA, why) && rewrite_once(u, why);
+	return run(u->addresses, ADDRESSES_SCHEMA, why) && run(u->secrets, SECRETS_SCHEMA, why) &&
+	       run(u->secrets, VERIFIERS_SCHEMA, why) && plant_seed(u, why) && rewrite_once(u, why);
 }
 
 static bool open_both(struct users *u, struct slice name, gid_t secrets_gid, struct buf *why)
@@ -408,25 +436,68 @@ static enum outcome change(struct users *u, struct sqlite_at *at, const char *sq
 	return oc;
 }
 
-static enum outcome begin(struct users *u)
+static enum outcome begin(struct users *u, struct sqlite_at *at)
 {
-	sqlite_at_limit(u->addresses, WRITE_MS);
-	return from_sqlite(u, u->addresses, sqlite3_exec(sqlite_at_db(u->addresses), "BEGIN IMMEDIATE", NULL, NULL, NULL));
+	sqlite_at_limit(at, WRITE_MS);
+	return from_sqlite(u, at, sqlite3_exec(sqlite_at_db(at), "BEGIN IMMEDIATE", NULL, NULL, NULL));
 }
 
-static enum outcome end(struct users *u, enum outcome oc)
+static enum outcome end(struct users *u, struct sqlite_at *at, enum outcome oc)
 {
 	const char *how = oc == OC_DONE ? "COMMIT" : "ROLLBACK";
-	int code = sqlite3_exec(sqlite_at_db(u->addresses), how, NULL, NULL, NULL);
+	int code = sqlite3_exec(sqlite_at_db(at), how, NULL, NULL, NULL);
 
-	return oc == OC_DONE ? from_sqlite(u, u->addresses, code) : oc;
+	return oc == OC_DONE ? from_sqlite(u, at, code) : oc;
 }
 
-static enum outcome put_hash(struct users *u, struct slice address, struct slice hash)
+/* All that is kept of one password. */
+struct secrets {
+	struct slice hash;
+	const struct users_verifier *also;
+	size_t count;
+};
+
+static enum outcome put_verifier(struct users *u, struct slice address, const struct users_verifier *v)
 {
-	return change(u, u->secrets,
-		      "INSERT INTO secrets(address, hash) VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET hash = excluded.hash",
-		      address, hash);
+	sqlite3 *db = sqlite_at_db(u->secrets);
+	sqlite3_stmt *stmt = prepare(u->secrets, "INSERT INTO verifiers(address, kind, value) VALUES(?1, ?2, ?3)", address);
+	int code = sqlite3_errcode(db);
+
+	if (stmt != NULL && sqlite3_bind_text(stmt, 2, v->kind, -1, SQLITE_TRANSIENT) == SQLITE_OK &&
+	    sqlite3_bind_text(stmt, 3, v->value.at, (int)v->value.len, SQLITE_TRANSIENT) == SQLITE_OK)
+		code = sqlite3_step(stmt);
+	sqlite3_finalize(stmt);
+	return from_sqlite(u, u->secrets, code);
+}
+
+/* DONE also where there is none. */
+static enum outcome forget_verifiers(struct users *u, struct slice address)
+{
+	enum outcome oc = change(u, u->secrets, "DELETE FROM verifiers WHERE address = ?1", address, slice_empty());
+
+	return oc == OC_NOT_FOUND ? OC_DONE : oc;
+}
+
+static enum outcome put_each(struct users *u, struct slice address, const struct secrets *s)
+{
+	enum outcome oc = change(
+		u, u->secrets,
+		"INSERT INTO secrets(address, hash) VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET hash = excluded.hash", address,
+		s->hash);
+
+	if (oc == OC_DONE)
+		oc = forget_verifiers(u, address);
+	for (size_t i = 0; oc == OC_DONE && i < s->count; i++)
+		oc = put_verifier(u, address, &s->also[i]);
+	return oc;
+}
+
+/* Together: an old password must not go on working by another mechanism. */
+static enum outcome put_secrets(struct users *u, struct slice address, const struct secrets *s)
+{
+	enum outcome oc = begin(u, u->secrets);
+
+	return oc == OC_DONE ? end(u, u->secrets, put_each(u, address, s)) : oc;
 }
 
 static enum outcome make_hash(struct users *u, struct slice address, struct slice password, struct buf *hash_out)
@@ -438,39 +509,40 @@ static enum outcome make_hash(struct users *u, struct slice address, struct slic
 	return users_hash(password, hash_out) ? OC_DONE : fail(u, OC_UNAVAILABLE, "libcrypt cannot make a yescrypt hash");
 }
 
-static enum outcome add(struct users *u, struct slice address, struct slice hash)
+static enum outcome add(struct users *u, struct slice address, const struct secrets *s)
 {
 	enum outcome oc = change(u, u->addresses, "INSERT INTO users(address, created) VALUES(?1, ?2)", address, slice_empty());
 	enum outcome hashed;
 
 	if (oc != OC_DONE)
 		return oc;
-	hashed = put_hash(u, address, hash);
+	hashed = put_secrets(u, address, s);
 	if (hashed != OC_DONE)
 		(void)change(u, u->addresses, "DELETE FROM users WHERE address = ?1", address, slice_empty());
 	return hashed;
 }
 
-static enum outcome set_hash(struct users *u, struct slice address, struct slice hash)
+static enum outcome set_secrets(struct users *u, struct slice address, const struct secrets *s)
 {
-	enum outcome oc = begin(u);
+	enum outcome oc = begin(u, u->addresses);
 
 	if (oc != OC_DONE)
 		return oc;
 	/* Changes nothing; says whether there is one. */
 	oc = change(u, u->addresses, "UPDATE users SET created = created WHERE address = ?1", address, slice_empty());
-	return end(u, oc == OC_DONE ? put_hash(u, address, hash) : oc);
+	return end(u, u->addresses, oc == OC_DONE ? put_secrets(u, address, s) : oc);
 }
 
-typedef enum outcome with_hash_fn(struct users *u, struct slice address, struct slice hash);
+typedef enum outcome with_hash_fn(struct users *u, struct slice address, const struct secrets *s);
 
-static enum outcome with_hash(struct users *u, struct slice address, struct slice password, with_hash_fn *then)
+static enum outcome with_hash(struct users *u, struct slice address, struct slice password, struct secrets *s, with_hash_fn *then)
 {
 	struct buf hash = buf_make_secret(USERS_HASH_MAX + 1);
 	enum outcome oc = make_hash(u, address, password, &hash);
 
+	s->hash = buf_slice(&hash);
 	if (oc == OC_DONE)
-		oc = then(u, address, buf_slice(&hash));
+		oc = then(u, address, s);
 	buf_free(&hash);
 	return oc;
 }
@@ -482,26 +554,39 @@ static bool can_write(struct users *u)
 	return u->addresses != NULL;
 }
 
-enum outcome users_add(struct users *u, struct slice address, struct slice password)
+enum outcome users_add(struct users *u, struct slice address, struct slice password, const struct users_verifier *also, size_t count)
 {
-	return can_write(u) ? with_hash(u, address, password, add) : OC_IO_ERROR;
+	struct secrets s = {slice_empty(), also, count};
+
+	return can_write(u) ? with_hash(u, address, password, &s, add) : OC_IO_ERROR;
 }
 
-enum outcome users_set_password(struct users *u, struct slice address, struct slice password)
+enum outcome users_set_password(struct users *u, struct slice address, struct slice password, const struct users_verifier *also,
+				size_t count)
 {
-	return can_write(u) ? with_hash(u, address, password, set_hash) : OC_IO_ERROR;
+	struct secrets s = {slice_empty(), also, count};
+
+	return can_write(u) ? with_hash(u, address, password, &s, set_secrets) : OC_IO_ERROR;
+}
+
+/* The verifiers first: what is left after a death in between logs nobody in by more than it did. */
+static enum outcome remove_secrets(struct users *u, struct slice address)
+{
+	enum outcome oc = forget_verifiers(u, address);
+
+	return oc == OC_DONE ? change(u, u->secrets, "DELETE FROM secrets WHERE address = ?1", address, slice_empty()) : oc;
 }
 
 enum outcome users_remove(struct users *u, struct slice address)
 {
-	enum outcome oc = can_write(u) ? begin(u) : OC_IO_ERROR;
+	enum outcome oc = can_write(u) ? begin(u, u->addresses) : OC_IO_ERROR;
 
 	if (oc != OC_DONE)
 		return oc;
-	oc = change(u, u->secrets, "DELETE FROM secrets WHERE address = ?1", address, slice_empty());
+	oc = remove_secrets(u, address);
 	if (oc == OC_DONE || oc == OC_NOT_FOUND)
 		oc = change(u, u->addresses, "DELETE FROM users WHERE address = ?1", address, slice_empty());
-	return end(u, oc);
+	return end(u, u->addresses, oc);
 }
 
 static struct slice column_text(sqlite3_stmt *stmt, int column)
@@ -511,22 +596,50 @@ static struct slice column_text(sqlite3_stmt *stmt, int column)
 	return text == NULL ? slice_empty() : slice_make((const char *)text, (size_t)sqlite3_column_bytes(stmt, column));
 }
 
-enum outcome users_find(struct users *u, struct slice address, struct buf *hash_out)
+/* The first column of the only row.  What is too long for `out` is none: nothing fits it. */
+static enum outcome find_text(struct users *u, sqlite3_stmt *stmt, struct buf *out)
 {
-	sqlite3_stmt *stmt = prepare(u->secrets, u->find, address);
 	enum outcome oc;
 	int code;
 
-	if (stmt == NULL)
-		return from_sqlite(u, u->secrets, sqlite3_errcode(sqlite_at_db(u->secrets)));
 	sqlite_at_limit(u->secrets, FIND_MS);
 	code = sqlite3_step(stmt);
 	oc = code == SQLITE_DONE ? fail(u, OC_NOT_FOUND, "there is no such user") : from_sqlite(u, u->secrets, code);
-	/* What is too long for a hash is none: nothing fits it. */
 	if (code == SQLITE_ROW)
-		(void)buf_add_slice(hash_out, column_text(stmt, 0));
+		(void)buf_add_slice(out, column_text(stmt, 0));
 	sqlite3_finalize(stmt);
 	return oc;
+}
+
+enum outcome users_find(struct users *u, struct slice address, struct buf *hash_out)
+{
+	sqlite3_stmt *stmt = prepare(u->secrets, u->find, address);
+
+	if (stmt == NULL)
+		return from_sqlite(u, u->secrets, sqlite3_errcode(sqlite_at_db(u->secrets)));
+	return find_text(u, stmt, hash_out);
+}
+
+static bool has_verifiers(const struct users *u)
+{
+	return sqlite3_table_column_metadata(sqlite_at_db(u->secrets), NULL, "verifiers", "value", NULL, NULL, NULL, NULL, NULL) ==
+	       SQLITE_OK;
+}
+
+enum outcome users_find_verifier(struct users *u, struct slice address, const char *kind, struct buf *value_out)
+{
+	sqlite3_stmt *stmt = prepare(u->secrets, FIND_VERIFIER, address);
+	int code = sqlite3_errcode(sqlite_at_db(u->secrets));
+
+	if (stmt == NULL && (code & 0xff) == SQLITE_ERROR && !has_verifiers(u))
+		return fail(u, OC_NOT_FOUND, "there are no verifiers");
+	if (stmt == NULL)
+		return from_sqlite(u, u->secrets, code);
+	if (sqlite3_bind_text(stmt, 2, kind, -1, SQLITE_STATIC) != SQLITE_OK) {
+		sqlite3_finalize(stmt);
+		return fail(u, OC_NO_MEMORY, "out of memory");
+	}
+	return find_text(u, stmt, value_out);
 }
 
 enum outcome users_list(struct users *u, users_list_fn *fn, void *arg)

@@ -11,6 +11,8 @@
  *
  *     users.db           users(address TEXT PRIMARY KEY COLLATE NOCASE, created INTEGER NOT NULL)     for policyd's tables
  *     users.db.secrets   secrets(address TEXT PRIMARY KEY COLLATE NOCASE, hash TEXT NOT NULL)         for authd alone
+ *                        verifiers(address, kind, value): what mechanisms need that never see a password; the row of address "" and
+ *                        kind "seed" is a secret of which authd invents what is not there
  *
  * Hashes that an older Postern kept in users.db are moved when it is opened to write: the second file is whole before the first one
  * forgets, so that a death in between leaves them in both, and the next opening goes on.  Until then a reader finds them in users.db.
@@ -41,13 +43,26 @@ size_t users_moved(const struct users *u);
 void users_free(struct users **up);
 const char *users_why(const struct users *u);
 
-/* `password` is hashed here (users_hash). */
-enum outcome users_add(struct users *u, struct slice address, struct slice password) __attribute__((warn_unused_result));
-enum outcome users_set_password(struct users *u, struct slice address, struct slice password)
+/* Kept beside the hash of the same password, and gone with it. */
+struct users_verifier {
+	const char *kind; /* "scram-sha-256" */
+	struct slice value;
+};
+#define USERS_VERIFIER_MAX 512
+
+/* `password` is hashed here (users_hash); `also` are `count` verifiers of the same password, in place of all there were. */
+enum outcome users_add(struct users *u, struct slice address, struct slice password, const struct users_verifier *also, size_t count)
 	__attribute__((warn_unused_result));
+enum outcome users_set_password(struct users *u, struct slice address, struct slice password, const struct users_verifier *also,
+				size_t count) __attribute__((warn_unused_result));
 enum outcome users_remove(struct users *u, struct slice address) __attribute__((warn_unused_result));
 /* DONE with the hash in `hash_out` (a secret buffer); NOT_FOUND; anything else: not known now. */
 enum outcome users_find(struct users *u, struct slice address, struct buf *hash_out) __attribute__((warn_unused_result));
+
+/* The same for a verifier; NOT_FOUND also where the database is older than verifiers. */
+enum outcome users_find_verifier(struct users *u, struct slice address, const char *kind, struct buf *value_out)
+	__attribute__((warn_unused_result));
+#define USERS_SEED "seed" /* of address "" */
 
 /* In the order of the addresses; stops when fn returns false. */
 typedef bool users_list_fn(struct slice address, int64_t created_s, void *arg);

@@ -1,0 +1,249 @@
+"""SASL by real clients: each mechanism that is offered, what its dialogue may not do, and that it tells nobody who exists."""
+
+import base64
+import concurrent.futures
+import hashlib
+import hmac
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from harness import PASSWORD, row, wait_until
+
+ALICE = "alice@example.test"
+
+
+def b64(data):
+    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+
+
+@pytest.fixture
+def offering(suite):
+    """Starts a suite that offers these mechanisms."""
+    def start(mechanisms, users=(ALICE, "bob@example.test")):
+        plain = suite.conf
+        suite.conf = lambda: plain().replace("auth { ", f"auth {{ mechanisms {mechanisms}  ", 1)
+        return suite.start(users)
+    return start
+
+
+def session(suite, n=None):
+    """In its greeting's state, from a host of its own where it has a number."""
+    c = suite.smtp(suite.submissions, tls=True, source=n if n is None else f"127.0.{1 + n // 250}.{1 + n % 250}")
+    c.offered = next((line for line in c.ehlo().split("\n") if line[4:].startswith("AUTH ")), "")[9:].split()
+    return c
+
+
+class Scram:
+    """A client's side of SCRAM-SHA-256 (RFC 5802)."""
+
+    def __init__(self, user, password, header="n,,", binding=b"", nonce="abcdefghijklmnop"):
+        self.password, self.header, self.binding = password, header, binding
+        self.bare = f"n={user},r={nonce}"
+
+    def first(self):
+        return self.header + self.bare
+
+    def final(self, server_first):
+        said = dict(part.split("=", 1) for part in server_first.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", self.password.encode(), base64.b64decode(said["s"]), int(said["i"]))
+        bare = f"c={b64(self.header.encode() + self.binding)},r={said['r']}"
+        auth = f"{self.bare},{server_first},{bare}".encode()
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(key).digest(), auth, "sha256")
+        self.expected = "v=" + b64(hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), auth, "sha256"))
+        return f"{bare},p={b64(bytes(a ^ b for a, b in zip(key, signature)))}"
+
+    def run(self, c, mechanism="SCRAM-SHA-256"):
+        """The last reply."""
+        got = c.command(f"AUTH {mechanism} {b64(self.first())}")
+        if not got.startswith("334 "):
+            return got
+        got = c.command(b64(self.final(base64.b64decode(got[4:]).decode())))
+        if got.startswith("334 "):
+            assert base64.b64decode(got[4:]).decode() == self.expected
+            got = c.command("")
+        return got
+
+
+def test_offers(offering):
+    suite = offering("plain scram-sha-256 cram-md5")
+    c = session(suite)
+    assert c.offered == ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "CRAM-MD5"]
+    for name in ("LOGIN", "NTLM", "EXTERNAL", "XOAUTH2", "SPA", "GSSAPI", "ANONYMOUS", "SCRAM-SHA-1", "X" * 300):
+        assert c.command(f"AUTH {name} {b64('x')}").startswith("504 5.5.4"), name
+    row("E12", "not-offered", c.command("AUTH cram-md5").startswith("334 "))
+    assert c.command("*").startswith("501 5.7.0")
+    clear = suite.smtp(suite.submission)
+    row("T06", "no-mechanism-in-clear", "AUTH" not in clear.ehlo() and clear.command("AUTH SCRAM-SHA-256").startswith("538"))
+
+
+def test_scram(offering):
+    suite = offering("scram-sha-256")
+    c = session(suite)
+    assert Scram(ALICE, "wrong").run(c).startswith("535 5.7.8")
+    assert Scram(ALICE, PASSWORD).run(c).startswith("235 2.7.0")
+    c.message(ALICE, "bob@example.test")
+    c = session(suite)
+    end_point = hashlib.sha256(c.socket.getpeercert(True)).digest()
+    assert Scram(ALICE, PASSWORD, "y,,").run(c).startswith("535")  # we said that we can
+    assert Scram(ALICE, PASSWORD, "p=tls-server-end-point,,", end_point[::-1]).run(c, "SCRAM-SHA-256-PLUS").startswith("535")
+    assert Scram(ALICE, PASSWORD, "p=tls-server-end-point,,", end_point).run(c, "SCRAM-SHA-256-PLUS").startswith("235")
+    log = suite.log()
+    row("A09", "scram-log", PASSWORD not in log and "mechanism=SCRAM-SHA-256-PLUS" in log)
+
+
+def test_scram_tells_nobody_who_exists(offering):
+    suite = offering("plain scram-sha-256", users=(ALICE,))
+    shown = {}
+    for user in (ALICE, "nobody@example.test", "noone@example.test"):
+        for _ in range(2):
+            c = session(suite)
+            first = base64.b64decode(c.command(f"AUTH SCRAM-SHA-256 {b64(Scram(user, 'x').first())}")[4:]).decode()
+            shown.setdefault(user, set()).add(first.split(",", 1)[1])
+            assert c.command(b64(Scram(user, "x").final(first))) == "535 5.7.8 authentication failed"
+            c.close()
+    steady = all(len(s) == 1 for s in shown.values())
+    salts = {s for found in shown.values() for s in found}
+    os.kill(suite.pids("authd")[0], 9)  # the next authd invents the same
+
+    def same():
+        c = session(suite)
+        got = c.command(f"AUTH SCRAM-SHA-256 {b64(Scram('nobody@example.test', 'x').first())}")
+        return got.startswith("334") and base64.b64decode(got[4:]).decode().split(",", 1)[1]
+    row("A02", "scram-salts", steady and len(salts) == 3 and len({len(s) for s in salts}) == 1 and
+        wait_until(same, 20, "an answer") in shown["nobody@example.test"])
+
+
+def test_a_new_password_ends_the_old_one_everywhere(offering):
+    suite = offering("plain scram-sha-256 cram-md5")
+    suite.postern("user", "passwd", ALICE, "--password-stdin", input="another\n")
+    c = session(suite)
+    assert Scram(ALICE, PASSWORD).run(c).startswith("535")
+    assert Scram(ALICE, "another").run(c).startswith("235")
+    c = session(suite)
+    challenge = base64.b64decode(c.command("AUTH CRAM-MD5")[4:])
+    old = c.command(b64(ALICE + " " + hmac.new(PASSWORD.encode(), challenge, "md5").hexdigest()))
+    challenge = base64.b64decode(c.command("AUTH CRAM-MD5")[4:])
+    new = c.command(b64(ALICE + " " + hmac.new(b"another", challenge, "md5").hexdigest()))
+    row("A11", "old-password", old.startswith("535") and new.startswith("235"))
+
+
+def test_real_clients(offering):
+    suite = offering("plain login scram-sha-256 cram-md5")
+    to = "bob@example.test"
+    for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+        done = subprocess.run(["swaks", "--server", f"127.0.0.1:{suite.submission}", "--tls", "--auth", mechanism, "--auth-user", ALICE,
+                               "--auth-password", PASSWORD, "--from", ALICE, "--to", to], capture_output=True, text=True)
+        assert done.returncode == 0, f"swaks {mechanism}: {done.stdout}{done.stderr}"
+    for mechanism in ("plain", "login", "cram-md5", "scram-sha-256"):
+        done = subprocess.run(["msmtp", "--host=127.0.0.1", f"--port={suite.submission}", "--tls=on", "--tls-certcheck=off",
+                               f"--auth={mechanism}", f"--user={ALICE}", f"--passwordeval=echo '{PASSWORD}'", f"--from={ALICE}", to],
+                              input="Subject: x\n\nx\n", capture_output=True, text=True)
+        assert done.returncode == 0, f"msmtp {mechanism}: {done.stderr}"
+    for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+        done = subprocess.run(["curl", "-sSk", "--url", f"smtp://127.0.0.1:{suite.submission}", "--ssl-reqd", "--user",
+                               f"{ALICE}:{PASSWORD}", "--login-options", f"AUTH={mechanism}", "--mail-from", ALICE, "--mail-rcpt", to,
+                               "-T", "-"], input="Subject: x\r\n\r\nx\r\n", capture_output=True, text=True)
+        assert done.returncode == 0, f"curl {mechanism}: {done.stderr}"
+
+
+@pytest.mark.skipif(shutil.which("gsasl") is None, reason="needs gsasl")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
+def test_gsasl(offering, mechanism):
+    suite = offering("plain login scram-sha-256 cram-md5")
+    for password, code in ((PASSWORD, "235"), ("wrong", "535")):
+        done = subprocess.run(["gsasl", "--smtp", f"--connect=127.0.0.1:{suite.submission}", "-m", mechanism, "-a", ALICE, "-z", "",
+                               "-p", password, "--x509-ca-file=", "--verbose", *([] if mechanism.endswith("-PLUS") else ["--no-cb"])],
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert f"\n{code} " in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_dialogues_begin_with_nothing(offering):
+    suite = offering("plain login scram-sha-256 cram-md5")
+    ok = True
+    for between in ("RSET", "NOOP", "EHLO client.example"):
+        c = session(suite)
+        for first, second in (("CRAM-MD5", "LOGIN"), ("LOGIN", "CRAM-MD5"), ("SCRAM-SHA-256", "PLAIN")):
+            ok = ok and c.command(f"AUTH {first}").startswith("334") and c.command("*").startswith("501 5.7.0")
+            c.expect(250, between)
+            ok = ok and c.command(f"AUTH {second}").startswith("334") and c.command("*").startswith("501 5.7.0")
+        # a response of another mechanism's dialogue is nothing here
+        ok = ok and c.command("AUTH LOGIN " + b64(ALICE)).startswith("334") and c.command("*").startswith("501")
+        ok = ok and c.command("AUTH PLAIN").startswith("334") and c.command(b64(PASSWORD)).startswith("501 5.5.2")
+        ok = ok and Scram(ALICE, PASSWORD).run(c).startswith("235") and c.command("AUTH PLAIN").startswith("503")
+    row("F02", "mechanisms", ok)
+
+
+def test_initial_responses(offering):
+    suite = offering("plain login scram-sha-256 cram-md5")
+    c = session(suite)
+    row("A07", "server-first", c.command(f"AUTH CRAM-MD5 {b64('x')}").startswith("501 5.5.2"))
+    assert c.command("AUTH SCRAM-SHA-256 =").startswith("501 5.5.2")
+    assert c.command("AUTH PLAIN =").startswith("501 5.5.2")
+    assert c.command(f"AUTH scram-sha-256 {b64('n,,n=x,r=' + 'y' * 200)}").startswith("334")
+
+
+def test_base64_of_every_length(offering):
+    suite = offering("plain scram-sha-256 cram-md5")
+    suite_errors = []
+    c = session(suite)
+    tried = 0
+    for text in ["A" * n for n in [*range(1, 40), *range(1000, 1026)]] + ["A" * n + "=" * k + "A" for n in range(5) for k in (1, 2, 3)] + \
+            ["AAAA AAAA", "AAA\tA", " ", "====", "AA=A", "A=AA", "=AAA", "AAA=AAAA", "AB==", "AAAA=", "AAAA\x00", "\xff"]:
+        if tried % 15 == 0:
+            c.close()
+            c = session(suite)
+        tried += 1
+        got = c.command(f"AUTH PLAIN {text}".encode("latin-1").decode("latin-1"))
+        if not got.startswith("5") and not (got.startswith("334") and text.strip() == ""):
+            suite_errors.append((text, got))
+        if got.startswith("334"):
+            c.command("*")
+    row("E04", "base64-lengths", not suite_errors)
+
+
+def test_many_fields(offering):
+    suite = offering("plain scram-sha-256 cram-md5")
+    wrong = []
+    for n in range(0, 301, 7):
+        c = session(suite)
+        for mechanism, message in (("PLAIN", "\0" * n), ("SCRAM-SHA-256", "\0" * n), ("SCRAM-SHA-256", "," * n), ("PLAIN", "a\0" * n)):
+            got = c.command(f"AUTH {mechanism} {b64(message) or '='}")
+            if not got.startswith("501 5.5.2"):
+                wrong.append((mechanism, n, got))
+        c.close()
+    row("E13", "fields", not wrong)
+
+
+def test_others_log_in_while_some_misbehave(offering):
+    suite = offering("plain login scram-sha-256 cram-md5", users=(ALICE,))
+
+    def misbehave(n):
+        c = session(suite, 100 + n)
+        if n % 5 == 0:
+            c.command("AUTH SCRAM-SHA-256 " + b64(Scram(ALICE, "x").first()))
+        elif n % 5 == 1:
+            c.command("AUTH LOGIN")
+            c.command("\xff\xfe")
+        elif n % 5 == 2:
+            c.command("AUTH CRAM-MD5")
+            c.command("!" * 200)
+        elif n % 5 == 3:
+            c.send("AUTH PLAIN\r\n")
+        else:
+            c.command("AUTH PLAIN " + "A" * 9000)
+        c.close()
+        return True
+
+    def log_in(n):
+        c = session(suite, n)
+        done = Scram(ALICE, PASSWORD).run(c) if n % 2 else c.command("AUTH PLAIN " + b64(f"\0{ALICE}\0{PASSWORD}"))
+        c.close()
+        return done.startswith("235")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        bad = [pool.submit(misbehave, n) for n in range(50)]
+        good = [pool.submit(log_in, n) for n in range(50)]
+        row("S13", "others-unharmed", all(f.result() for f in bad + good))
