@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, BUILD, TOP
+from harness import BIN, BUILD, TOP, row
 
 FOLDERS = ("authd", "cli", "common", "delivery-agents", "master", "policyd", "queue-manager", "resolver", "smtpd")
 FACING = ("gate", "smtpd", "relay", "resolver", "dial")  # they hear strangers, or connect to them
@@ -85,8 +85,17 @@ def test_descriptors_that_arrive_are_closed_at_exec():
 
 def test_signals_do_no_work():
     """Signals come as events, or are ignored: there is no handler of ours."""
-    assert [hit for hit in calls("signal") if not re.search(r"SIG_(IGN|DFL)", hit)] == []
-    assert list(calls("sigaction")) == []
+    row("F23", "no-handlers", [hit for hit in calls("signal") if not re.search(r"SIG_(IGN|DFL)", hit)] + list(calls("sigaction")) == [])
+
+
+def test_secrets_are_compared_in_constant_time():
+    """Nothing that is a secret, a hash or a proof meets a comparison that ends early."""
+    secret = re.compile(r"secret|password|hash|proof|digest|hmac|verifier|stored_key|server_key|canary", re.I)
+    early = [hit for hit in calls(r"strn?cmp|memcmp|bcmp|slice_eq|slice_eq_nocase", "authd", "common/users", "common/sasl")
+             if secret.search(hit.split(": ", 1)[1])]
+    early = [hit for hit in early if not re.search(r"(cmp|slice_eq(_nocase)?)\([^()]*(name|login)", hit)]
+    row("A03", "no-early-end", early == [])
+    assert any("CRYPTO_memcmp" in hit for hit in calls("CRYPTO_memcmp", "authd", "common"))
 
 
 def test_only_root_or_the_user_it_becomes():
