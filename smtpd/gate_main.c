@@ -112,6 +112,7 @@ static void set_listener(struct gate_visit *v, const struct conf_listener *l)
 static bool set_visit(const struct door_caller *caller, int fd, struct gate_visit *v)
 {
 	struct sockaddr_storage local = {.ss_family = AF_UNSPEC};
+	const struct conf_listener *listener = listener_of(caller);
 	struct in6_addr address;
 	socklen_t len = sizeof(local);
 
@@ -123,12 +124,12 @@ static bool set_visit(const struct door_caller *caller, int fd, struct gate_visi
 		v->uid = caller->uid;
 		return true;
 	}
-	if (getsockname(fd, (struct sockaddr *)&local, &len) == -1 ||
+	if (listener == NULL || getsockname(fd, (struct sockaddr *)&local, &len) == -1 ||
 	    !set_address(&local, &address, v->local, &v->local_port) ||
 	    !set_address(&caller->from, &address, v->client, &v->client_port))
 		return false;
 	v->origin = gate_origin_of_address(&address);
-	set_listener(v, listener_of(caller));
+	set_listener(v, listener);
 	return true;
 }
 
