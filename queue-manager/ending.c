@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "control.h"
 #include "waiting.h"
 
 #include <errno.h>
@@ -15,20 +16,27 @@ struct ending {
 	struct queue *q;
 	uint64_t id, offset;
 	enum spool_folder folder;
-	int err;
+	int err, slots_err;
 	bool given; /* to a thread */
+	bool for_good; /* an operator's word: not undone by a power cut either */
 	size_t count;
 	char slots[]; /* all closed: what the file says if it must stay */
 };
 
-/* The slots first only when it has to stay: else the end of the file says all. */
+static int close_slots(struct ending *e)
+{
+	return spool_write_slots(e->q->spool, e->id, e->folder, e->offset, slice_make(e->slots, e->count));
+}
+
+/* The slots only when it has to stay, or must not come back: else the end of the file says all. */
 static void run_end(struct crew_task *task)
 {
 	struct ending *e = (struct ending *)(void *)task;
 
+	e->slots_err = e->for_good ? close_slots(e) : 0;
 	e->err = spool_remove(e->q->spool, e->id, e->folder);
-	if (e->err != 0 && e->err != ENOENT)
-		(void)spool_write_slots(e->q->spool, e->id, e->folder, e->offset, slice_make(e->slots, e->count));
+	if (e->err != 0 && e->err != ENOENT && !e->for_good)
+		e->slots_err = close_slots(e);
 }
 
 static void on_ended(struct crew_task *task)
@@ -37,12 +45,16 @@ static void on_ended(struct crew_task *task)
 	struct queue *q = e->q;
 
 	e->given = false;
+	if (e->slots_err != 0 && e->slots_err != ENOENT)
+		queue_trouble("spool-slots-not-written", e->id, e->slots_err);
 	if (e->err == 0 || e->err == ENOENT) {
+		control_tell(q, e->id, OC_DONE);
 		map_take_u64(q->endings, e->id);
 		free(e);
 		return;
 	}
 	queue_trouble("spool-not-removed", e->id, e->err);
+	control_tell(q, e->id, OC_IO_ERROR);
 	if (!timer_is_set(q->endings_timer))
 		timer_set(q->endings_timer, AGAIN_MS);
 }
@@ -92,6 +104,7 @@ void ending_of(struct queue *q, struct message *m)
 	e->folder = m->folder;
 	e->offset = m->file.mail.slots_offset;
 	e->count = count;
+	e->for_good = m->wish == WISH_REMOVE;
 	for (size_t i = 0; i < count; i++)
 		e->slots[i] = slot_is_open(*message_slot(m, i)) ? (char)SLOT_REMOVED : *message_slot(m, i);
 	give(e);

@@ -88,7 +88,8 @@ void message_free(struct queue *q, struct message **mp)
 	if (m->read_fd != -1)
 		(void)close(m->read_fd);
 	map_take_u64(q->messages, m->id);
-	control_tell(q, m->id, OC_DONE); /* whoever asked for something has it, or it is moot */
+	if (!ending_is_under_way(q, m->id))
+		control_tell(q, m->id, OC_DONE); /* whoever asked for something has it, or it is moot */
 	spool_loaded_free(&m->file);
 	free(m);
 }
