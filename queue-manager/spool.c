@@ -82,7 +82,8 @@ static int make_folder(struct spool *sp, const char *path, bool *made)
 	return 0;
 }
 
-/* "new", or "new/4": what is synced when something was made beneath it. */
+/* "new", or "new/4": what is synced when something was made beneath it, or may have been by a start that was killed before it
+ * synced (on other file systems: those of name_is_synced sync it with the first file). */
 static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upper)
 {
 	char path[SPOOL_PATH_BYTES], parent[SPOOL_PATH_BYTES];
@@ -96,7 +97,7 @@ static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upp
 		bucket_path(path, folder, upper * 32 + lower);
 		err = make_folder(sp, path, &made);
 	}
-	if (err == 0 && made)
+	if (err == 0 && (made || sp->sync_folders))
 		err = spool_sync_folder(sp, parent);
 	return err;
 }
@@ -173,17 +174,13 @@ static int mark_write(struct spool *sp, uint64_t mark)
 	char text[ID_CHARS + 2];
 	struct iovec part = {text, ID_CHARS + 1};
 	int fd = sp->ops->openat(sp->root, MARK_FILE, O_WRONLY | O_CREAT, 0600);
-	ssize_t done;
 	int err;
 
 	if (fd == -1)
 		return errno;
 	id_text(mark, text);
 	text[ID_CHARS] = '\n';
-	done = sp->ops->pwritev(fd, &part, 1, 0);
-	if (done >= 0 && done != ID_CHARS + 1)
-		errno = ENOSPC;
-	if (done != ID_CHARS + 1)
+	if (spool_write_all(sp, fd, &part, 1, 0) == -1)
 		return spool_finish(sp, fd, -1);
 	err = spool_finish(sp, fd, sp->ops->fdatasync(fd));
 	if (err == 0)

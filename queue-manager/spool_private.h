@@ -21,6 +21,8 @@ struct spool {
 void spool_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, uint64_t id);
 /* Closes; 0, or the errno of `result` == -1, or of the close. */
 int spool_finish(struct spool *sp, int fd, int result);
+/* All of it, whatever the kernel takes at a time; -1 with errno. */
+int spool_write_all(struct spool *sp, int fd, const struct iovec *parts, int count, off_t offset);
 int spool_sync_folder(struct spool *sp, const char *path);
 /* The mark on disk is at or above `id`: 0, or an errno. */
 int spool_mark_cover(struct spool *sp, uint64_t id);

@@ -32,8 +32,7 @@ static int skip_parts(struct iovec *parts, int count, size_t done)
 	return first;
 }
 
-/* All of it, whatever the kernel takes at a time; -1 with errno. */
-static int write_all(struct spool *sp, int fd, const struct iovec *given, int count, off_t offset)
+int spool_write_all(struct spool *sp, int fd, const struct iovec *given, int count, off_t offset)
 {
 	struct iovec copy[PARTS_MAX], *parts = copy;
 
@@ -94,7 +93,7 @@ static void open_for_delivery(struct spool *sp, const char *path, int *read_fd_o
 /* A sync that failed is never tried again: what the kernel held may be gone by then, and it would say all is well. */
 static int write_and_sync(struct spool *sp, int fd, const struct iovec *parts, int count)
 {
-	if (write_all(sp, fd, parts, count, 0) == -1)
+	if (spool_write_all(sp, fd, parts, count, 0) == -1)
 		return spool_finish(sp, fd, -1);
 	return spool_finish(sp, fd, sp->ops->fsync(fd));
 }
@@ -141,7 +140,7 @@ enum outcome spool_draft_open(struct spool *sp, uint64_t id, struct slice head, 
 		*err_out = errno;
 		return outcome_of(*err_out);
 	}
-	if (write_all(sp, *fd_out, &part, 1, 0) == 0)
+	if (spool_write_all(sp, *fd_out, &part, 1, 0) == 0)
 		return OC_DONE;
 	*err_out = spool_finish(sp, *fd_out, -1);
 	*fd_out = -1;
@@ -211,9 +210,9 @@ static int write_ends(struct spool *sp, int fd, const struct spool_draft *draft)
 	struct iovec head = {(void *)(uintptr_t)draft->head.at, draft->head.len};
 	struct iovec tail = {draft->tail->at, draft->tail->len};
 
-	if (write_all(sp, fd, &head, 1, 0) == -1)
+	if (spool_write_all(sp, fd, &head, 1, 0) == -1)
 		return -1;
-	return write_all(sp, fd, &tail, 1, (off_t)(draft->head.len + draft->mail->body_length));
+	return spool_write_all(sp, fd, &tail, 1, (off_t)(draft->head.len + draft->mail->body_length));
 }
 
 static int finish_draft(struct spool *sp, const char *from, char to[SPOOL_PATH_BYTES], const struct spool_draft *draft,
@@ -298,7 +297,7 @@ int spool_write_slots(struct spool *sp, uint64_t id, enum spool_folder folder, u
 	fd = open_retry(sp, path, O_WRONLY);
 	if (fd == -1)
 		return errno;
-	if (write_all(sp, fd, &part, 1, (off_t)offset) == -1)
+	if (spool_write_all(sp, fd, &part, 1, (off_t)offset) == -1)
 		return spool_finish(sp, fd, -1);
 	return spool_finish(sp, fd, sp->ops->fdatasync(fd));
 }

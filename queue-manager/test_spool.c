@@ -324,6 +324,28 @@ static void test_every_call_fails(void **state)
 		printf("ROW C03 spool-accept-errno-%d pass\n", errors[e]);
 }
 
+/* The kernel takes three bytes at a time, of the mark too. */
+static void test_short_writes(void **state)
+{
+	struct spool *sp = open_spool(true);
+	uint64_t id = 3ull << 59;
+
+	(void)state;
+	for (size_t way = 0; way < ARRAY_LEN(ways); way++) {
+		int err;
+
+		id += 1ull << 40;
+		short_writes = true;
+		assert_int_equal(ways[way](sp, id, &err), OC_DONE);
+		short_writes = false;
+		assert_is_there(sp, id);
+	}
+	spool_close(&sp);
+	sp = open_spool(true);
+	assert_true(spool_mark(sp) >= id);
+	spool_close(&sp);
+}
+
 /* A child dies at the n-th call; what it said DONE to (exit 0) is there, all else is no message. */
 static void test_death_at_every_call(void **state)
 {
@@ -511,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_and_read),
 		cmocka_unit_test(test_every_call_fails),
+		cmocka_unit_test(test_short_writes),
 		cmocka_unit_test(test_death_at_every_call),
 		cmocka_unit_test(test_a_writer_is_left),
 		cmocka_unit_test(test_a_forged_draft_is_no_message),
