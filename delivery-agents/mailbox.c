@@ -192,15 +192,15 @@ static bool same_folder(int a, int b)
 	return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-/* A folder that was synced for one message of the batch is synced for the others: all renames came before. */
+/* A folder is synced once for all messages of the batch, whose renames came before; where that failed, it failed for all. */
 static void settle(struct mailbox *b, struct delivery *one)
 {
-	for (struct delivery *d = b->batch; d < one; d++)
-		if (d->settled && same_folder(d->draft.new_fd, one->draft.new_fd)) {
-			one->settled = true;
-			return;
-		}
-	one->settled = maildir_settle(&one->draft) == OC_DONE;
+	const struct maildir_draft *synced = NULL;
+
+	for (struct delivery *d = b->batch; d < one && synced == NULL; d++)
+		if (d->draft.published && same_folder(d->draft.new_fd, one->draft.new_fd))
+			synced = &d->draft;
+	one->settled = maildir_settle(&one->draft, synced) == OC_DONE;
 }
 
 static void answer(struct delivery *one)

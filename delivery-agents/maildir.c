@@ -65,7 +65,8 @@ static int open_folder(int base, const char *path)
 	return open_beneath(base, path, O_RDONLY | O_DIRECTORY);
 }
 
-/* Opens one part, making it where it is missing; both it and its entry in `parent` are on the disk then. */
+/* Opens one part, making it where it is missing; both it and its entry in `parent` are on the disk then.  One that could not be
+ * synced is taken back, for who finds it takes it for synced. */
 static int make_folder(int parent, const char *part)
 {
 	int fd = open_folder(parent, part);
@@ -79,6 +80,7 @@ static int make_folder(int parent, const char *part)
 		int err = errno;
 
 		close(fd);
+		(void)unlinkat(parent, part, AT_REMOVEDIR);
 		errno = err;
 		return -1;
 	}
@@ -334,12 +336,13 @@ enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_messa
 	return d->outcome;
 }
 
-enum outcome maildir_settle(struct maildir_draft *d)
+/* Nobody can tell whether it would stay: it comes again, so it is taken back. */
+enum outcome maildir_settle(struct maildir_draft *d, const struct maildir_draft *synced)
 {
-	if (fsync(d->new_fd) == 0)
+	d->sync_errno = synced != NULL ? synced->sync_errno : fsync(d->new_fd) == 0 ? 0 : errno;
+	if (d->sync_errno == 0)
 		return OC_DONE;
-	fail(d, "writing into the mailbox", errno);
-	/* Nobody can tell whether it would stay: it comes again, so take it back. */
+	fail(d, "writing into the mailbox", d->sync_errno);
 	(void)unlinkat(d->new_fd, d->name, 0);
 	return d->outcome;
 }

@@ -33,6 +33,7 @@ struct maildir_draft {
 	int tmp_fd, new_fd, file_fd; /* owned; -1 */
 	bool written, published;
 	enum outcome outcome;
+	int sync_errno; /* of new/, once it was settled */
 	char name[MAILDIR_NAME_BYTES]; /* in tmp/ and new/ */
 	char text[MAILDIR_TEXT_BYTES]; /* what went wrong, without a path */
 };
@@ -41,7 +42,8 @@ struct maildir_draft {
 enum outcome maildir_write(int base_fd, const struct maildir_message *m, struct maildir_draft *d);
 enum outcome maildir_sync(struct maildir_draft *d);
 enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_message *m);
-enum outcome maildir_settle(struct maildir_draft *d);
+/* `synced` (may be NULL) was settled after this one was published, in the same folder: what was said then holds for both. */
+enum outcome maildir_settle(struct maildir_draft *d, const struct maildir_draft *synced);
 void maildir_drop(struct maildir_draft *d);
 
 /* ENOSPC and EDQUOT: MAILBOX_FULL; EIO: IO_ERROR; anything else: MAILBOX_TEMP.  Never a permanent one. */
