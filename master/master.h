@@ -27,6 +27,8 @@ struct slot {
 	gid_t gid;
 	gid_t group; /* a supplementary one, or 0 */
 	struct link *link; /* owned; NULL while there is no process */
+	bool wants_successor; /* it has asked for one */
+	bool retiring; /* it was told that there is one */
 	uint64_t births; /* tells answers to an earlier process apart */
 	uint64_t generation; /* the newest it was given */
 	uint64_t ready_ms;
@@ -43,7 +45,7 @@ struct master_options {
 
 enum master_phase { PHASE_READING, PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
 
-#define SLOTS_MAX (ROSTER_COUNT + 2 * ROSTER_WORKERS_MAX + 1)
+#define SLOTS_MAX (ROSTER_COUNT + 3 * ROSTER_WORKERS_MAX + 2)
 
 struct reload; /* reload.c */
 
@@ -72,6 +74,8 @@ bool slots_fit(struct master *m);
 /* Starts all that are idle: first every role but the gate, and the gate when the others are ready. */
 void slots_start(struct master *m);
 void slot_event(struct slot *s, enum supervise_event event);
+/* It has served enough: starts the one that is to take its place, as soon as that place is free. */
+void slot_succeed(struct slot *s);
 struct slot *slot_find(struct master *m, enum role role, uint64_t instance); /* NULL: none */
 void slots_reap(struct master *m);
 bool slots_are(const struct master *m, enum supervise_state state);

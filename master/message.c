@@ -24,10 +24,21 @@ static void on_peer_broke_rules(struct slot *s, struct ipc_message *m)
 		slot_event(trust_believes(s->row->role, role) ? liar : s, EVENT_MUST_DIE);
 }
 
+static void on_retire_ask(struct slot *s, struct ipc_message *m)
+{
+	if (s->life.state != SUPERVISE_READY || s->wants_successor || s->retiring)
+		return;
+	LOG(LEVEL_INFO, "worker-retires", KV_STR("role", role_name(s->row->role)), KV_NUM("instance", s->instance),
+	    KV_NUM("crashes", m->body.RETIRE_ASK.crashes));
+	s->wants_successor = true;
+	slot_succeed(s);
+}
+
 static slot_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_READY] = on_ready,
 	[IPC_PEER_BROKE_RULES] = on_peer_broke_rules,
 	[IPC_CONTROL_ASK] = on_control_ask,
+	[IPC_RETIRE_ASK] = on_retire_ask,
 };
 
 void on_slot_message(struct link *link, struct ipc_message *m, void *arg)

@@ -65,7 +65,17 @@ bool trust_believes(enum role accuser, enum role accused)
 
 static bool is_parent(enum role role, uint64_t instance)
 {
-	return role == ROLE_SMTPD && instance == ROSTER_SMTPD_PARENT;
+	return role == ROLE_SMTPD && instance >= ROSTER_SMTPD_PARENT;
+}
+
+uint64_t roster_place(uint64_t instance)
+{
+	return instance - instance % (2 * ROSTER_TURN) + instance % ROSTER_TURN;
+}
+
+uint64_t roster_other(uint64_t instance)
+{
+	return instance == roster_place(instance) ? instance + ROSTER_TURN : roster_place(instance);
 }
 
 bool trust_has_instance(enum role a, uint64_t instance_a, enum role b, uint64_t instance_b)

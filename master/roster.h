@@ -23,6 +23,10 @@ extern const struct roster_row roster[ROSTER_COUNT];
 /* The smtpd that forks a process for each connection: its instance number, by which it and the gate know what it is.  It is
  * linked with those two only that speak to it (smtpd/README.md). */
 #define ROSTER_SMTPD_PARENT 1000u
+/* Two instances of smtpd take turns in one place: N and N + ROSTER_TURN.  The second is started before the first retires. */
+#define ROSTER_TURN 100u
+uint64_t roster_place(uint64_t instance); /* the first of the two */
+uint64_t roster_other(uint64_t instance);
 
 /* NULL: not one that the master starts. */
 const struct roster_row *roster_find(enum role role);

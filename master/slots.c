@@ -110,12 +110,34 @@ static void end(struct slot *s)
 		log_slot(LEVEL_ERROR, "kill-failed", s);
 }
 
+/* Only smtpd takes turns. */
+static struct slot *other_of(const struct slot *s)
+{
+	return s->row->role == ROLE_SMTPD ? slot_find(s->master, s->row->role, roster_other(s->instance)) : NULL;
+}
+
+/* The gate must know of the new one before the old takes its leave there. */
+static void let_retire(struct slot *s)
+{
+	struct slot *gate = slot_find(s->master, ROLE_GATE, 0);
+
+	if (gate != NULL && gate->link != NULL)
+		link_flush(gate->link);
+	s->wants_successor = false;
+	s->retiring = true;
+	link_tell(s->link, IPC_RETIRE, &(struct msg_RETIRE){0}, -1);
+}
+
 static void ready(struct slot *s)
 {
+	struct slot *other = other_of(s);
+
 	s->ready_ms = clock_mono_ms();
 	LOG(LEVEL_INFO, "child-ready", KV_STR("role", role_name(s->row->role)), KV_NUM("instance", s->instance),
 	    KV_NUM("child", s->pid), KV_STR("missing", s->missing));
 	hand_links(s);
+	if (other != NULL && other->wants_successor && other->link != NULL)
+		let_retire(other);
 	master_look(s->master);
 }
 
@@ -172,18 +194,29 @@ static void on_slot_timer(void *arg)
 
 /* ---- a process ends ---- */
 
+static bool is_successor(const struct slot *s)
+{
+	return !s->wants_successor && !s->retiring &&
+	       (s->life.state == SUPERVISE_STARTING || s->life.state == SUPERVISE_READY || s->life.state == SUPERVISE_BACKING_OFF);
+}
+
 static void gone(struct slot *s, int status)
 {
 	char text[CHILD_END_BYTES];
-	bool meant = s->life.state == SUPERVISE_DRAINING;
+	struct slot *other = other_of(s);
+	bool succeeded = other != NULL && is_successor(other);
+	bool meant = s->life.state == SUPERVISE_DRAINING || (succeeded && s->retiring);
 
 	child_end_text(status, text);
 	LOG(meant ? LEVEL_INFO : LEVEL_ERROR, "child-ended", KV_STR("role", role_name(s->row->role)),
 	    KV_NUM("instance", s->instance), KV_NUM("child", s->pid), KV_STR("how", text));
 	s->pid = 0;
 	link_free(&s->link);
+	s->wants_successor = s->retiring = false;
 	reload_slot_gone(s->master, s);
-	slot_event(s, EVENT_DIED);
+	slot_event(s, succeeded ? EVENT_RETIRED : EVENT_DIED);
+	if (other != NULL && other->wants_successor)
+		slot_succeed(other); /* it has waited for this place */
 }
 
 /* By pid, never "any child": the helpers that kill and the reader are waited for where they are started. */
@@ -213,9 +246,11 @@ static uint64_t wanted_count(const struct master *m, enum role role)
 
 static bool is_wanted(const struct master *m, enum role role, uint64_t instance)
 {
-	if (role == ROLE_SMTPD && instance == ROSTER_SMTPD_PARENT)
+	if (role != ROLE_SMTPD)
+		return instance < wanted_count(m, role);
+	if (roster_place(instance) == ROSTER_SMTPD_PARENT)
 		return m->plan->smtpd_parents > 0;
-	return instance < wanted_count(m, role);
+	return roster_place(instance) < wanted_count(m, role);
 }
 
 static bool add_slot(struct master *m, const struct roster_row *row, uint64_t instance)
@@ -243,8 +278,11 @@ static bool fit(struct master *m, const struct roster_row *row, uint64_t instanc
 	struct slot *s = slot_find(m, row->role, instance);
 	bool wanted = is_wanted(m, row->role, instance);
 
-	if (s != NULL && !wanted)
+	if (s != NULL && !wanted) {
 		slot_event(s, EVENT_STOP);
+		if (other_of(s) != NULL)
+			slot_event(other_of(s), EVENT_STOP);
+	}
 	return s != NULL || !wanted || add_slot(m, row, instance);
 }
 
@@ -261,6 +299,17 @@ bool slots_fit(struct master *m)
 	return fits;
 }
 
+void slot_succeed(struct slot *s)
+{
+	uint64_t instance = roster_other(s->instance);
+	struct slot *other = other_of(s);
+
+	if (other == NULL && add_slot(s->master, s->row, instance))
+		other = slot_find(s->master, s->row->role, instance);
+	if (other != NULL && s->master->phase == PHASE_RUNNING)
+		slot_event(other, EVENT_START); /* one that is still retiring ends first (gone) */
+}
+
 static bool others_ready(const struct master *m)
 {
 	for (size_t i = 0; i < m->slot_count; i++)
@@ -270,6 +319,18 @@ static bool others_ready(const struct master *m)
 	return true;
 }
 
+/* Of two who share a place the one that lives, else the first. */
+static bool has_turn(const struct slot *s)
+{
+	const struct slot *other = other_of(s);
+
+	if (other == NULL)
+		return true;
+	if (other->life.state != SUPERVISE_IDLE && other->life.state != SUPERVISE_DEAD)
+		return false;
+	return s->instance == roster_place(s->instance);
+}
+
 /* The gate comes last: until all it attests to are there it could only say 421. */
 void slots_start(struct master *m)
 {
@@ -277,7 +338,7 @@ void slots_start(struct master *m)
 		struct slot *s = m->slots[i];
 		bool waits = s->life.state == SUPERVISE_IDLE || s->life.state == SUPERVISE_DEAD;
 
-		if (waits && is_wanted(m, s->row->role, s->instance) && (s->row->role != ROLE_GATE || others_ready(m)))
+		if (waits && has_turn(s) && is_wanted(m, s->row->role, s->instance) && (s->row->role != ROLE_GATE || others_ready(m)))
 			slot_event(s, EVENT_START);
 	}
 }

@@ -10,6 +10,8 @@
  *                      '-------------died------------------^
  *   STARTING, READY --stop--> DRAINING --died--> DEAD        BACKING_OFF, IDLE --stop--> DEAD --start--> STARTING
  *
+ *   STARTING, READY --retired--> DEAD: another serves in its place
+ *
  * A child is restarted after 100 ms, doubled with each death up to 30 s; one that lived 60 s begins anew at 100 ms.
  */
 enum supervise_state {
@@ -29,6 +31,7 @@ enum supervise_event {
 	EVENT_TIMEOUT, /* the deadline has come */
 	EVENT_MUST_DIE, /* it broke the rules, or its link broke */
 	EVENT_STOP,
+	EVENT_RETIRED, /* reaped, and another is in its place */
 	SUPERVISE_EVENTS
 };
 

@@ -183,3 +183,31 @@ void drop_dialogue(struct conn *c)
 	c->dialogue = false;
 	(void)p->tell(p->arg, ROLE_AUTHD, IPC_AUTH_CANCEL, &cancel);
 }
+
+/* ---- XCLIENT ---- */
+
+static void on_client(struct conn *c, struct ipc_message *m)
+{
+	const struct msg_CLIENT *a = m == NULL ? NULL : &m->body.CLIENT;
+
+	c->asked = false;
+	if (a == NULL)
+		session_client_answered(&c->session, OC_UNAVAILABLE, 0, slice_empty(), 0);
+	else
+		session_client_answered(&c->session, a->outcome, a->session, a->client, a->client_port);
+}
+
+bool ask_client(struct conn *c)
+{
+	const struct session_claim *claim = c->session.claimed;
+	const struct msg_CLIENT_ASK ask = {
+		.session = c->session.place.number,
+		.client = slice_of(claim->client),
+		.client_port = claim->client_port,
+		.local = slice_of(claim->local),
+		.local_port = claim->local_port,
+	};
+
+	conn_ask(c, ROLE_GATE, IPC_CLIENT_ASK, &ask, LINK_ASK_MS, on_client);
+	return false;
+}

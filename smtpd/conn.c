@@ -116,6 +116,11 @@ static bool want_login(struct conn *c)
 	return ask_login(c);
 }
 
+static bool want_client(struct conn *c)
+{
+	return ask_client(c);
+}
+
 static bool want_store(struct conn *c)
 {
 	return draft_store(c);
@@ -152,7 +157,7 @@ static bool want_close(struct conn *c)
 
 /* Each does what is wanted and returns true when the session may want something else now. */
 static bool (*const wants[])(struct conn *c) = {
-	[WANT_INPUT] = want_input, [WANT_POLICY] = want_policy, [WANT_LOGIN] = want_login,
+	[WANT_INPUT] = want_input, [WANT_POLICY] = want_policy, [WANT_LOGIN] = want_login, [WANT_CLIENT] = want_client,
 	[WANT_STORE] = want_store, [WANT_COMMIT] = want_commit, [WANT_PAUSE] = want_pause,
 	[WANT_TLS] = want_tls,	   [WANT_CLOSE] = want_close,
 };
@@ -400,6 +405,7 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		.auth = AUTH_OFF,
 		.hostname = conf->set.hostname,
 		.client_port = start->client_port,
+		.may_xclient = start->may_xclient != 0,
 	};
 
 	if (start->role != LISTENER_LOCAL) {

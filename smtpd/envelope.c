@@ -98,7 +98,7 @@ static int hex_digit(char c)
 }
 
 /* xtext of RFC 3461 §4. */
-static bool read_xtext(struct slice text, struct buf *out)
+bool envelope_xtext(struct slice text, struct buf *out)
 {
 	for (size_t i = 0; i < text.len; i++) {
 		int high, low;
@@ -126,7 +126,7 @@ static enum parameter_verdict read_auth(struct session *s, const struct paramete
 {
 	struct buf text = buf_make(MAIL_ADDRESS_MAX);
 	struct mail_address address;
-	bool good = read_xtext(p->value, &text);
+	bool good = envelope_xtext(p->value, &text);
 	bool null = good && slice_eq(buf_slice(&text), slice_of("<>"));
 
 	good = null ||

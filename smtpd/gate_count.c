@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 
 #define KEYS_MAX 2100000u /* a host and a network for each of a million sessions */
@@ -41,6 +42,13 @@ struct gate_origin gate_origin_of_uid(uint32_t uid)
 
 	set_key(from.host, &from.host_len, 'u', (const uint8_t *)&uid, sizeof(uid));
 	return from;
+}
+
+bool gate_address_text(const struct in6_addr *address, char out[64])
+{
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		return inet_ntop(AF_INET, address->s6_addr + 12, out, 64) != NULL;
+	return inet_ntop(AF_INET6, address, out, 64) != NULL;
 }
 
 struct gate_counts *gate_counts_new(void)

@@ -28,6 +28,9 @@ struct gate_origin {
 struct gate_origin gate_origin_of_address(const struct in6_addr *address);
 struct gate_origin gate_origin_of_uid(uint32_t uid);
 
+/* "192.0.2.1", "2001:db8::1"; false: `out` is too small. */
+bool gate_address_text(const struct in6_addr *address, char out[64]);
+
 enum gate_verdict {
 	GATE_ADMIT, /* and counted */
 	GATE_TOO_MANY,

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,11 +303,4 @@ enum gate_verdict lobby_enter(struct lobby *l, const struct gate_visit *visit, c
 	timer_set(g->timer, terms->proxy ? LOBBY_HEADER_MS : terms->pause_ms);
 	watch_want(g->watch, WATCH_READ);
 	return GATE_ADMIT;
-}
-
-bool gate_address_text(const struct in6_addr *address, char out[64])
-{
-	if (IN6_IS_ADDR_V4MAPPED(address))
-		return inet_ntop(AF_INET, address->s6_addr + 12, out, 64) != NULL;
-	return inet_ntop(AF_INET6, address, out, 64) != NULL;
 }

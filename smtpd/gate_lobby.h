@@ -39,7 +39,4 @@ size_t lobby_count(const struct lobby *l);
 /* All go, unheard. */
 void lobby_clear(struct lobby *l);
 
-/* "192.0.2.1", "2001:db8::1"; false: `out` is too small. */
-bool gate_address_text(const struct in6_addr *address, char out[64]);
-
 #endif

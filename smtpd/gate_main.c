@@ -100,6 +100,11 @@ static bool is_early(const struct conf_listener *l, int fd)
 	return speaks_clear(l) && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
+static bool names_client(const struct conf_nets *nets, const struct gate_visit *visit)
+{
+	return net_list_contains(nets->at, nets->count, slice_of(visit->client));
+}
+
 /* What the configuration in force says of this listener. */
 static void set_listener(struct gate_visit *v, const struct conf_listener *l)
 {
@@ -107,6 +112,7 @@ static void set_listener(struct gate_visit *v, const struct conf_listener *l)
 	v->listener = (uint64_t)(l - service_conf(gate.service)->listeners);
 	v->role = l->role;
 	v->isolated = l->isolation == ISOLATION_CONNECTION;
+	v->may_xclient = names_client(&l->xclient, v);
 }
 
 static bool set_visit(const struct door_caller *caller, int fd, struct gate_visit *v)
@@ -156,11 +162,6 @@ static void admit(const struct conf_listener *l, const struct gate_visit *visit,
 	const struct gate_limits limits = limits_of(service_conf(gate.service));
 
 	conclude(gate_sessions_admit(gate.sessions, visit, &limits, fd), l, visit, fd);
-}
-
-static bool names_client(const struct conf_nets *nets, const struct gate_visit *visit)
-{
-	return net_list_contains(nets->at, nets->count, slice_of(visit->client));
 }
 
 static void enter_lobby(const struct conf_listener *l, const struct gate_visit *visit, int fd)
@@ -258,6 +259,7 @@ static void drain(struct service *s, uint64_t deadline_ms)
 {
 	doors_close_for_mail(gate.doors);
 	lobby_clear(gate.lobby);
+	gate_sessions_leave(gate.sessions, deadline_ms - deadline_ms / 8);
 	timer_set(gate.deadline, deadline_ms - deadline_ms / 8); /* before the master ends it */
 	(void)s;
 	stop_if_empty(NULL);
@@ -293,6 +295,36 @@ static void on_session_end(struct service *s, struct link *link, struct ipc_mess
 	(void)s;
 	if (!gate_sessions_end(gate.sessions, m->body.SESSION_END.session, link))
 		link_break(link, "ended a session that is not its own");
+}
+
+/* Whom an XCLIENT may name.  It is a worker that repeats it, and a worker may be owned: a trusted client, which may relay, is nobody
+ * that it could make.  After a reload trust may be another than that the session was begun with. */
+static enum outcome may_claim(const struct gate_visit *visit, const char *client, struct gate_limits *limits_out, void *arg)
+{
+	const struct conf *conf = service_conf(gate.service);
+
+	(void)arg;
+	*limits_out = limits_of(conf);
+	if (visit->generation != service_generation(gate.service)->number)
+		return OC_BUSY;
+	return conf_is_trusted(conf, slice_of(client)) ? OC_NOT_ALLOWED : OC_DONE;
+}
+
+static void on_client_ask(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	if (!gate_sessions_claim(gate.sessions, m, link))
+		link_break(link, "spoke for a client it may not speak for");
+}
+
+/* Its successor is known by then, or stands in the master's next words. */
+static void on_worker_retire(struct service *s, struct link *link, struct ipc_message *m)
+{
+	uint64_t request = m->request, instance = link_instance(link);
+
+	link_drain(service_link(s, ROLE_MASTER, 0));
+	if (service_link(s, ROLE_SMTPD, instance) == link)
+		gate_sessions_retire(gate.sessions, link, request);
 }
 
 static void ask_control(enum role role, const struct msg_CONTROL_ASK *ask, link_answer_fn *on_answer, void *on_answer_arg,
@@ -331,7 +363,7 @@ static void start(struct service *s)
 {
 	gate.service = s;
 	gate.controls = controls_new(service_loop(s), ask_control, s);
-	gate.sessions = gate_sessions_new(service_loop(s), stop_if_empty, NULL);
+	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL});
 	gate.lobby = lobby_new(service_loop(s), gate.sessions, on_leave_lobby, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
 	doors_follow(doors_of(s), service_conf(s), service_generation(s)->number);
@@ -356,6 +388,8 @@ static const struct cage_spec cage = {
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_LISTENER] = on_listener,
 	[IPC_SESSION_END] = on_session_end,
+	[IPC_CLIENT_ASK] = on_client_ask,
+	[IPC_WORKER_RETIRE] = on_worker_retire,
 };
 
 static const struct service_spec spec = {

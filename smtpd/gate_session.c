@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "conf/net.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@ struct session {
 struct worker {
 	struct link *link; /* borrowed */
 	uint64_t sessions;
+	uint64_t came; /* counted: the newest parent serves */
+	bool is_parent; /* forks private workers */
+	bool retired;
 };
 
 struct handing {
@@ -41,15 +45,13 @@ struct gate_sessions {
 	size_t worker_count;
 	struct handing batch[GATE_BATCH];
 	size_t batch_count;
-	uint64_t last_number, started;
-	struct link *parent; /* borrowed; forks private workers; NULL while away */
+	uint64_t last_number, started, workers_came;
 	bool parent_seen, told_no_parent;
 	struct loop *loop;
-	gate_ended_fn *on_ended;
-	void *arg;
+	struct gate_sessions_config config;
 };
 
-struct gate_sessions *gate_sessions_new(struct loop *loop, gate_ended_fn *on_ended, void *arg)
+struct gate_sessions *gate_sessions_new(struct loop *loop, const struct gate_sessions_config *config)
 {
 	struct gate_sessions *g = mem_new(1, sizeof(*g));
 
@@ -58,8 +60,7 @@ struct gate_sessions *gate_sessions_new(struct loop *loop, gate_ended_fn *on_end
 	if (g == NULL || g->by_number == NULL)
 		log_fatal("sessions", ENOMEM);
 	g->loop = loop;
-	g->on_ended = on_ended;
-	g->arg = arg;
+	g->config = *config;
 	g->counts = gate_counts_new();
 	return g;
 }
@@ -157,12 +158,27 @@ static struct worker *worker_find(struct gate_sessions *g, const struct link *li
 	return NULL;
 }
 
+static bool serves(const struct worker *w, bool parent)
+{
+	return w->is_parent == parent && !w->retired && !link_is_broken(w->link);
+}
+
 static struct worker *least_loaded(struct gate_sessions *g)
 {
 	struct worker *best = NULL;
 
 	for (size_t i = 0; i < g->worker_count; i++)
-		if (!link_is_broken(g->workers[i].link) && (best == NULL || g->workers[i].sessions < best->sessions))
+		if (serves(&g->workers[i], false) && (best == NULL || g->workers[i].sessions < best->sessions))
+			best = &g->workers[i];
+	return best;
+}
+
+static const struct worker *newest_parent(const struct gate_sessions *g)
+{
+	const struct worker *best = NULL;
+
+	for (size_t i = 0; i < g->worker_count; i++)
+		if (serves(&g->workers[i], true) && (best == NULL || g->workers[i].came > best->came))
 			best = &g->workers[i];
 	return best;
 }
@@ -204,26 +220,23 @@ static void worker_down(struct gate_sessions *g, struct link *link)
 	struct lost lost = {g, link};
 	struct worker *w = worker_find(g, link);
 
-	if (g->parent == link)
-		g->parent = NULL; /* what it has forked lives on */
 	if (w == NULL)
 		return;
+	/* What a parent has forked lives on. */
 	*w = g->workers[--g->worker_count];
 	map_each(g->by_number, close_if_lost, &lost);
 }
 
 static void worker_up(struct gate_sessions *g, struct link *link)
 {
-	if (link_instance(link) >= GATE_PARENT_FIRST) {
-		g->parent = link;
-		g->parent_seen = true;
-		return;
-	}
+	bool is_parent = link_instance(link) >= GATE_PARENT_FIRST;
+
 	if (g->worker_count == GATE_WORKERS_MAX) {
 		LOG(LEVEL_ERROR, "too-many-workers", KV_NUM("instance", link_instance(link)));
 		return;
 	}
-	g->workers[g->worker_count++] = (struct worker){link, 0};
+	g->parent_seen = g->parent_seen || is_parent;
+	g->workers[g->worker_count++] = (struct worker){.link = link, .came = ++g->workers_came, .is_parent = is_parent};
 }
 
 void gate_sessions_link_up(struct gate_sessions *g, struct link *link)
@@ -244,7 +257,7 @@ void gate_sessions_link_down(struct gate_sessions *g, struct link *link)
 
 bool gate_sessions_can_serve(const struct gate_sessions *g)
 {
-	return gate_witnesses_all_seen(&g->witnesses) && (g->worker_count > 0 || g->parent != NULL);
+	return gate_witnesses_all_seen(&g->witnesses) && g->worker_count > 0;
 }
 
 /* ---- private workers ---- */
@@ -253,7 +266,7 @@ static void end_session(struct gate_sessions *g, struct session *s)
 {
 	map_take_u64(g->by_number, s->number);
 	close_session(g, s);
-	g->on_ended(g->arg);
+	g->config.on_ended(g->config.arg);
 }
 
 static void on_private_message(struct link *link, struct ipc_message *m, void *arg)
@@ -262,7 +275,7 @@ static void on_private_message(struct link *link, struct ipc_message *m, void *a
 
 	if (m->type == IPC_SESSION_END && m->body.SESSION_END.session == s->number)
 		end_session(s->gate, s);
-	else
+	else if (m->type != IPC_CLIENT_ASK || !gate_sessions_claim(s->gate, m, link))
 		link_break(link, "not its own session's end");
 }
 
@@ -287,11 +300,6 @@ static bool wants_parent(struct gate_sessions *g, const struct gate_visit *visit
 		LOG_PLAIN(LEVEL_WARN, "isolation-connection-not-available");
 	}
 	return g->parent_seen;
-}
-
-static bool has_parent(const struct gate_sessions *g)
-{
-	return g->parent != NULL && !link_is_broken(g->parent);
 }
 
 static bool make_private_link(struct gate_sessions *g, struct session *s, int *child_end_out)
@@ -327,6 +335,7 @@ static bool say_start(const struct session *s, struct link *to, int fd)
 		.local_port = v->local_port,
 		.early = v->early,
 		.proxy = slice_of(v->proxy),
+		.may_xclient = v->may_xclient,
 	};
 
 	return link_tell(to, IPC_SESSION_START, &start, fd);
@@ -358,20 +367,22 @@ static void drop_session(struct gate_sessions *g, struct session *s)
 static bool start_private(struct gate_sessions *g, struct session *s, int fd)
 {
 	const struct msg_LINK_ATTACH attach = {ROLE_GATE, s->number, s->visit.generation};
+	const struct worker *newest = newest_parent(g);
+	struct link *parent = newest == NULL ? NULL : newest->link;
 	int child_end;
 
-	if (!has_parent(g) || !make_private_link(g, s, &child_end))
+	if (parent == NULL || !make_private_link(g, s, &child_end))
 		return false;
-	if (!gate_witnesses_introduce(&g->witnesses, g->parent, s->number, s->visit.generation)) {
+	if (!gate_witnesses_introduce(&g->witnesses, parent, s->number, s->visit.generation)) {
 		close(child_end);
 		return false;
 	}
 	attest(g, s);
 	gate_witnesses_flush(&g->witnesses);
-	if (!link_tell(g->parent, IPC_LINK_ATTACH, &attach, child_end))
+	if (!link_tell(parent, IPC_LINK_ATTACH, &attach, child_end))
 		return false;
 	/* Told or not, the descriptor is taken: a session that could not begin ends like one whose worker died. */
-	if (say_start(s, g->parent, fd))
+	if (say_start(s, parent, fd))
 		g->started++;
 	else
 		link_break(s->worker, NULL);
@@ -450,6 +461,121 @@ bool gate_sessions_end(struct gate_sessions *g, uint64_t number, const struct li
 		return false;
 	end_session(g, s);
 	return true;
+}
+
+/* ---- XCLIENT ---- */
+
+/* False: too many of that one; all is as it was. */
+static enum gate_verdict count_as(struct gate_sessions *g, struct session *s, const struct gate_origin *now,
+				  const struct gate_limits *limits)
+{
+	static const struct gate_limits any = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	enum gate_verdict verdict;
+
+	gate_counts_leave(g->counts, &s->visit.origin);
+	verdict = gate_counts_enter(g->counts, now, limits);
+	if (verdict == GATE_ADMIT)
+		s->visit.origin = *now;
+	else
+		MUST(gate_counts_enter(g->counts, &s->visit.origin, &any) == GATE_ADMIT); /* its place was free a moment ago */
+	return verdict;
+}
+
+/* A number of its own, so that nobody takes what the worker says of the new client for words about the old. */
+static bool renumber(struct gate_sessions *g, struct session *s)
+{
+	uint64_t was = s->number, now = mint(g);
+
+	if (!map_put_u64(g->by_number, now, s))
+		return false;
+	map_take_u64(g->by_number, was);
+	gate_witnesses_tell_closed(&g->witnesses, was);
+	s->number = now;
+	return true;
+}
+
+static bool set_claimed(struct gate_visit *v, const struct msg_CLIENT_ASK *ask)
+{
+	struct in6_addr client, local;
+
+	if (!net_address(ask->client, &client) || !gate_address_text(&client, v->client))
+		return false;
+	if (ask->local.len > 0 && (!net_address(ask->local, &local) || !gate_address_text(&local, v->local)))
+		return false;
+	v->origin = gate_origin_of_address(&client);
+	v->client_port = ask->client_port;
+	if (ask->local.len > 0)
+		v->local_port = ask->local_port;
+	return v->client_port <= UINT16_MAX && v->local_port <= UINT16_MAX;
+}
+
+static enum outcome claim(struct gate_sessions *g, struct session *s, const struct msg_CLIENT_ASK *ask)
+{
+	struct gate_visit claimed = s->visit;
+	struct gate_limits limits;
+	enum outcome outcome;
+
+	if (!set_claimed(&claimed, ask))
+		return OC_BAD_INPUT;
+	outcome = g->config.may_claim(&s->visit, claimed.client, &limits, g->config.arg);
+	if (outcome != OC_DONE)
+		return outcome;
+	if (count_as(g, s, &claimed.origin, &limits) != GATE_ADMIT || !renumber(g, s))
+		return OC_BUSY;
+	s->visit = claimed;
+	attest(g, s);
+	gate_witnesses_flush(&g->witnesses);
+	return OC_DONE;
+}
+
+bool gate_sessions_claim(struct gate_sessions *g, const struct ipc_message *m, struct link *worker)
+{
+	const struct msg_CLIENT_ASK *ask = &m->body.CLIENT_ASK;
+	struct session *s = map_find_u64(g->by_number, ask->session);
+	struct msg_CLIENT answer = {.session = ask->session};
+
+	if (s == NULL || s->worker != worker || !s->visit.may_xclient || m->request == 0)
+		return false;
+	answer.outcome = claim(g, s, ask);
+	answer.session = s->number;
+	answer.client = slice_of(s->visit.client);
+	answer.client_port = s->visit.client_port;
+	link_answer(worker, m->request, IPC_CLIENT, &answer, -1);
+	return true;
+}
+
+/* ---- leaving ---- */
+
+void gate_sessions_retire(struct gate_sessions *g, struct link *link, uint64_t request)
+{
+	struct worker *w = worker_find(g, link);
+
+	gate_sessions_hand_over(g); /* what is on its way to it */
+	if (w != NULL)
+		w->retired = true;
+	link_answer(link, request, IPC_WORKER_RETIRED, &(struct msg_WORKER_RETIRED){0}, -1);
+}
+
+struct leaving {
+	struct msg_SESSION_LEAVE say;
+};
+
+static bool say_leave(struct slice key, void *value, void *arg)
+{
+	const struct session *s = value;
+	const struct leaving *l = arg;
+
+	(void)key;
+	if (s->is_private)
+		(void)link_tell(s->worker, IPC_SESSION_LEAVE, &l->say, -1);
+	return true;
+}
+
+void gate_sessions_leave(struct gate_sessions *g, uint64_t deadline_ms)
+{
+	struct leaving leaving = {{deadline_ms}};
+
+	map_each(g->by_number, say_leave, &leaving);
 }
 
 uint64_t gate_sessions_count(const struct gate_sessions *g)

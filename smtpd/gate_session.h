@@ -29,20 +29,26 @@ struct gate_visit {
 	uint64_t client_port, local_port;
 	bool early; /* spoke before the banner */
 	bool isolated; /* one process for this connection */
+	bool may_xclient; /* who first came may speak for others; stays with the connection */
 };
 #define GATE_LISTENER_LOCAL UINT64_MAX
 #define GATE_NO_UID UINT64_MAX
 
 #define GATE_BATCH 16u /* sessions attested together */
-#define GATE_WORKERS_MAX 64u
+#define GATE_WORKERS_MAX 160u /* warm parents too, and those that retire */
 /* Instance numbers of smtpd: shared workers; warm parents, which fork a process a session; those processes. */
 #define GATE_PARENT_FIRST 1000u
 #define GATE_PRIVATE_FIRST 100000u
 
-/* A session is over: SESSION_END was said, or its worker is gone. */
-typedef void gate_ended_fn(void *arg);
+struct gate_sessions_config {
+	/* A session is over: SESSION_END was said, or its worker is gone. */
+	void (*on_ended)(void *arg);
+	/* Whether a client that may speak for others may speak for this one; DONE with the limits that hold now. */
+	enum outcome (*may_claim)(const struct gate_visit *visit, const char *client, struct gate_limits *limits_out, void *arg);
+	void *arg;
+};
 
-struct gate_sessions *gate_sessions_new(struct loop *loop, gate_ended_fn *on_ended, void *arg); /* exits 75 without memory */
+struct gate_sessions *gate_sessions_new(struct loop *loop, const struct gate_sessions_config *config); /* exits 75 without memory */
 void gate_sessions_free(struct gate_sessions **gp);
 
 /* Links of the four and of the workers; borrowed until link_down, which must come before the link's memory goes. */
@@ -61,6 +67,13 @@ void gate_sessions_uncount(struct gate_sessions *g, const struct gate_origin *fr
 void gate_sessions_hand_over(struct gate_sessions *g);
 /* SESSION_END: false when the session is another worker's.  One that is over already is no lie. */
 bool gate_sessions_end(struct gate_sessions *g, uint64_t session, const struct link *worker);
+
+/* CLIENT_ASK: answered on `worker`.  False: that session is another's, or its client may not speak for anybody. */
+bool gate_sessions_claim(struct gate_sessions *g, const struct ipc_message *m, struct link *worker);
+/* WORKER_RETIRE: it gets no more sessions; answered behind those it has got. */
+void gate_sessions_retire(struct gate_sessions *g, struct link *worker, uint64_t request);
+/* Says SESSION_LEAVE to each process that has one session. */
+void gate_sessions_leave(struct gate_sessions *g, uint64_t deadline_ms);
 
 uint64_t gate_sessions_count(const struct gate_sessions *g);
 uint64_t gate_sessions_started(const struct gate_sessions *g); /* since the process began */

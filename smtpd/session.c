@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define OUT_MAX (1u << 20) /* of replies not sent yet; the driver stops reading long before */
 #define REPLY_TEXT_MAX 460 /* so that the line stays within 512 octets (RFC 5321 §4.5.3.1.5) */
@@ -22,6 +23,7 @@ static const struct {
 	[SESSION_AUTH] = {"auth", WANT_INPUT},
 	[SESSION_POLICY] = {"policy", WANT_POLICY},
 	[SESSION_LOGIN] = {"login", WANT_LOGIN},
+	[SESSION_CLIENT] = {"client", WANT_CLIENT},
 	[SESSION_STORE] = {"store", WANT_STORE},
 	[SESSION_COMMIT] = {"commit", WANT_COMMIT},
 	[SESSION_PAUSE] = {"pause", WANT_PAUSE},
@@ -56,6 +58,8 @@ void session_clear(struct session *s)
 	buf_free(&s->out);
 	command_line_free(&s->line);
 	transaction_free(&s->transaction);
+	free(s->claimed);
+	s->claimed = NULL;
 	buf_free(&s->tags);
 	buf_free(&s->sasl.response);
 }

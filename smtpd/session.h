@@ -25,6 +25,7 @@ enum session_state {
 	SESSION_AUTH, /* inside the SASL dialogue */
 	SESSION_POLICY, /* from here on it waits for somebody else */
 	SESSION_LOGIN,
+	SESSION_CLIENT,
 	SESSION_STORE,
 	SESSION_COMMIT,
 	SESSION_PAUSE,
@@ -40,6 +41,7 @@ enum session_want {
 	WANT_INPUT,
 	WANT_POLICY, /* ask for `stage`; session_policy_answered */
 	WANT_LOGIN, /* tell authd what `sasl` holds; session_login_answered */
+	WANT_CLIENT, /* ask whether the client is now `claimed`; session_client_answered */
 	WANT_STORE, /* put transaction->piece away; session_stored */
 	WANT_COMMIT, /* the last piece too, then make it durable; session_committed */
 	WANT_PAUSE, /* wait pause_ms; session_resume */
@@ -56,7 +58,7 @@ struct session_tls {
 	size_t exporter_len, end_point_len;
 };
 
-/* Where it stands, and who it is with: does not change. */
+/* Where it stands, and who it is with: only XCLIENT changes it. */
 struct session_place {
 	uint64_t number;
 	const struct conf *conf; /* borrowed */
@@ -67,6 +69,14 @@ struct session_place {
 	const char *banner; /* borrowed; behind the host name; NULL: our own words */
 	char client[64];
 	uint64_t client_port;
+	bool may_xclient;
+};
+
+/* XCLIENT: whom the client speaks for. */
+struct session_claim {
+	char client[64], local[64]; /* addresses; "": not said */
+	uint64_t client_port, local_port;
+	char name[256], helo[256], protocol[8]; /* for the log only */
 };
 
 /* What the client said last in its dialogue with authd. */
@@ -102,6 +112,7 @@ struct session {
 
 	struct sasl_frame sasl;
 
+	struct session_claim *claimed; /* owned; NULL unless it is being asked about */
 	uint64_t commands, errors, messages, logins_tried;
 	char last_verb[12]; /* for the log; never arguments */
 };
@@ -143,6 +154,8 @@ struct session_login {
 	struct slice login, reason, challenge;
 };
 void session_login_answered(struct session *s, const struct session_login *answer);
+/* DONE: all begins anew, with that client and that number.  Not allowed: 550; anything else is temporary. */
+void session_client_answered(struct session *s, enum outcome outcome, uint64_t number, struct slice client, uint64_t port);
 void session_stored(struct session *s, enum outcome outcome);
 void session_committed(struct session *s, const struct session_verdict *v, uint64_t id);
 void session_resume(struct session *s);

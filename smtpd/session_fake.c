@@ -145,6 +145,14 @@ static void answer_login(struct fake *f)
 	session_login_answered(&f->session, &answer);
 }
 
+static void answer_client(struct fake *f)
+{
+	struct slice client = slice_of(f->session.claimed->client);
+	enum outcome outcome = slice_starts(client, slice_of("127.")) ? OC_NOT_ALLOWED : OC_DONE;
+
+	session_client_answered(&f->session, outcome, f->session.place.number + 1, client, f->session.claimed->client_port);
+}
+
 static void answer_store(struct fake *f)
 {
 	f->stores++;
@@ -200,7 +208,7 @@ static void note_close(struct fake *f)
 static void answer_all(struct fake *f)
 {
 	static void (*const answers[])(struct fake *f) = {
-		[WANT_POLICY] = answer_policy, [WANT_LOGIN] = answer_login, [WANT_STORE] = answer_store,
+		[WANT_POLICY] = answer_policy, [WANT_LOGIN] = answer_login, [WANT_CLIENT] = answer_client, [WANT_STORE] = answer_store,
 		[WANT_COMMIT] = answer_commit, [WANT_PAUSE] = answer_pause, [WANT_TLS] = answer_tls,
 		[WANT_CLOSE] = note_close,
 	};

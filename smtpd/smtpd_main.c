@@ -7,6 +7,12 @@
  */
 static struct worker worker;
 
+static struct {
+	bool asked; /* for a successor */
+	bool told; /* there is one */
+	bool gone; /* the gate gives us no more */
+} retiring;
+
 static struct cage_spec cage = {
 	.calls = CALLS_BASE,
 	.chroot = true,
@@ -40,8 +46,47 @@ static void release(struct worker *w, struct generation **gp)
 
 static void on_empty(struct worker *w)
 {
-	if (w->draining)
+	if (w->draining || retiring.gone)
 		service_stop(w->arg);
+}
+
+/* ---- retiring: README.md ---- */
+
+static void ask_to_retire(struct service *s, uint64_t crashes)
+{
+	const struct msg_RETIRE_ASK ask = {crashes};
+
+	if (!retiring.asked)
+		retiring.asked = service_tell(s, ROLE_MASTER, IPC_RETIRE_ASK, &ask);
+}
+
+/* The gate is away: its next one is asked. */
+static void on_retired(struct ipc_message *m, void *arg)
+{
+	if (m == NULL)
+		return;
+	retiring.gone = true;
+	if (worker.count == 0)
+		service_stop(arg);
+}
+
+static void take_leave(struct service *s)
+{
+	service_ask(s, ROLE_GATE, IPC_WORKER_RETIRE, &(struct msg_WORKER_RETIRE){0}, LINK_ASK_MS, on_retired, s);
+}
+
+static void on_retire(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)link;
+	(void)m;
+	retiring.told = true;
+	take_leave(s);
+}
+
+static void link_up(struct service *s, struct link *link)
+{
+	if (link_peer(link) == ROLE_GATE && retiring.told && !retiring.gone)
+		take_leave(s);
 }
 
 static void prepare(struct service *s)
@@ -59,6 +104,8 @@ static void start(struct service *s)
 	worker.on_empty = on_empty;
 	worker.arg = s;
 	worker_init(&worker, service_loop(s), &ports);
+	if (solo_is_parent(s))
+		solo_watch_children(s, ask_to_retire);
 }
 
 static void on_session_start(struct service *s, struct link *link, struct ipc_message *m)
@@ -68,11 +115,14 @@ static void on_session_start(struct service *s, struct link *link, struct ipc_me
 	int fd = m->fd;
 
 	if (solo_is_parent(s)) {
-		solo_begin(s, link, m);
+		if (solo_begin(s, link, m) >= SOLO_FORKS_ASK)
+			ask_to_retire(s, 0);
 		return;
 	}
 	m->fd = -1;
 	worker_begin(&worker, begin, fd, generation_hold(g != NULL ? g : service_generation(s)));
+	if (worker.sessions >= service_conf(s)->set.smtpd_sessions_max)
+		ask_to_retire(s, 0);
 }
 
 static void link_down(struct service *s, struct link *link)
@@ -100,6 +150,7 @@ static void status(struct service *s, struct buf *out)
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_START] = on_session_start,
+	[IPC_RETIRE] = on_retire,
 };
 
 static const struct service_spec spec = {
@@ -111,6 +162,7 @@ static const struct service_spec spec = {
 	.generation_ready = smtpd_generation_ready,
 	.generation_free = smtpd_generation_free,
 	.attach = solo_attach,
+	.link_up = link_up,
 	.link_down = link_down,
 	.drain = drain,
 	.status = status,

@@ -2,12 +2,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "worker.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PROCESSES_MAX 65536u
@@ -23,7 +25,9 @@ static struct {
 	int fd[ROLE_COUNT]; /* owned; -1: not told; valid once begun */
 } next;
 
-static uint64_t children, failures;
+static uint64_t children, failures, crashes;
+static struct map *sessions; /* process -> its session, as a pointer's value: for the log */
+static solo_retire_fn *on_crash;
 
 bool solo_is_parent(const struct service *s)
 {
@@ -34,14 +38,42 @@ void solo_widen(struct cage_spec *cage)
 {
 	cage->calls |= CALLS_FORK;
 	cage->processes_max = PROCESSES_MAX;
-	/* The kernel collects the children: nobody asks how they ended but the gate, by their links. */
-	signal(SIGCHLD, SIG_IGN);
 }
 
 void solo_status(struct buf *out)
 {
-	buf_addf(out, "warm-parent=1 sessions-total=%llu fork-failures=%llu",
-		 (unsigned long long)children, (unsigned long long)failures);
+	buf_addf(out, "warm-parent=1 sessions-total=%llu fork-failures=%llu crashes=%llu",
+		 (unsigned long long)children, (unsigned long long)failures, (unsigned long long)crashes);
+}
+
+static void child_ended(struct service *s, pid_t pid, int status)
+{
+	uint64_t session = (uintptr_t)map_take_u64(sessions, (uint64_t)pid);
+
+	if (!WIFSIGNALED(status))
+		return;
+	crashes++;
+	LOG(LEVEL_ERROR, "session-process-crashed", KV_SESSION(session), KV_NUM("child", pid), KV_NUM("signal", WTERMSIG(status)));
+	on_crash(s, crashes);
+}
+
+static void on_child_signal(int signo, void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)signo;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		child_ended(arg, pid, status);
+}
+
+void solo_watch_children(struct service *s, solo_retire_fn *retire)
+{
+	on_crash = retire;
+	sessions = map_new(PROCESSES_MAX);
+	if (sessions == NULL)
+		log_fatal("sessions", ENOMEM);
+	loop_on_signal(service_loop(s), SIGCHLD, on_child_signal, s);
 }
 
 static void forget_next(void)
@@ -160,9 +192,11 @@ static bool reaches(void *arg, enum role role)
 
 static void on_message(struct link *link, struct ipc_message *m, void *arg)
 {
-	(void)m;
 	(void)arg;
-	link_break(link, "a message that is not expected here");
+	if (m->type == IPC_SESSION_LEAVE && !child.worker.draining)
+		worker_drain(&child.worker, m->body.SESSION_LEAVE.deadline_ms);
+	else if (m->type != IPC_SESSION_LEAVE)
+		link_break(link, "a message that is not expected here");
 }
 
 static void on_broken(struct link *link, const char *broke_rules, void *arg)
@@ -271,7 +305,7 @@ static _Noreturn void run_child(struct service *s, const struct msg_SESSION_STAR
 	_exit(0);
 }
 
-void solo_begin(struct service *s, struct link *link, struct ipc_message *m)
+uint64_t solo_begin(struct service *s, struct link *link, struct ipc_message *m)
 {
 	const struct msg_SESSION_START *start = &m->body.SESSION_START;
 	struct generation *g = generation_find(s, start->generation);
@@ -279,7 +313,7 @@ void solo_begin(struct service *s, struct link *link, struct ipc_message *m)
 
 	if (!next.begun || next.fd[ROLE_GATE] == -1) {
 		link_break(link, "a session without its links");
-		return;
+		return children;
 	}
 	pid = fork();
 	if (pid == 0)
@@ -289,6 +323,9 @@ void solo_begin(struct service *s, struct link *link, struct ipc_message *m)
 		LOG(LEVEL_ERROR, "fork-failed", KV_SESSION(start->session), KV_ERRNO(errno));
 	}
 	children += pid > 0;
+	if (pid > 0)
+		(void)map_put_u64(sessions, (uint64_t)pid, (void *)(uintptr_t)start->session);
 	/* Without a child the gate sees its private link end, and the session with it. */
 	forget_next();
+	return children;
 }

@@ -20,8 +20,15 @@ bool solo_is_parent(const struct service *s);
 /* What the parent's cage allows more than a worker's. */
 void solo_widen(struct cage_spec *cage);
 bool solo_attach(struct service *s, struct link *link, struct ipc_message *m);
-/* SESSION_START; returns only in the parent. */
-void solo_begin(struct service *s, struct link *link, struct ipc_message *m);
+/* A parent has so many children at most, so that what one learnt of the memory they share (addresses, canaries) is of use against few.
+ * Its successor is asked for before that. */
+#define SOLO_FORKS_MAX 256u
+#define SOLO_FORKS_ASK (SOLO_FORKS_MAX - 64u)
+/* Reaps them.  `retire` is called when one was ended by a signal: it may have been a try, and the next finds another memory. */
+typedef void solo_retire_fn(struct service *s, uint64_t crashes);
+void solo_watch_children(struct service *s, solo_retire_fn *retire);
+/* SESSION_START; returns only in the parent: how many there were. */
+uint64_t solo_begin(struct service *s, struct link *link, struct ipc_message *m);
 void solo_status(struct buf *out);
 
 #endif

@@ -191,6 +191,14 @@ static void on_ended(void *arg)
 	h->ended++;
 }
 
+static enum outcome may_claim(const struct gate_visit *visit, const char *client, struct gate_limits *limits_out, void *arg)
+{
+	(void)visit;
+	(void)arg;
+	*limits_out = (struct gate_limits){100, 2, 100};
+	return strcmp(client, "192.0.2.99") == 0 ? OC_NOT_ALLOWED : OC_DONE;
+}
+
 static void on_told(struct link *link, struct ipc_message *m, void *arg)
 {
 	struct peer *p = arg;
@@ -228,6 +236,15 @@ static void on_gate_message(struct link *link, struct ipc_message *m, void *arg)
 {
 	struct peer *p = arg;
 
+	if (m->type == IPC_WORKER_RETIRE) {
+		gate_sessions_retire(p->house->sessions, link, m->request);
+		return;
+	}
+	if (m->type == IPC_CLIENT_ASK) {
+		if (!gate_sessions_claim(p->house->sessions, m, link))
+			link_break(link, "spoke for a client it may not speak for");
+		return;
+	}
 	assert_int_equal(m->type, IPC_SESSION_END);
 	if (!gate_sessions_end(p->house->sessions, m->body.SESSION_END.session, link))
 		link_break(link, "not its own");
@@ -270,7 +287,7 @@ static int house_build(void **state)
 	struct house *h = mem_new(1, sizeof(*h));
 
 	h->loop = loop_new();
-	h->sessions = gate_sessions_new(h->loop, on_ended, h);
+	h->sessions = gate_sessions_new(h->loop, &(struct gate_sessions_config){on_ended, may_claim, h});
 	h->outside = -1;
 	for (size_t i = 0; i < PEERS; i++)
 		peer_connect(h, i);
@@ -299,9 +316,11 @@ static int house_clear(void **state)
 
 static const struct gate_limits wide = {1000, 1000, 1000};
 
+static bool may_xclient; /* of those who arrive */
+
 static enum gate_verdict arrive_at(struct house *h, const char *client, bool isolated)
 {
-	struct gate_visit visit = {.origin = from(client), .generation = 1, .uid = GATE_NO_UID, .isolated = isolated};
+	struct gate_visit visit = {.origin = from(client), .generation = 1, .uid = GATE_NO_UID, .isolated = isolated, .may_xclient = may_xclient};
 	enum gate_verdict verdict;
 	int pair[2];
 
@@ -463,7 +482,7 @@ static void test_witness_returns(void **state)
 
 static void test_starting(void **state)
 {
-	struct gate_sessions *g = gate_sessions_new(NULL, on_ended, NULL);
+	struct gate_sessions *g = gate_sessions_new(NULL, &(struct gate_sessions_config){on_ended, may_claim, NULL});
 	struct gate_visit visit = {.origin = from("192.0.2.7")};
 
 	(void)state;
@@ -654,6 +673,184 @@ static void test_parent_away(void **state)
 	assert_int_equal(gate_sessions_count(h->sessions), 2);
 	assert_non_null(h->child);
 	assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
+}
+
+/* ---- XCLIENT: a new session of the same worker, that all are told of before the worker hears its number ---- */
+
+struct claimed {
+	unsigned answers;
+	enum outcome outcome;
+	uint64_t session;
+	char client[64];
+	size_t told; /* to the queue, by then */
+	struct house *house;
+};
+
+static void on_claimed(struct ipc_message *m, void *arg)
+{
+	struct claimed *c = arg;
+
+	c->answers++;
+	c->told = c->house->peer[0].heard_count;
+	if (m == NULL)
+		return;
+	c->outcome = m->body.CLIENT.outcome;
+	c->session = m->body.CLIENT.session;
+	slice_copy(m->body.CLIENT.client, c->client, sizeof(c->client));
+}
+
+static struct claimed claim(struct house *h, struct link *worker, uint64_t session, const char *client)
+{
+	const struct msg_CLIENT_ASK ask = {session, slice_of(client), 4711, slice_empty(), 0};
+	struct claimed c = {.house = h};
+
+	assert_true(link_ask(worker, IPC_CLIENT_ASK, &ask, 5000, on_claimed, &c) != 0);
+	log_set_level(LEVEL_ERROR + 1);
+	turns(h->loop, 4);
+	log_set_level(LEVEL_INFO);
+	return c;
+}
+
+static int xclient_build(void **state)
+{
+	may_xclient = true;
+	return house_build(state);
+}
+
+static int xclient_clear(void **state)
+{
+	may_xclient = false;
+	return house_clear(state);
+}
+
+static void test_claim(void **state)
+{
+	struct house *h = *state;
+	struct peer *worker;
+	struct claimed c;
+	uint64_t was;
+
+	arrive(h, "192.0.2.7");
+	worker = worker_of(h);
+	was = worker->heard[0].session;
+	c = claim(h, worker->own_end, was, "2001:DB8::0:1");
+	assert_int_equal(c.outcome, OC_DONE);
+	assert_true(c.session > was);
+	assert_string_equal(c.client, "2001:db8::1");
+	for (size_t i = 0; i < FIRST_WORKER; i++) {
+		const struct heard *heard = h->peer[i].heard;
+
+		assert_int_equal(h->peer[i].heard_count, 3);
+		assert_true(heard[1].type == IPC_SESSION_CLOSE && heard[1].session == was);
+		assert_true(heard[2].type == IPC_SESSION_OPEN && heard[2].session == c.session);
+		assert_int_equal(heard[2].worker, link_instance(worker->gate_end));
+		assert_string_equal(heard[2].client, "2001:db8::1");
+	}
+	assert_int_equal(gate_sessions_count(h->sessions), 1);
+	/* the old number is over, and it may speak again for another */
+	assert_int_equal(claim(h, worker->own_end, c.session, "192.0.2.8").outcome, OC_DONE);
+	assert_int_equal(claim(h, worker->own_end, was, "192.0.2.8").answers, 1);
+	assert_null(worker->own_end);
+}
+
+/* What is refused changes nothing: the four hear nothing, and the number stays. */
+static void test_claim_refused(void **state)
+{
+	struct house *h = *state;
+	struct peer *worker;
+	struct claimed c;
+	uint64_t session;
+
+	arrive(h, "192.0.2.7");
+	worker = worker_of(h);
+	session = worker->heard[0].session;
+	c = claim(h, worker->own_end, session, "192.0.2.99");
+	printf("ROW xclient trusted-client-is-not-taken %s\n", c.outcome == OC_NOT_ALLOWED ? "pass" : "fail");
+	assert_true(c.outcome == OC_NOT_ALLOWED && c.session == session);
+	assert_int_equal(claim(h, worker->own_end, session, "not.an.address").outcome, OC_BAD_INPUT);
+	assert_int_equal(claim(h, worker->own_end, session, "").outcome, OC_BAD_INPUT);
+	for (int i = 0; i < 2; i++) /* two of that host is what may_claim allows */
+		arrive(h, "192.0.2.8");
+	assert_int_equal(claim(h, worker->own_end, session, "192.0.2.8").outcome, OC_BUSY);
+	for (size_t i = 0; i < FIRST_WORKER; i++)
+		assert_int_equal(h->peer[i].heard_count, 3);
+	say_end(worker, session);
+	assert_int_equal(gate_sessions_count(h->sessions), 2);
+}
+
+/* A worker that was taken over: for a client that may not, and for the session of another worker. */
+static void test_claim_is_no_lie(void **state)
+{
+	struct house *h = *state;
+	struct peer *liar;
+	uint64_t others;
+
+	arrive(h, "192.0.2.7");
+	liar = worker_of(h);
+	liar = liar == &h->peer[FIRST_WORKER] ? &h->peer[FIRST_WORKER + 1] : &h->peer[FIRST_WORKER];
+	others = worker_of(h)->heard[0].session;
+	(void)claim(h, liar->own_end, others, "192.0.2.8");
+	printf("ROW xclient others-session %s\n", liar->own_end == NULL ? "pass" : "fail");
+	assert_null(liar->own_end);
+	may_xclient = false;
+	arrive(h, "192.0.2.7");
+	liar = worker_of(h);
+	(void)claim(h, liar->own_end, liar->heard[1].session, "192.0.2.8");
+	printf("ROW xclient client-that-may-not %s\n", liar->own_end == NULL ? "pass" : "fail");
+	assert_null(liar->own_end);
+	for (size_t i = 0; i < h->peer[0].heard_count; i++)
+		assert_true(h->peer[0].heard[i].type == IPC_SESSION_CLOSE || strcmp(h->peer[0].heard[i].client, "192.0.2.7") == 0);
+}
+
+static void test_private_claim(void **state)
+{
+	struct house *h = *state;
+	struct claimed c;
+
+	parent_connect(h);
+	arrive_at(h, "192.0.2.7", true);
+	turns(h->loop, 3);
+	c = claim(h, h->child, h->child_session, "192.0.2.8");
+	assert_int_equal(c.outcome, OC_DONE);
+	assert_true(c.session > h->child_session);
+	assert_int_equal(h->peer[0].heard[3].type, IPC_SESSION_OPEN);
+	assert_int_equal(h->peer[0].heard[3].worker, h->child_instance);
+	assert_true(link_tell(h->child, IPC_SESSION_END, &(struct msg_SESSION_END){c.session}, -1));
+	turns(h->loop, 3);
+	assert_int_equal(gate_sessions_count(h->sessions), 0);
+}
+
+/* ---- workers that retire ---- */
+
+static void on_retired(struct ipc_message *m, void *arg)
+{
+	unsigned *heard = arg;
+
+	assert_non_null(m);
+	assert_int_equal(m->type, IPC_WORKER_RETIRED);
+	*heard = 1;
+}
+
+/* Behind the answer no session comes; those it has it keeps. */
+static void test_retire(void **state)
+{
+	struct house *h = *state;
+	struct peer *old;
+	unsigned retired = 0;
+	size_t had;
+
+	arrive(h, "192.0.2.7");
+	old = worker_of(h);
+	assert_true(link_ask(old->own_end, IPC_WORKER_RETIRE, &(struct msg_WORKER_RETIRE){0}, 5000, on_retired, &retired) != 0);
+	turns(h->loop, 4);
+	assert_int_equal(retired, 1);
+	had = old->heard_count;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
+	assert_int_equal(old->heard_count, had);
+	assert_int_equal(gate_sessions_count(h->sessions), 6);
+	say_end(old, old->heard[0].session);
+	assert_int_equal(gate_sessions_count(h->sessions), 5);
 }
 
 /* ---- doors ---- */
@@ -1068,6 +1265,11 @@ int main(void)
 		IN_HOUSE(test_private_session),
 		IN_HOUSE(test_private_end),
 		IN_HOUSE(test_parent_away),
+		cmocka_unit_test_setup_teardown(test_claim, xclient_build, xclient_clear),
+		cmocka_unit_test_setup_teardown(test_claim_refused, xclient_build, xclient_clear),
+		cmocka_unit_test_setup_teardown(test_claim_is_no_lie, xclient_build, xclient_clear),
+		cmocka_unit_test_setup_teardown(test_private_claim, xclient_build, xclient_clear),
+		IN_HOUSE(test_retire),
 		IN_HOUSE(test_stopped_witness),
 		IN_HOUSE(test_lagging_queue),
 		IN_HOUSE(test_dead_keyd_is_given_up),

@@ -75,6 +75,11 @@ static bool offers_auth_now(const struct session *s)
 	return s->place.auth != AUTH_OFF && s->tls.active && s->login[0] == '\0';
 }
 
+static bool offers_xclient_now(const struct session *s)
+{
+	return s->place.may_xclient && s->login[0] == '\0';
+}
+
 static bool always(const struct session *s)
 {
 	(void)s;
@@ -91,6 +96,7 @@ static const struct {
 	{"SMTPUTF8", always},
 	{"ENHANCEDSTATUSCODES", always},
 	{"STARTTLS", offers_starttls_now},
+	{"XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT", offers_xclient_now},
 };
 
 /* RFC 4954 §3: one line, in the order of the table of mechanisms. */
@@ -259,6 +265,11 @@ static void run_auth(struct session *s, struct slice args)
 		auth_begin(s, args);
 }
 
+static void run_xclient(struct session *s, struct slice args)
+{
+	xclient_begin(s, args);
+}
+
 static void run_not_here(struct session *s, struct slice args)
 {
 	(void)args;
@@ -292,6 +303,7 @@ static const struct verb verbs[] = {
 	{"STARTTLS", IN(SESSION_GREETED) | IN(SESSION_READY), "not within a mail", ARGUMENT_NONE,
 	 run_starttls},
 	{"AUTH", IN(SESSION_READY), "not within a mail", ARGUMENT_NEEDED, run_auth},
+	{"XCLIENT", IN(SESSION_GREETED) | IN(SESSION_READY), "not within a mail", ARGUMENT_NEEDED, run_xclient},
 	{"EXPN", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
 	{"TURN", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
 	{"ETRN", ANYWHERE, "", ARGUMENT_ANY, run_not_here},

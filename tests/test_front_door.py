@@ -1,6 +1,10 @@
 """Who comes in: behind a proxy, too early, by which listener; and what is believed about it."""
 
+import json
+import os
+import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -8,7 +12,7 @@ import time
 
 import pytest
 
-from harness import Smtp, free_ports, row, wait_until
+from harness import Smtp, free_ports, program, row, wait_until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 INET = socket.inet_aton("192.0.2.7") + socket.inet_aton("198.51.100.1") + struct.pack(">HH", 4711, 25)
@@ -273,3 +277,142 @@ def test_each_listener_speaks_for_itself(suite):
     c = suite.smtp()
     c.ehlo()
     c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+
+
+# ---- XCLIENT ----
+
+@pytest.fixture
+def relayed(suite):
+    """A suite with a listener that believes 127.0.0.1 about others, shared and in a process each."""
+    suite.shared, suite.apart = free_ports(2)
+    suite.listeners += (f"listen 127.0.0.1:{suite.shared} {{ role mx  xclient 127.0.0.1 }}\n"
+                        f"listen 127.0.0.1:{suite.apart} {{ role mx  xclient 127.0.0.1  isolation connection }}\n")
+    suite.settings = "trusted 198.51.100.0/24\n"
+    return suite
+
+
+@pytest.mark.parametrize("isolation", ["shared", "apart"])
+def test_xclient_names_the_client(relayed, isolation):
+    relayed.policy = 'policy connect {\n\treject "not {client}" if client in 203.0.113.0/24\n}\n'
+    relayed.start()
+    c = relayed.smtp(getattr(relayed, isolation))
+    assert "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT" in c.ehlo()
+    said = "XCLIENT NAME=client.example ADDR=192.0.2.7 PORT=4711 PROTO=ESMTP HELO=client.example DESTADDR=192.0.2.1 DESTPORT=25"
+    c.expect("220 mx.example.test", said)
+    row("xclient", f"{isolation}-begins-anew", c.command("MAIL FROM:<you@elsewhere.test>").startswith("503"))
+    row("xclient", f"{isolation}-in-received", "192.0.2.7" in delivered_from(relayed, c))
+    line = relayed.wait_log(r" xclient .*").group()
+    assert "client=192.0.2.7" in line and "proxy=127.0.0.1" in line and "helo=client.example" in line
+    c = relayed.smtp(getattr(relayed, isolation))
+    row("xclient", f"{isolation}-is-judged-at-connect", c.command("XCLIENT ADDR=203.0.113.9").startswith("554 5.7.1 not 203.0.113.9"))
+    c = relayed.smtp(getattr(relayed, isolation))
+    c.expect(220, "XCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE]")
+    relayed.wait_log(r" xclient .*client=2001:db8::7 ")
+
+
+def test_xclient_refused(relayed):
+    relayed.start()
+    c = relayed.smtp()
+    assert "XCLIENT" not in c.ehlo()
+    row("xclient", "not-offered-not-taken", c.command("XCLIENT ADDR=192.0.2.7").startswith("550 5.7.0"))
+    c = relayed.smtp(relayed.shared)
+    c.ehlo()
+    row("xclient", "login-is-not-taken-over", c.command("XCLIENT ADDR=192.0.2.7 LOGIN=alice@example.test").startswith("550 5.7.0"))
+    row("xclient", "trusted-client-must-come-itself", c.command("XCLIENT ADDR=198.51.100.7").startswith("550 5.7.0"))
+    for bad in ("ADDR=mx.example.test", "ADDR=192.0.2.7 ADDR=192.0.2.8", "NAME=x", "ADDR=[UNAVAILABLE]", "PORT=70000 ADDR=192.0.2.7",
+                "WHO=x", "ADDR", "ADDR=192.0.2.7+0D+0A", "PROTO=HTTP ADDR=192.0.2.7"):
+        c.expect("501 5.5.4", f"XCLIENT {bad}")
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    c.expect(503, "XCLIENT ADDR=192.0.2.7")
+    c.expect(250, "RCPT TO:<alice@example.test>")
+    assert not re.search(r" xclient .*client=198", relayed.log())
+
+
+def test_xclient_counts_the_client(relayed):
+    relayed.settings += "connections-per-host 2\n"
+    relayed.start()
+    kept = []
+    for _ in range(2):
+        kept.append(relayed.smtp(relayed.shared))
+        kept[-1].expect(220, "XCLIENT ADDR=192.0.2.7")
+    c = relayed.smtp(relayed.shared)
+    row("xclient", "client-is-counted", c.command("XCLIENT ADDR=192.0.2.7").startswith("421 4.3.2") and c.closed())
+    c.close()
+    wait_until(lambda: "session-close" in relayed.log(), what="its end")
+    others = [relayed.smtp(relayed.shared) for _ in range(2)]
+    row("xclient", "proxy-is-not", all(o.greeting.startswith("220") for o in others))
+
+
+# ---- workers that take turns ----
+
+def instances(suite, role="smtpd"):
+    rows = json.loads(suite.postern("--json", "status").stdout)
+    rows = rows["rows"] if isinstance(rows, dict) else rows
+    return {int(r["instance"]): r for r in rows if r["role"] == role}
+
+
+def test_a_worker_is_replaced(suite):
+    """After so many sessions another worker takes the place; who is connected stays, and nobody is refused."""
+    suite.settings = "smtpd-workers 1\nsmtpd-sessions-max 5\n"
+    suite.start()
+    first = suite.smtp()
+    first.ehlo()
+    greetings = [suite.smtp().greeting for _ in range(40)]
+    row("turns", "nobody-is-refused", all(g.startswith("220") for g in greetings))
+    suite.wait_log(r"worker-retires role=smtpd")
+    first.message("you@elsewhere.test", "alice@example.test")
+    row("turns", "who-is-connected-stays", len(suite.wait_messages("alice@example.test")) == 1)
+    first.close()
+    suite.wait_log(r"info master.* child-ended role=smtpd .*exit 0")
+
+
+def test_the_warm_parent_is_replaced_before_its_last_fork(suite):
+    suite.settings = "connections-per-host 1000\n"
+    suite.start()
+    parent = [p for p in suite.pids("smtpd")]
+    kept = suite.smtp(suite.submission)
+    kept.ehlo()
+    greetings = []
+    for _ in range(300):
+        c = suite.smtp(suite.submission)
+        greetings.append(c.greeting)
+        c.close()
+    row("turns", "parent-nobody-is-refused", all(g.startswith("220") for g in greetings))
+    suite.wait_log(r"child-ended role=smtpd instance=1000 ")
+    row("turns", "parent-is-another", set(suite.pids("smtpd")) - set(parent) != set())
+    kept.expect(250, "NOOP")
+
+
+def test_a_crash_of_a_session_replaces_the_parent(suite):
+    suite.start()
+    before = set(suite.pids("smtpd"))
+    c = suite.smtp(suite.submission)
+    other = suite.smtp(suite.submission)
+    other.ehlo()
+    victims = [p for p in suite.children() if program(p) == "postern-smtpd" and p not in before]
+    assert len(victims) == 2
+    os.kill(min(victims), signal.SIGSEGV)
+    line = suite.wait_log(r"session-process-crashed.*signal=11").group()
+    assert "session=" in line
+    row("turns", "crash-ends-one-session", c.closed())
+    suite.wait_log(r"child-ended role=smtpd instance=1000 ")
+    row("turns", "crash-replaces-the-parent", len(set(suite.pids("smtpd")) - before) == 1)
+    other.expect(250, "NOOP")
+    assert suite.smtp(suite.submission).greeting.startswith("220")
+
+
+# ---- stopping ----
+
+@pytest.mark.parametrize("listener", ["mx", "submission", "submissions"])
+def test_idle_clients_hear_of_the_end_at_once(suite, listener):
+    suite.start()
+    c = Smtp(getattr(suite, listener), tls=listener == "submissions")
+    c.ehlo()
+    began = time.monotonic()
+    suite.process.send_signal(signal.SIGTERM)
+    said = c.reply()
+    told = time.monotonic() - began
+    c.close()
+    suite.process.wait(20)
+    row("stop", f"{listener}-is-told-why", said.startswith("421 4.3.2"))
+    row("stop", f"{listener}-at-once", told < 4)
