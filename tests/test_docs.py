@@ -19,7 +19,7 @@ def test_every_event_is_explained_and_no_other():
     assert not explained - said, f"no source says {sorted(explained - said)}"
 
 
-@pytest.mark.parametrize("page", ["docs/security.md", "docs/operations.md", "tests/README.md"])
+@pytest.mark.parametrize("page", ["docs/security.md", "docs/operations.md", "docs/crash.md", "tests/README.md"])
 def test_named_files_are_there(page):
     for path in set(re.findall(r"(?<![/\w])((?:tests|common|master|smtpd|queue-manager|policyd|delivery-agents|authd|resolver|cli|etc|scripts|docs)"
                                r"/[\w./-]*\w)", (TOP / page).read_text())):

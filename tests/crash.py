@@ -1,0 +1,307 @@
+"""Breaks one system call on the way of one message, and counts what came of it.  What may come of it stands in docs/crash.md."""
+
+import atexit
+import collections
+import contextlib
+import functools
+import os
+import pathlib
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from harness import BUILD, ROLES, TOP, NextHop, wait_until
+
+STRIKE = BUILD / "unit" / "strike"
+BIG = "y" * 76 + "\n"
+WHOLE = os.environ.get("POSTERN_CRASH") == "all"  # every call; else some, chosen by a seed that is printed
+PERSON = f"posternc{os.getpid()}"  # a user of this system, while this process runs its tests
+
+
+@functools.cache
+def oracle():
+    """Copies at most, by the process that was killed."""
+    table = (TOP / "docs" / "crash.md").read_text().split("## Who may be killed")[1].split("##")[0]
+    found = {role: int(most) for role, most in re.findall(r"^\| (\w+) \| (\d+) \|", table, re.M)}
+    assert set(found) == {*ROLES, "mailbox", "master"}, "docs/crash.md must speak of each process"
+    return found
+
+
+# ---- one call ----
+
+
+class Strike:
+    """tests/tools/strike at one process.  Nothing is counted before go()."""
+
+    def __init__(self, pid, *words):
+        self.told, self.process = [], subprocess.Popen([STRIKE, str(pid), *words], stdout=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        wait_until(lambda: self.told or self.process.poll() is not None, 20, "strike")
+        assert self.told, f"strike {pid} {' '.join(words)} could not begin"
+
+    def read(self):
+        for line in self.process.stdout:
+            self.told.append(line.split())
+
+    def go(self):
+        self.process.send_signal(signal.SIGUSR1)
+        return self
+
+    def lines(self, what):
+        return [words[1:] for words in self.told if words[0] == what]
+
+    @property
+    def struck(self):
+        """Which call it was, with its file; None: none yet."""
+        return next((" ".join(words[2:]) for words in self.lines("struck")), None)
+
+    def end(self):
+        """Lets the process go; the calls counted of each thread."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.reader.join(20)
+        return {int(place): int(count) for place, count in self.lines("counted")}
+
+
+@contextlib.contextmanager
+def struck(pid, *words):
+    s = Strike(pid, *words).go()
+    try:
+        yield s
+    finally:
+        s.end()
+
+
+# ---- the ways of a message ----
+
+# To whom, bytes, the processes that have a part in it, and where it must be: a recipient, or "report".
+Way = collections.namedtuple("Way", "recipients size roles places")
+ACCEPT = ["master", "gate", "smtpd", "queue", "policyd", "log"]
+LOCAL, REMOTE = ["local", "mailbox"], ["relay", "dial", "resolver"]
+WAYS = {
+    "maildir": Way(["alice@example.test"], 0, [*ACCEPT, *LOCAL, "authd", "keyd"], ["alice@example.test"]),
+    "home": Way([f"{PERSON}@localhost"], 0, ["queue", "authd", *LOCAL], [f"{PERSON}@localhost"]),
+    "relay": Way(["you@elsewhere.test"], 0, [*ACCEPT, *REMOTE], ["you@elsewhere.test"]),
+    "lmtp": Way([f"{n}@lmtp.test" for n in "abc"], 0, ["queue", *REMOTE], [f"{n}@lmtp.test" for n in "abc"]),
+    "large": Way(["alice@example.test"], 150000, ["master", "smtpd", "queue", *LOCAL], ["alice@example.test"]),
+    "report": Way(["you@refusing.test"], 0, ["queue", "relay", *LOCAL], ["report"]),
+    "alias": Way(["team@example.test"], 0, ["queue", "policyd", *LOCAL], ["alice@example.test", "carol@example.test"]),
+    "later": Way(["you@later.test"], 0, ["queue", "relay"], ["you@later.test"]),
+}
+# The loop, a writer, the index: each has calls of its own.
+THREADS = {"queue": [0, 1, 2]}
+
+
+@functools.cache
+def make_person():
+    """Others change the file of users, too: it may be locked."""
+    words = ["useradd", "--create-home", "--home-dir", f"/home/{PERSON}", "--user-group", PERSON]
+    wait_until(lambda: subprocess.run(words, check=False, capture_output=True).returncode in (0, 9), 60, "a new user")
+    atexit.register(subprocess.run, ["userdel", "--remove", PERSON], check=False, capture_output=True)
+    return pwd.getpwnam(PERSON)
+
+
+class Bench:
+    """A suite with a place for each way, made for being broken."""
+
+    def __init__(self, suite):
+        self.suite, self.number = suite, 0
+        self.hops = {"elsewhere.test": NextHop(), "lmtp.test": NextHop(lmtp=True),
+                     "refusing.test": NextHop(script={"RCPT": "550 5.1.1 nobody here"}), "later.test": NextHop()}
+        self.later = set()  # sessions that were told so
+        self.home = pathlib.Path(make_person().pw_dir)
+        suite.settings += "trusted 127.0.0.0/8\nspool_writers 1\nsmtpd_workers 1\nrelay_workers 1\nretry { every 1s until 50d }\n"
+        suite.tables += 'table team { team@example.test: alice@example.test, carol@example.test }\ntable homes { localhost }\n'
+        suite.routes = "\talias team\n\tdeliver home if recipient.domain in homes\n" + suite.routes
+        suite.last_route = "".join(f'\t{"deliver" if hop.lmtp else "relay"} {name.split(".")[0]} if recipient.domain == "{name}"\n'
+                                   for name, hop in self.hops.items())
+        suite.transports += 'transport home { maildir "~/Maildir/" }\n' + "".join(
+            f'transport {name.split(".")[0]} {{ {"lmtp" if hop.lmtp else "smtp"} "127.0.0.1:{hop.port}"  allow-local yes  tls off }}\n'
+            for name, hop in self.hops.items())
+        suite.start(["alice@example.test", "bob@example.test", "carol@example.test"])
+        for address in ("alice@example.test", "bob@example.test", "carol@example.test"):
+            self.send("warm", [address])
+        wait_until(lambda: not self.files(), 30, "an empty spool")
+
+    def close(self):
+        for hop in self.hops.values():
+            hop.close()
+
+    def send(self, mark, recipients, size=0, sender="bob@example.test"):
+        """The last reply, or "lost" where the connection ended before it."""
+        with contextlib.suppress(OSError):
+            c = self.suite.smtp(seconds=60)
+            try:
+                for line in ["EHLO client.example", f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{r}>" for r in recipients)]:
+                    got = c.command(line)
+                    if got[0] != "2":
+                        return got
+                c.send("DATA\r\n")
+                got = c.reply()
+                if got[0] != "3":
+                    return got
+                c.send(f"Subject: {mark}\r\n\r\n" + (BIG * (size // len(BIG))).replace("\n", "\r\n") + "x\r\n.\r\n")
+                return c.reply()
+            finally:
+                c.close()
+        return "lost"
+
+    # ---- where it is ----
+
+    def texts(self, place):
+        name, _, domain = place.partition("@")
+        if domain in self.hops:
+            return [data for _, to, data in self.hops[domain].messages if place in to]
+        folder = self.suite.maildir("bob@example.test" if place == "report" else place)
+        if domain == "localhost":
+            folder = self.home / "Maildir" / "new"
+        with contextlib.suppress(FileNotFoundError):
+            return [p.read_bytes() for p in folder.iterdir()]
+        return []
+
+    def copies(self, way, mark):
+        """A report need not show what it is about: where that could not be read, it is made without."""
+        subject = re.compile(rf"^Subject: {mark}\r?$".encode(), re.M)
+        report = re.compile(rb"^Final-Recipient: rfc822;", re.M)
+        return {place: sum(bool((report if place == "report" else subject).search(text)) for text in self.texts(place))
+                for place in way.places}
+
+    def files(self):
+        """All that lies in the spool."""
+        spool, found = self.suite.folder / "spool", []
+        for folder in ("new", "cur", "hold"):
+            for path in glob_ids(spool / folder):
+                found.append(path)
+        return found + [p for p in (spool / "draft").iterdir()]
+
+    def clear(self):
+        for address in ("alice", "bob", "carol"):
+            empty(self.suite.maildir(f"{address}@example.test"))
+        empty(self.home / "Maildir" / "new")
+        for hop in self.hops.values():
+            hop.messages.clear()
+            hop.sessions.clear()
+        self.later.clear()
+        self.hops["later.test"].script["MAIL"] = once(self.later)
+
+    # ---- processes ----
+
+    def pid(self, role):
+        if role == "master":
+            return self.suite.process.pid
+        return self.suite.pids(role)[0]
+
+    def aim(self, role, *words):
+        """At a process; at a mailbox worker from its birth, for it has none before there is mail."""
+        if role != "mailbox":
+            return Strike(self.pid(role), *words)
+        for worker in self.suite.children(self.pid("local")):
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: not self.suite.children(self.pid("local")), 10, "the end of the mailbox workers")
+        return Strike(self.pid("local"), "birth=", *words)
+
+    def again(self):
+        """From the start, as after a crash of all."""
+        if self.suite.process.poll() is None:
+            self.suite.kill_all()
+        self.suite.launch()
+
+    # ---- one message with one call broken ----
+
+    def trial(self, way, role, *words, pace=None):
+        """What became of it: the reply, the call that was struck, copies by place, the lines of strike."""
+        self.clear()
+        self.number += 1
+        mark = f"m{self.number}"
+        strike = self.aim(role, *words).go()
+        reply = self.send(mark, way.recipients, way.size)
+        accepted = reply.startswith("250")
+        done = lambda: self.is_settled(way, mark, accepted, strike)
+        try:
+            self.wait(done, strike, pace)
+        finally:
+            strike.end()
+        return Result(reply, accepted, strike.struck, self.copies(way, mark), self.files(), strike)
+
+    def is_settled(self, way, mark, accepted, strike):
+        if self.suite.process.poll() is not None:
+            strike.end()
+            self.suite.launch()
+        return not self.files() and (not accepted or min(self.copies(way, mark).values()) > 0)
+
+    def wait(self, done, strike, pace):
+        """Until all is done; a longer wait of the suite's own is shortened by `pace`."""
+        until = time.monotonic() + 60
+        while not done() and time.monotonic() < until:
+            time.sleep(0.03)
+            if pace is not None:
+                pace(self)
+
+
+Result = collections.namedtuple("Result", "reply accepted struck copies files strike")
+
+
+def once(told):
+    """Each message is told "later" once: by its first session."""
+    def answer(line):
+        first = not told
+        told.add(True)
+        return "451 4.3.0 later" if first else None
+    return answer
+
+
+def glob_ids(folder):
+    with contextlib.suppress(FileNotFoundError):
+        for upper in os.scandir(folder):
+            for lower in os.scandir(upper):
+                yield from (pathlib.Path(e.path) for e in os.scandir(lower))
+
+
+def empty(folder):
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            path.unlink()
+
+
+# ---- what may be ----
+
+
+def verdict(way, result, most):
+    """Why this must not be, or None."""
+    if result.reply[0] == "5":
+        return f"the client heard {result.reply}"
+    if result.files:
+        return f"left in the spool: {result.files}"
+    if result.accepted and min(result.copies.values()) < 1:
+        return f"lost: {result.copies}"
+    if max(result.copies.values()) > most:
+        return f"too often: {result.copies}"
+    return None
+
+
+def turn_clock(suite, seconds):
+    """Says clock.turn, which only a build for tests knows, on the control socket."""
+    names = re.findall(r"^(?:MSG|REC)\((\w+),", (TOP / "common" / "ipc" / "messages.def").read_text(), re.M)
+    field = text("forward_ms") + text(str(seconds * 1000))
+    body = number(2**64 - 1) + text("clock.turn") + text("") + number(len(field) + 8) + number(len(field)) + field
+    head = names.index("CONTROL_ASK").to_bytes(2, "big") + bytes(2) + len(body).to_bytes(4, "big") + number(1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.settimeout(20)
+        s.connect(str(suite.folder / "run" / "control"))
+        s.send(head + body)
+        answer = s.recv(100000)
+    assert int.from_bytes(answer[16:24], "big") == 0, answer
+
+
+def number(n):
+    return n.to_bytes(8, "big")
+
+
+def text(words):
+    return number(len(words)) + words.encode()
