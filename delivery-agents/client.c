@@ -153,6 +153,8 @@ static bool must_have_tls(const struct client *c)
 static enum client_want say_hello(struct client *c, enum client_state state, const char *verb)
 {
 	c->capabilities = 0;
+	c->limits = (struct client_limits){.size = 0};
+	c->begun = 0;
 	c->mechanisms = 0;
 	buf_addf(&c->out, "%s %s\r\n", verb, c->config.hostname);
 	client_enter(c, state);
@@ -301,8 +303,37 @@ static const struct capability {
 	unsigned bit;
 } capabilities[] = {
 	{"STARTTLS", CAP_STARTTLS}, {"PIPELINING", CAP_PIPELINING}, {"SIZE", CAP_SIZE},
-	{"8BITMIME", CAP_8BITMIME}, {"SMTPUTF8", CAP_SMTPUTF8},
+	{"8BITMIME", CAP_8BITMIME}, {"SMTPUTF8", CAP_SMTPUTF8},     {"CHUNKING", CAP_CHUNKING},
+	{"BINARYMIME", CAP_BINARYMIME},
 };
+
+static const struct limit {
+	const char *prefix;
+	size_t offset;
+} limits[] = {
+	{"RCPTMAX=", offsetof(struct client_limits, recipients)},
+	{"MAILMAX=", offsetof(struct client_limits, messages)},
+};
+
+static void note_number(struct slice text, uint64_t *out)
+{
+	uint64_t number;
+
+	if (slice_u64(text, UINT64_MAX, &number))
+		*out = number;
+}
+
+/* RFC 9422 §3; what is not known of it is passed over. */
+static void note_limits(struct client *c, struct slice rest)
+{
+	struct slice word;
+
+	while (slice_word(&rest, &word))
+		for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+			if (slice_starts_nocase(word, slice_of(limits[i].prefix)))
+				note_number(slice_from(word, strlen(limits[i].prefix)),
+					    (uint64_t *)(void *)((char *)&c->limits + limits[i].offset));
+}
 
 /* RFC 5321 §4.1.1.1; "AUTH=" is how servers wrote it before RFC 2554 was final. */
 static void note_capability(struct client *c)
@@ -320,6 +351,10 @@ static void note_capability(struct client *c)
 	for (size_t i = 0; i < ARRAY_LEN(capabilities); i++)
 		if (slice_eq_nocase(keyword, slice_of(capabilities[i].keyword)))
 			c->capabilities |= capabilities[i].bit;
+	if (slice_eq_nocase(keyword, slice_of("LIMITS")))
+		note_limits(c, rest);
+	if (slice_eq_nocase(keyword, slice_of("SIZE")) && slice_word(&rest, &keyword))
+		note_number(keyword, &c->limits.size);
 }
 
 /* ---- events ---- */

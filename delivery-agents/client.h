@@ -13,12 +13,14 @@
  *   greeting -> EHLO --(STARTTLS -> TLS -> EHLO again)--> (AUTH) -> ready <--------------------------.
  *                 '-> HELO -----------------------------------------^  |                             |
  *                                        client_mail: MAIL, RCPT..., DATA -> body -> end of data ----'
+ *                                        (a binary mail: BDAT n LAST -> n octets, in the place of DATA and the dot)
  *   ready --client_quit--> quit -> closed          any state --failure--> closed
  *
  * What always holds:
  *  - with TLS required or verified nothing but EHLO and STARTTLS is ever said in clear, and a login only where `login_in_clear`;
  *  - what the server said before TLS is forgotten, and bytes behind its 220 to STARTTLS end the session;
- *  - a recipient's verdict is written once, and is PERM only by the remote's own 5xx about it (or by 8BITMIME, SMTPUTF8);
+ *  - a recipient's verdict is written once, and is PERM only by the remote's own 5xx about it, or by what its EHLO does not
+ *    offer: 8BITMIME, BINARYMIME, SMTPUTF8, enough SIZE;
  *  - a session that ends in any other way leaves the verdict of those not decided to client_failure, which is TEMP, or the
  *    remote's own 5xx: to the session, of a host that the domain's MX named, or in the middle of the message.
  */
@@ -35,6 +37,7 @@ struct client_recipient {
 	struct slice address; /* borrowed */
 	uint64_t slot; /* the caller's */
 	bool accepted; /* its RCPT was; undecided until the end of data */
+	bool left; /* for another transaction */
 	struct client_verdict verdict;
 };
 
@@ -42,6 +45,7 @@ struct client_mail {
 	struct slice sender; /* borrowed; "" is the null sender */
 	uint64_t size; /* bytes as they will be sent, before dot-stuffing */
 	bool has_8bit, has_utf8; /* JOB_8BIT, JOB_SMTPUTF8 */
+	bool is_binary; /* JOB_BINARY */
 	struct client_recipient *recipients; /* borrowed, at least one */
 	size_t recipient_count;
 };
@@ -75,13 +79,19 @@ enum client_want client_input(struct client *c, struct slice bytes);
 enum client_want client_tls_open(struct client *c);
 /* An empty user: there is none now (`why` goes into the failure). */
 enum client_want client_credential(struct client *c, struct slice user, struct slice secret, const char *why);
-/* Borrows `mail` until the next CLIENT_WANT_MAIL or CLIENT_CLOSED: then each verdict that will be is decided. */
+/* Borrows `mail` until the next CLIENT_WANT_MAIL or CLIENT_CLOSED: then each verdict that will be is decided, but for
+ * recipients beyond what the host takes in one transaction (client_mail_is_left): the same mail is given again for those. */
 enum client_want client_mail(struct client *c, struct client_mail *mail);
 enum client_want client_body(struct client *c, struct slice piece);
 enum client_want client_body_end(struct client *c);
 enum client_want client_quit(struct client *c);
 /* The connection ended, the time was over, TLS failed, the body cannot be read: it is over, nothing more is said. */
 enum client_want client_lost(struct client *c, enum outcome outcome, const char *why);
+
+/* Recipients of this mail, which has just ended, wait for another transaction. */
+bool client_mail_is_left(const struct client_mail *mail);
+/* The host takes no further mail in this session (RFC 9422, MAILMAX). */
+bool client_is_spent(const struct client *c);
 
 /* What is to be sent; the caller empties it. */
 struct buf *client_out(struct client *c);

@@ -31,9 +31,17 @@ enum client_capability {
 	CAP_SIZE = 1 << 2,
 	CAP_8BITMIME = 1 << 3,
 	CAP_SMTPUTF8 = 1 << 4,
+	CAP_CHUNKING = 1 << 5,
+	CAP_BINARYMIME = 1 << 6,
 };
 
-/* One command of a mail: which, and for RCPT of whom. */
+/* What the last EHLO said of sizes; 0: nothing. */
+struct client_limits {
+	uint64_t size; /* RFC 1870 */
+	uint64_t recipients, messages; /* RFC 9422: RCPTMAX, MAILMAX */
+};
+
+/* One command of a mail: which, and for RCPT of whom.  STEP_DATA is BDAT for a binary mail. */
 enum step_kind { STEP_RSET, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_OVER };
 struct client_step {
 	enum step_kind kind;
@@ -46,6 +54,8 @@ struct client {
 	struct reply_parser parser;
 	struct buf out; /* owned */
 	unsigned capabilities; /* of the last EHLO */
+	struct client_limits limits;
+	uint64_t begun; /* transactions, since the last EHLO */
 	unsigned mechanisms;
 	struct auth_dialogue auth; /* owned */
 	uint64_t replies;
@@ -59,6 +69,7 @@ struct client {
 	size_t accepted; /* recipients */
 	size_t told; /* LMTP: recipients before this one have their verdict */
 	struct dotted_encoder dots;
+	uint64_t chunk_left; /* of a binary mail: octets that were announced and not given yet */
 	bool needs_rset, heard, in_doubt;
 };
 

@@ -7,7 +7,11 @@
 /*
  * One mail: two cursors walk the same row of commands, RSET MAIL RCPT... DATA.  `next` is what is to be said, `awaited` whose
  * answer comes next.  With PIPELINING (RFC 2920) `next` runs ahead; without it, both move together.  Recipients that were
- * decided before the first command are not in the row.
+ * decided before the first command, or are beyond what the host takes at once, are not in the row.
+ *
+ * A binary mail goes by one BDAT with LAST (RFC 3030): its size is known, and octets need no marks.  BDAT is said once all
+ * recipients are answered, for its octets follow it without a word from the host.  A text goes by DATA, to a host with
+ * CHUNKING too: BDAT would save it one round trip, and would be a second way on which the same mail must come out the same.
  */
 #define PIPELINE_BYTES (32u << 10) /* said without waiting for an answer */
 
@@ -63,33 +67,39 @@ static enum outcome check_recipient(const struct client *c, const struct client_
 		return OC_UNAVAILABLE; /* no address that was accepted looks like that */
 	if ((needs_utf8(m) || !is_ascii(address)) && (c->capabilities & CAP_SMTPUTF8) == 0)
 		return OC_NEEDS_SMTPUTF8;
-	if (m->has_8bit && (c->capabilities & CAP_8BITMIME) == 0)
+	if (m->is_binary && (~c->capabilities & (CAP_CHUNKING | CAP_BINARYMIME)) != 0)
+		return OC_NEEDS_BINARYMIME;
+	if (!m->is_binary && m->has_8bit && (c->capabilities & CAP_8BITMIME) == 0)
 		return OC_NEEDS_8BITMIME;
+	if (c->limits.size != 0 && m->size > c->limits.size)
+		return OC_REMOTE_TOO_SMALL;
 	return OC_DONE;
 }
 
 static bool decide_before(struct client *c, struct client_mail *m)
 {
-	bool any_left = false;
+	uint64_t taken = 0;
 
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		struct client_recipient *r = &m->recipients[i];
 		enum outcome oc = check_recipient(c, m, r->address);
 		struct reply ours = {.code = 0};
 
+		r->accepted = false;
 		reply_sanitise(slice_of(outcome_info(oc)->text), ours.text, sizeof(ours.text));
 		if (oc != OC_DONE)
 			decide(&r->verdict, oc, &ours, "EHLO");
-		any_left |= !r->verdict.decided;
+		r->left = !r->verdict.decided && c->limits.recipients != 0 && taken == c->limits.recipients;
+		taken += !r->verdict.decided && !r->left;
 	}
-	return any_left;
+	return taken > 0;
 }
 
 /* ---- the row of commands ---- */
 
 static struct client_step rcpt_from(const struct client_mail *m, size_t i)
 {
-	while (i < m->recipient_count && m->recipients[i].verdict.decided)
+	while (i < m->recipient_count && (m->recipients[i].verdict.decided || m->recipients[i].left))
 		i++;
 	return i < m->recipient_count ? (struct client_step){STEP_RCPT, i} : (struct client_step){STEP_DATA, 0};
 }
@@ -129,7 +139,9 @@ static void say_mail(struct client *c)
 	buf_addf(&c->out, "MAIL FROM:<%.*s>", SLICE_ARG(c->mail->sender));
 	if ((c->capabilities & CAP_SIZE) != 0)
 		buf_addf(&c->out, " SIZE=%" PRIu64, c->mail->size);
-	if (c->mail->has_8bit)
+	if (c->mail->is_binary)
+		buf_add_text(&c->out, " BODY=BINARYMIME");
+	else if (c->mail->has_8bit)
 		buf_add_text(&c->out, " BODY=8BITMIME");
 	if (utf8_is_due(c))
 		buf_add_text(&c->out, " SMTPUTF8");
@@ -156,23 +168,49 @@ static void say_step(struct client *c, struct client_step s)
 	}
 }
 
+/* Nothing is given of it any more: the answer comes. */
+static enum client_want note_given(struct client *c)
+{
+	if (c->chunk_left > 0)
+		return CLIENT_WANT_BODY;
+	client_enter(c, ST_END);
+	return CLIENT_WANT_READ;
+}
+
+static enum client_want say_chunk(struct client *c)
+{
+	buf_addf(&c->out, "BDAT %" PRIu64 " LAST\r\n", c->mail->size);
+	c->chunk_left = c->mail->size;
+	client_enter(c, ST_BODY);
+	return note_given(c);
+}
+
+static bool runs_ahead(const struct client *c)
+{
+	bool is_chunk = c->next.kind == STEP_DATA && c->mail->is_binary;
+
+	return (c->capabilities & CAP_PIPELINING) != 0 && c->next.kind != STEP_OVER && !is_chunk;
+}
+
 static enum client_want say_next(struct client *c)
 {
 	size_t before = c->out.len;
 
+	if (c->next.kind == STEP_DATA && c->mail->is_binary)
+		return say_chunk(c);
 	do {
 		say_step(c, c->next);
 		c->next = step_after(c, c->next);
-	} while ((c->capabilities & CAP_PIPELINING) != 0 && c->next.kind != STEP_OVER &&
-		 c->out.len - before < PIPELINE_BYTES);
+	} while (runs_ahead(c) && c->out.len - before < PIPELINE_BYTES);
 	return CLIENT_WANT_READ;
 }
 
-/* Every recipient gets its verdict; the session is ready for the next mail. */
+/* Every recipient of this transaction gets its verdict; the session is ready for the next mail. */
 static enum client_want finish(struct client *c)
 {
 	for (size_t i = 0; c->refusal.decided && i < c->mail->recipient_count; i++)
-		decide(&c->mail->recipients[i].verdict, c->refusal.outcome, &c->refusal.reply, c->refusal.phase);
+		if (!c->mail->recipients[i].left)
+			decide(&c->mail->recipients[i].verdict, c->refusal.outcome, &c->refusal.reply, c->refusal.phase);
 	c->mail = NULL;
 	c->next.kind = c->awaited.kind = STEP_OVER;
 	return client_ready(c);
@@ -191,6 +229,7 @@ enum client_want client_mail(struct client *c, struct client_mail *mail)
 	if (!decide_before(c, mail))
 		return CLIENT_WANT_MAIL;
 	c->mail = mail;
+	c->begun++;
 	c->next = (struct client_step){c->needs_rset ? STEP_RSET : STEP_MAIL, 0};
 	c->awaited = c->next;
 	c->needs_rset = true;
@@ -282,10 +321,23 @@ enum client_want client_on_envelope(struct client *c)
 
 /* ---- the body and its end ---- */
 
+/* The host has the mail with the last octet, not with a word after it: from then on its answer counts. */
+static enum client_want give_octets(struct client *c, struct slice piece)
+{
+	if (piece.len > c->chunk_left)
+		return client_fail(c, OC_IO_ERROR, "the message is longer than was announced");
+	if (!buf_add_slice(&c->out, piece))
+		return client_fail(c, OC_NO_MEMORY, "no room for the message");
+	c->chunk_left -= piece.len;
+	return note_given(c);
+}
+
 enum client_want client_body(struct client *c, struct slice piece)
 {
 	if (c->state != ST_BODY)
 		return CLIENT_CLOSED;
+	if (c->mail->is_binary)
+		return give_octets(c, piece);
 	if (!dotted_encode(&c->dots, piece, &c->out))
 		return client_fail(c, OC_NO_MEMORY, "no room for the message");
 	return CLIENT_WANT_BODY;
@@ -295,6 +347,8 @@ enum client_want client_body_end(struct client *c)
 {
 	if (c->state != ST_BODY)
 		return CLIENT_CLOSED;
+	if (c->mail->is_binary)
+		return client_fail(c, OC_IO_ERROR, "the message is shorter than was announced");
 	if (!dotted_encode_end(&c->dots, &c->out))
 		return client_fail(c, OC_NO_MEMORY, "no room for the message");
 	if (c->dots.bare) {
@@ -342,8 +396,22 @@ enum client_want client_on_end(struct client *c)
 	} while (!c->config.lmtp);
 	if (c->accepted > 0)
 		return CLIENT_WANT_READ;
-	c->needs_rset = false;
+	/* RFC 3030 §2: what state a failed BDAT leaves is not known. */
+	c->needs_rset = c->mail->is_binary && reply_class(reply) != 2;
 	return finish(c);
+}
+
+bool client_mail_is_left(const struct client_mail *mail)
+{
+	for (size_t i = 0; i < mail->recipient_count; i++)
+		if (mail->recipients[i].left && !mail->recipients[i].verdict.decided)
+			return true;
+	return false;
+}
+
+bool client_is_spent(const struct client *c)
+{
+	return c->limits.messages != 0 && c->begun >= c->limits.messages;
 }
 
 enum client_want client_on_void(struct client *c)

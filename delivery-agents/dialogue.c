@@ -60,8 +60,8 @@ static void show(struct play *p, enum client_want want)
 		buf_addf(p->out, "= %s\n", want_names[want]);
 	if (want == CLIENT_WANT_BODY) {
 		for (size_t at = 0; at < p->body.len; at++)
-			client_body(p->client, slice_sub(p->body, at, 1));
-		show(p, client_body_end(p->client));
+			want = client_body(p->client, slice_sub(p->body, at, 1));
+		show(p, want == CLIENT_WANT_BODY ? client_body_end(p->client) : want);
 		return;
 	}
 	if (want == CLIENT_WANT_MAIL || want == CLIENT_CLOSED)
@@ -112,9 +112,20 @@ static void on_mail(struct play *p, struct slice rest)
 			p->mail.has_8bit = true;
 		else if (slice_eq(word, slice_of("utf8")))
 			p->mail.has_utf8 = true;
+		else if (slice_eq(word, slice_of("binary")))
+			p->mail.is_binary = true;
 		else if (p->mail.recipient_count < RECIPIENTS)
 			p->recipients[p->mail.recipient_count++].address = word;
 	}
+	if (p->mail.is_binary)
+		p->mail.size = p->body.len;
+	p->has_mail = true;
+	show(p, client_mail(p->client, &p->mail));
+}
+
+static void on_again(struct play *p, struct slice rest)
+{
+	(void)rest;
 	p->has_mail = true;
 	show(p, client_mail(p->client, &p->mail));
 }
@@ -178,6 +189,7 @@ static const struct {
 	void (*run)(struct play *p, struct slice rest);
 } lines[] = {
 	{"set ", on_set}, {"mail ", on_mail},  {"body ", on_body}, {"S: ", on_server}, {"S+ ", on_server_more},
+	{"again", on_again},
 	{"tls", on_tls},  {"login", on_login}, {"quit", on_quit},  {"lost", on_lost},
 };
 

@@ -8,7 +8,8 @@
  *
  *   # comment
  *   set tls=required lmtp mx login in-clear     before anything else
- *   mail FROM [8bit] [utf8] TO...               gives it a mail as soon as it is ready
+ *   mail FROM [8bit] [utf8] [binary] TO...      gives it a mail as soon as it is ready; a binary one is as long as the body
+ *   again                                       the same, for recipients that are left
  *   body TEXT                                   and, when it asks, this body (\n is CRLF)
  *   S: TEXT                                     the server says a line; "S+ TEXT" says it together with the next
  *   tls | login USER SECRET | quit | lost | late

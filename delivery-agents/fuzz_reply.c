@@ -41,8 +41,8 @@ static enum client_want serve(struct client *c, enum client_want want, struct cl
 	case CLIENT_WANT_MAIL:
 		return (*mails)++ < 3 ? client_mail(c, mail) : client_quit(c);
 	case CLIENT_WANT_BODY:
-		client_body(c, body);
-		return client_body_end(c);
+		want = client_body(c, body);
+		return want == CLIENT_WANT_BODY ? client_body_end(c) : want;
 	case CLIENT_WANT_READ:
 	case CLIENT_CLOSED:
 		break;
@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct conf_settings set;
 	struct client_recipient to[2] = {{.address = slice_of("a@example.test")},
 					 {.address = slice_of("b@example.test")}};
-	struct client_mail mail = {slice_of("s@example.test"), 20, false, false, to, 2};
+	struct client_mail mail = {slice_of("s@example.test"), 20, false, false, false, to, 2};
 	struct slice rest = slice_make((const char *)data, size);
 	unsigned mails = 0, flags = size > 0 ? data[0] : 0;
 	struct client_config config = {(flags & 1) != 0,
@@ -83,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (c == NULL)
 		return 0;
+	mail.is_binary = (flags & 64) != 0;
 	want = serve_all(c, client_start(c), &mail, &mails);
 	rest = slice_from(rest, 1);
 	while (rest.len > 0 && want != CLIENT_CLOSED) {

@@ -29,7 +29,7 @@ struct pool;
 struct job {
 	TAILQ_ENTRY(job) jobs;
 	struct local *local;
-	uint64_t number, id, offset, length;
+	uint64_t number, id, flags, offset, length;
 	int fd; /* owned: the message file */
 	bool orphan; /* the queue that asked is gone: nobody hears the verdicts */
 	struct generation *generation; /* held */

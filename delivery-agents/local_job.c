@@ -219,6 +219,7 @@ static struct job *job_new(struct local *l, struct ipc_message *m)
 	job->local = l;
 	job->number = b->job;
 	job->id = b->id;
+	job->flags = b->flags;
 	job->offset = b->offset;
 	job->length = b->length;
 	job->fd = m->fd;

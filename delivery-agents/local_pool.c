@@ -228,6 +228,7 @@ static bool send_delivery(struct worker *w, struct delivery *d)
 	};
 	struct msg_MAILBOX_DELIVER told = {
 		.id = job->id,
+		.flags = job->flags,
 		.offset = job->offset,
 		.length = job->length,
 		.maildir = slice_of(job->maildir),

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 #include "ipc/link.h"
 #include "maildir.h"
 #include "os/cage.h"
@@ -156,6 +157,7 @@ static void take_delivery(struct mailbox *b, struct ipc_message *m)
 		.offset = d->offset,
 		.length = d->length,
 		.id = d->id,
+		.is_binary = (d->flags & JOB_BINARY) != 0,
 		.maildir = keep(&one->texts, d->maildir),
 		.address = keep(&one->texts, d->address),
 		.prepend = keep(&one->texts, d->prepend),

@@ -283,6 +283,7 @@ static enum outcome write_message(struct maildir_draft *d, const struct maildir_
 
 	if (m->prepend.len >= OUT_BYTES - PIECE_BYTES)
 		return fail(d, "lines before the message", EMSGSIZE);
+	b.lf.is_binary = m->is_binary;
 	loop_guard_begin(&b.guard, m->address);
 	memcpy(out, m->prepend.at, m->prepend.len);
 	b.len = m->prepend.len;

@@ -20,9 +20,10 @@
 #define MAILDIR_TEXT_BYTES 200
 
 struct maildir_message {
-	int fd; /* borrowed: body at [offset, offset + length), CRLF */
+	int fd; /* borrowed: body at [offset, offset + length), CRLF; a binary one: header CRLF, then octets */
 	uint64_t offset, length;
 	uint64_t id;
+	bool is_binary; /* JOB_BINARY */
 	struct slice maildir; /* relative to the base, maildir_is_safe; "": the base */
 	struct slice address; /* for the loop guard; "": none */
 	struct slice prepend; /* LF lines */

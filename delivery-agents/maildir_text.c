@@ -1,6 +1,20 @@
 #include "maildir_text.h"
 
-size_t lf_write(struct lf_writer *w, struct slice in, char *out)
+/* The header of a binary message, of which it is known that its lines end with CRLF; returns how many bytes it is. */
+static size_t header_length(struct lf_writer *w, struct slice in)
+{
+	size_t at = 0;
+
+	while (at < in.len && !w->is_over) {
+		char c = in.at[at++];
+
+		w->is_over = c == '\n' && !w->in_line;
+		w->in_line = c != '\n' && (c != '\r' || w->in_line);
+	}
+	return at;
+}
+
+static size_t lf_write_lines(struct lf_writer *w, struct slice in, char *out)
 {
 	size_t n = 0, at = 0;
 
@@ -26,6 +40,15 @@ size_t lf_write(struct lf_writer *w, struct slice in, char *out)
 	return n;
 }
 
+size_t lf_write(struct lf_writer *w, struct slice in, char *out)
+{
+	size_t header = w->is_binary ? header_length(w, in) : in.len;
+	size_t n = lf_write_lines(w, slice_sub(in, 0, header), out);
+
+	memcpy(out + n, in.at + header, in.len - header);
+	return n + in.len - header;
+}
+
 size_t lf_end(struct lf_writer *w, char *out)
 {
 	size_t n = w->cr_waits ? 1 : 0;
@@ -49,7 +72,7 @@ static bool add_address(struct slice address, struct buf *out)
 
 static bool add_prepend(struct slice prepend, struct buf *out)
 {
-	struct lf_writer w = {false};
+	struct lf_writer w = {.is_binary = false};
 	char *room = buf_room(out, prepend.len + 1);
 
 	if (room == NULL)

@@ -7,9 +7,13 @@
  * What is written into a mailbox, made piece by piece.  Pure.
  */
 
-/* CRLF becomes LF; a CR that stands alone stays.  `out` has room for in.len + 1 bytes; the length is returned. */
+/* CRLF becomes LF; a CR that stands alone stays.  `out` has room for in.len + 1 bytes; the length is returned.  Of a binary
+ * message (RFC 3030) that is done to the header only: behind the empty line every octet stays. */
 struct lf_writer {
+	bool is_binary;
 	bool cr_waits;
+	bool in_line; /* of a binary one: something stands in this line */
+	bool is_over; /* of a binary one: the header */
 };
 size_t lf_write(struct lf_writer *w, struct slice in, char *out);
 /* After the last piece: 0 or 1 bytes. */

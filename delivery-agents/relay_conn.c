@@ -326,21 +326,39 @@ void conn_ask_credential(struct conn *c)
 
 static bool is_spent(const struct conn *c)
 {
-	return c->messages >= c->transport->messages || service_is_draining(c->relay->service) ||
-	       c->generation != service_generation(c->relay->service);
+	return c->messages >= c->transport->messages || client_is_spent(c->client) ||
+	       service_is_draining(c->relay->service) || c->generation != service_generation(c->relay->service);
 }
 
-static enum client_want begin_mail(struct conn *c)
+static enum client_want begin_transaction(struct conn *c)
 {
 	c->begun = true;
 	c->prepend_sent = c->body_sent = 0;
-	c->job_deadline_ms = clock_mono_ms() + RELAY_JOB_MS;
 	c->messages++;
 	return client_mail(c->client, &c->job->mail);
 }
 
+static enum client_want begin_mail(struct conn *c)
+{
+	c->job_deadline_ms = clock_mono_ms() + RELAY_JOB_MS;
+	return begin_transaction(c);
+}
+
+/* The host takes fewer recipients at once than the job has: the same again for the others, here or by a new connection. */
+static enum client_want go_on_with_rest(struct conn *c)
+{
+	if (!client_is_spent(c->client))
+		return begin_transaction(c);
+	pool_again(c->destination, c->job);
+	c->job = NULL;
+	c->begun = false;
+	return client_quit(c->client);
+}
+
 enum client_want conn_ready(struct conn *c)
 {
+	if (c->begun && client_mail_is_left(&c->job->mail))
+		return go_on_with_rest(c);
 	if (c->begun)
 		end_job(c, NULL, c->label);
 	c->begun = false;

@@ -102,6 +102,7 @@ struct job *job_new(struct relay *r, struct link *queue, struct ipc_message *m)
 		j->offset = start->offset;
 		j->length = start->length;
 		j->mail.has_8bit = (start->flags & JOB_8BIT) != 0;
+		j->mail.is_binary = (start->flags & JOB_BINARY) != 0;
 		j->mail.has_utf8 = (start->flags & JOB_SMTPUTF8) != 0;
 		j->mail.size = start->length + start->prepend.len;
 	}

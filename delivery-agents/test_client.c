@@ -328,6 +328,125 @@ static void test_a_bare_line_end_is_never_sent_as_whole(void **state)
 	}
 }
 
+/* A client in the body of a binary mail of `size` octets; its BDAT has been said. */
+static struct client *in_chunk(struct client_mail *mail, uint64_t size)
+{
+	static const struct client_config config = {.hostname = "client.example.test", .set = &settings};
+	struct client *c = client_new(&config);
+
+	mail->size = size;
+	client_start(c);
+	client_input(c, slice_of("220 mx\r\n250-mx\r\n250-CHUNKING\r\n250 BINARYMIME\r\n"));
+	client_mail(c, mail);
+	client_input(c, slice_of("250 ok\r\n"));
+	buf_clear(client_out(c));
+	assert_int_equal(client_input(c, slice_of("250 ok\r\n")), size > 0 ? CLIENT_WANT_BODY : CLIENT_WANT_READ);
+	return c;
+}
+
+static void test_octets_go_as_they_are(void **state)
+{
+	static const char octets[] = "Subject: x\r\n\r\n.\n.\r\n\0\r\xff\n.";
+	struct client_recipient to = {.address = slice_of("b@example.test")};
+	struct client_mail mail = {
+		.sender = slice_of("a@example.test"), .is_binary = true, .recipients = &to, .recipient_count = 1};
+	struct slice all = slice_make(octets, sizeof(octets) - 1);
+	struct client *c = in_chunk(&mail, all.len);
+
+	(void)state;
+	assert_true(slice_eq(buf_slice(client_out(c)), slice_of("BDAT 24 LAST\r\n")));
+	buf_clear(client_out(c));
+	assert_int_equal(client_body(c, slice_sub(all, 0, 9)), CLIENT_WANT_BODY);
+	/* With its last octet the host has it: from here on the answer counts, and nothing more is said. */
+	assert_int_equal(client_body(c, slice_from(all, 9)), CLIENT_WANT_READ);
+	assert_true(slice_eq(buf_slice(client_out(c)), all));
+	assert_int_equal(client_input(c, slice_of("250 2.0.0 kept\r\n")), CLIENT_WANT_MAIL);
+	assert_int_equal(to.verdict.outcome, OC_DONE);
+	client_free(&c);
+	printf("ROW Z03 binary-by-bdat pass\n");
+}
+
+/* What was announced is what is sent, or the connection ends with the chunk open: the host has no mail then. */
+static void test_a_chunk_of_another_length(void **state)
+{
+	struct client_recipient to = {.address = slice_of("b@example.test")};
+	struct client_mail mail = {
+		.sender = slice_of("a@example.test"), .is_binary = true, .recipients = &to, .recipient_count = 1};
+	struct client *c = in_chunk(&mail, 10);
+
+	(void)state;
+	assert_int_equal(client_body(c, slice_of("123456789")), CLIENT_WANT_BODY);
+	assert_int_equal(client_body_end(c), CLIENT_CLOSED);
+	assert_int_equal(outcome_kind(client_failure(c)->outcome), KIND_TEMP);
+	assert_false(client_mail_is_in_doubt(c));
+	client_free(&c);
+
+	to.verdict = (struct client_verdict){.decided = false};
+	c = in_chunk(&mail, 10);
+	buf_clear(client_out(c));
+	assert_int_equal(client_body(c, slice_of("12345678901")), CLIENT_CLOSED);
+	assert_int_equal(client_out(c)->len, 0);
+	client_free(&c);
+
+	/* Refused in the middle: what follows cannot be taken back. */
+	c = in_chunk(&mail, 10);
+	client_body(c, slice_of("12345"));
+	assert_int_equal(client_input(c, slice_of("552 5.3.4 too big\r\n")), CLIENT_CLOSED);
+	assert_int_equal(client_failure(c)->outcome, OC_REMOTE_PERM);
+	client_free(&c);
+
+	/* Taken before it was all there: that is no SMTP. */
+	c = in_chunk(&mail, 10);
+	client_body(c, slice_of("12345"));
+	assert_int_equal(client_input(c, slice_of("250 kept\r\n")), CLIENT_CLOSED);
+	assert_int_equal(client_failure(c)->outcome, OC_REMOTE_PROTOCOL);
+	client_free(&c);
+
+	c = in_chunk(&mail, 0);
+	assert_int_equal(client_input(c, slice_of("250 kept\r\n")), CLIENT_WANT_MAIL);
+	assert_int_equal(to.verdict.outcome, OC_DONE);
+	client_free(&c);
+}
+
+/* RFC 9422: in as many transactions as it takes, each recipient once. */
+static void test_no_more_recipients_than_it_takes(void **state)
+{
+	enum { COUNT = 25 };
+	struct client_recipient to[COUNT] = {{.slot = 0}};
+	struct client_mail mail = {.sender = slice_of("a@example.test"), .recipients = to, .recipient_count = COUNT};
+	const struct client_config config = {.hostname = "client.example.test", .set = &settings};
+	struct client *c = client_new(&config);
+	unsigned mails = 0, rcpts = 0;
+	enum client_want want;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++)
+		to[i].address = slice_of("b@example.test");
+	client_start(c);
+	want = client_input(c, slice_of("220 mx\r\n250-mx\r\n250 LIMITS RCPTMAX=10 MAILMAX=3\r\n"));
+	while (want == CLIENT_WANT_MAIL && (mails == 0 || client_mail_is_left(&mail))) {
+		assert_false(client_is_spent(c));
+		mails++;
+		for (want = client_mail(c, &mail); want == CLIENT_WANT_READ;) {
+			bool data = slice_starts(buf_slice(client_out(c)), slice_of("DATA"));
+
+			rcpts += slice_starts(buf_slice(client_out(c)), slice_of("RCPT"));
+			buf_clear(client_out(c));
+			want = client_input(c, slice_of(data ? "354 go\r\n" : "250 ok\r\n"));
+		}
+		assert_int_equal(want, CLIENT_WANT_BODY);
+		client_body_end(c);
+		buf_clear(client_out(c));
+		want = client_input(c, slice_of("250 kept\r\n"));
+	}
+	assert_int_equal(mails, 3);
+	assert_int_equal(rcpts, COUNT);
+	assert_true(client_is_spent(c));
+	for (size_t i = 0; i < COUNT; i++)
+		assert_int_equal(to[i].verdict.outcome, OC_DONE);
+	client_free(&c);
+}
+
 static int failed(const struct CMUnitTest *tests, size_t count)
 {
 	return _cmocka_run_group_tests("client", tests, count, NULL, NULL);
@@ -348,6 +467,9 @@ int main(void)
 		cmocka_unit_test(test_a_stale_connection_is_told_apart),
 		cmocka_unit_test(test_pipelining_is_bounded),
 		cmocka_unit_test(test_a_bare_line_end_is_never_sent_as_whole),
+		cmocka_unit_test(test_octets_go_as_they_are),
+		cmocka_unit_test(test_a_chunk_of_another_length),
+		cmocka_unit_test(test_no_more_recipients_than_it_takes),
 	};
 	int bad_dialogues, bad_hostiles;
 

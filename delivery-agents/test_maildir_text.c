@@ -35,7 +35,7 @@ static void line_ends(void **state)
 		struct slice in = slice_of(cases[i].in);
 
 		for (size_t step = 1; step <= in.len + 1; step++) {
-			struct lf_writer w = {false};
+			struct lf_writer w = {.is_binary = false};
 			char out[64];
 			size_t n = 0;
 
@@ -43,6 +43,40 @@ static void line_ends(void **state)
 				n += lf_write(&w, slice_sub(in, at, step), out + n);
 			n += lf_end(&w, out + n);
 			check_bytes(slice_make(out, n), cases[i].out);
+		}
+	}
+}
+
+/* The header as of any message, the rest octet for octet. */
+static void octets(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t in_len;
+		const char *out;
+		size_t out_len;
+	} cases[] = {
+		{"", 0, "", 0},
+		{"a: b\r\n\r\n\r\n\r\r\n\n\0\xff\r", 17, "a: b\n\n\r\n\r\r\n\n\0\xff\r", 15},
+		{"a: b\r\n c\r\n\r\nx\r\ny\r\n", 18, "a: b\n c\n\nx\r\ny\r\n", 15},
+		{"\r\n\r\n", 4, "\n\r\n", 3},
+		{"a: b\r\n", 6, "a: b\n", 5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct slice in = slice_make(cases[i].in, cases[i].in_len);
+
+		for (size_t step = 1; step <= in.len + 1; step++) {
+			struct lf_writer w = {.is_binary = true};
+			char out[64];
+			size_t n = 0;
+
+			for (size_t at = 0; at < in.len; at += step)
+				n += lf_write(&w, slice_sub(in, at, step), out + n);
+			n += lf_end(&w, out + n);
+			assert_int_equal(n, cases[i].out_len);
+			assert_memory_equal(out, cases[i].out, n);
 		}
 	}
 }
@@ -140,6 +174,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_ends),
+		cmocka_unit_test(octets),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(lines_have_a_ceiling),
 		cmocka_unit_test(loop_guards),

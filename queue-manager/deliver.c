@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 #include "waiting.h"
 
 #include <errno.h>
@@ -188,7 +189,7 @@ static bool tell_agent(struct queue *q, struct batch *b, const struct conf_trans
 		.generation = service_generation(q->service)->number,
 		.transport = slice_of(t->name),
 		.nexthop = nexthop(b->destination),
-		.flags = mail->flags,
+		.flags = mail->flags | (mail->raw != 0 ? (uint64_t)JOB_BINARY : 0),
 		.offset = mail->body_offset,
 		.length = mail->body_length,
 		.sender = mail->sender,

@@ -393,6 +393,7 @@ static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 	mail->role = s->role;
 	mail->uid_plus_1 = s->role == LISTENER_LOCAL && s->uid != NO_UID ? s->uid + 1 : 0;
 	mail->flags = open->flags & (JOB_8BIT | JOB_SMTPUTF8);
+	mail->raw = (open->flags & JOB_BINARY) != 0;
 	mail->ret = open->ret;
 	return pool_copy(pool, open->sender, &mail->sender) && pool_copy(pool, open->helo, &mail->helo) &&
 	       pool_copy(pool, open->protocol, &mail->protocol) && pool_copy(pool, open->tls, &mail->tls) &&

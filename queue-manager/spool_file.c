@@ -31,7 +31,7 @@ static const struct field envelope_fields[] = {
 	MAIL_TEXT(7, auth),		MAIL_TEXT(8, login),	     MAIL_NUMBER(9, session),
 	MAIL_NUMBER(10, generation),	MAIL_NUMBER(11, listener),   MAIL_NUMBER(12, role),
 	MAIL_NUMBER(13, uid_plus_1),	MAIL_NUMBER(14, flags),	     MAIL_NUMBER(15, ret),
-	MAIL_NUMBER(16, arrived_ms),
+	MAIL_NUMBER(16, arrived_ms),	MAIL_NUMBER(CRITICAL(17), raw),
 };
 
 #define TAG_RECIPIENT CRITICAL(64)

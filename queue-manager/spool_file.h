@@ -8,7 +8,7 @@
  *
  *   HDR       24 bytes: magic "PSTNMSG1", version, length of the envelope, id
  *   envelope  fields
- *   body      as received, CRLF
+ *   body      as received, CRLF; of a binary message, behind the header, octets of any kind (the critical field `raw` says so)
  *   trailer   fields, among them one for each final recipient
  *   slots     one byte a recipient, written in place, outside the checksum
  *   END       48 bytes: magic "PSTNEND1", id, lengths, number of slots, CRC-32C of all but the slots
@@ -58,6 +58,7 @@ struct spool_mail {
 	/* envelope */
 	struct slice sender, helo, client, protocol, tls, envid, auth, login;
 	uint64_t session, generation, listener, role, uid_plus_1, flags, ret, arrived_ms;
+	uint64_t raw; /* 1: BODY=BINARYMIME (RFC 3030); who does not know of it must not send it on as text */
 	/* trailer */
 	struct slice prepend, tags, rule;
 	uint64_t hold, parent; /* parent: the message this is a report about */

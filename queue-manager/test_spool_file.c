@@ -46,6 +46,7 @@ static struct spool_mail sample(void)
 	m.role = 1;
 	m.uid_plus_1 = 1001;
 	m.flags = 3;
+	m.raw = 1;
 	m.ret = 1;
 	m.arrived_ms = 1700000000123;
 	m.prepend = slice_of("Received: x\r\n");
@@ -79,6 +80,7 @@ static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 	assert_int_equal(a->role, b->role);
 	assert_int_equal(a->uid_plus_1, b->uid_plus_1);
 	assert_int_equal(a->flags, b->flags);
+	assert_int_equal(a->raw, b->raw);
 	assert_int_equal(a->ret, b->ret);
 	assert_int_equal(a->arrived_ms, b->arrived_ms);
 	assert_int_equal(a->hold, b->hold);
@@ -211,6 +213,24 @@ static void reseal(struct buf *file, size_t body_end, size_t slots, size_t slot_
 		file->at[file->len - 1 - i] = (char)(crc >> (8 * i));
 }
 
+/* A text is what every version before wrote; a binary body is marked so that an older one leaves it alone. */
+static void test_only_binary_is_marked(void **state)
+{
+	static const char mark[] = "\x80\x11\0\0\0\x08\0\0\0\0\0\0\0\x01";
+	struct spool_mail mail = sample();
+	struct buf head = buf_make(1u << 20);
+
+	(void)state;
+	mail.raw = 0;
+	assert_true(spool_encode_head(&mail, &head));
+	assert_true(slice_find(buf_slice(&head), slice_make(mark, 2)) == SLICE_NONE);
+	buf_clear(&head);
+	mail.raw = 1;
+	assert_true(spool_encode_head(&mail, &head));
+	assert_true(slice_find(buf_slice(&head), slice_make(mark, sizeof(mark) - 1)) != SLICE_NONE);
+	buf_free(&head);
+}
+
 static void test_newer_versions(void **state)
 {
 	struct spool_mail mail = sample(), back;
@@ -309,7 +329,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),	   cmocka_unit_test(test_every_truncation),
 		cmocka_unit_test(test_every_byte_changed), cmocka_unit_test(test_field_lengths),
-		cmocka_unit_test(test_beyond_the_maximum), cmocka_unit_test(test_newer_versions),
+		cmocka_unit_test(test_beyond_the_maximum), cmocka_unit_test(test_only_binary_is_marked),
+		cmocka_unit_test(test_newer_versions),
 		cmocka_unit_test(test_sealed_nonsense),	   cmocka_unit_test(test_crc),
 		cmocka_unit_test(test_ids),
 	};

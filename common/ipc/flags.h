@@ -15,6 +15,7 @@ enum policy_flag {
 enum job_flag {
 	JOB_8BIT = 1 << 0, /* the body has octets above 127 (RFC 6152) */
 	JOB_SMTPUTF8 = 1 << 1, /* an address or header is UTF-8 (RFC 6531) */
+	JOB_BINARY = 1 << 2, /* behind the header come octets, not lines (RFC 3030): never by DATA */
 };
 
 /* DRAFT_RCPT.notify, job_recipient.notify: RFC 3461 §4.1; 0 is what is usual: FAILURE and DELAY. */
