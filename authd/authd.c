@@ -1,6 +1,7 @@
 #include "authd.h"
 
 #include "authd_children.h"
+#include "authd_dovecot.h"
 #include "authd_crew.h"
 #include "authd_pam.h"
 #include "authd_password.h"
@@ -227,7 +228,7 @@ static void on_generation_free(struct service *s, struct generation *g)
 {
 	struct backends *backends = g->state;
 
-	(void)s;
+	dovecots_drop(service_state(s), g);
 	backends_free(&backends);
 	g->state = NULL;
 }
@@ -280,6 +281,7 @@ static void on_status(struct service *s, struct buf *out)
 	hashes_status(a->hashes, out);
 	if (a->pam_children != NULL)
 		crew_status(a->pam, out);
+	dovecots_status(a, out);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

@@ -14,12 +14,14 @@
 struct logins; /* authd_login.c: AUTH_START, AUTH_NEXT, AUTH_CANCEL */
 struct hashes; /* authd_hash.c: passwords against hashes */
 struct grants; /* authd_grant.c: JOB_GRANT, JOB_REVOKE, CREDENTIAL_ASK */
+struct dovecots; /* authd_dovecot.c: Dovecot's authentication service, of each generation */
 struct names; /* authd_name.c: ACCOUNT_ASK */
 
 struct authd {
 	struct service *service;
 	struct attested *sessions; /* own: struct login_session */
 	struct logins *logins;
+	struct dovecots *dovecots; /* NULL until one is asked */
 	struct hashes *hashes;
 	struct grants *grants;
 	struct names *names;

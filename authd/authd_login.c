@@ -1,5 +1,6 @@
 #include "authd.h"
 
+#include "authd_dovecot.h"
 #include "authd_password.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -49,6 +50,8 @@ struct dialogue {
 	size_t source_len;
 	struct sasl sasl; /* owned */
 	struct password_check check; /* owned */
+	struct dovecot_request *dovecot; /* what Dovecot is asked; NULL: nothing */
+	struct buf challenge; /* owned; Dovecot's */
 };
 
 struct logins {
@@ -99,8 +102,11 @@ static void dialogue_free(struct dialogue *d)
 	LIST_REMOVE(d, all);
 	l->count--;
 	l->busy -= d->busy;
+	if (d->dovecot != NULL)
+		dovecot_cancel(d->dovecot);
 	timer_free(&d->timer);
 	sasl_clear(&d->sasl);
+	buf_free(&d->challenge);
 	buf_free(&d->check.secret);
 	generation_release(l->authd->service, &d->generation);
 	free(d);
@@ -181,6 +187,11 @@ static void count_and_log(struct dialogue *d)
 	    KV_STR("mechanism", mechanism_name(d->sasl.mechanism)));
 }
 
+static struct slice challenge_of(const struct dialogue *d)
+{
+	return buf_slice(d->dovecot != NULL ? &d->challenge : &d->sasl.challenge);
+}
+
 /* The question that is open is answered; the dialogue is gone, unless it goes on. */
 static void answer(struct dialogue *d)
 {
@@ -189,7 +200,7 @@ static void answer(struct dialogue *d)
 		d->outcome,
 		slice_of(good ? d->login : ""),
 		slice_of(d->outcome == OC_BAD_INPUT ? d->sasl.why : ""),
-		goes_on ? buf_slice(&d->sasl.challenge) : slice_empty(),
+		goes_on ? challenge_of(d) : slice_empty(),
 	};
 
 	if (d->link != NULL)
@@ -276,13 +287,13 @@ static void refuse(struct dialogue *d, const char *why)
 }
 
 /* One login, whatever its case: the slow-down and the rules see one spelling. */
-static void note_login(struct dialogue *d)
+static void note_login(struct dialogue *d, struct slice login)
 {
-	size_t i = 0;
+	size_t len = login.len < sizeof(d->login) ? login.len : 0;
 
-	for (; d->sasl.login[i] != '\0' && i + 1 < sizeof(d->login); i++)
-		d->login[i] = ascii_lower(d->sasl.login[i]);
-	d->login[i] = '\0';
+	for (size_t i = 0; i < len; i++)
+		d->login[i] = ascii_lower(login.at[i]);
+	d->login[len] = '\0';
 }
 
 /* From here on it is an attempt.  False: refused, and the dialogue is gone. */
@@ -291,7 +302,7 @@ static bool charge(struct dialogue *d)
 	uint64_t now = clock_mono_ms(), by_source = 0, by_login = 0;
 	struct login_session *own = own_of(d);
 
-	note_login(d);
+	note_login(d, slice_of(d->sasl.login));
 	if (own == NULL || own->attempts >= d->generation->conf->set.auth_attempts_max) {
 		refuse(d, "too many attempts in one session");
 		return false;
@@ -301,16 +312,81 @@ static bool charge(struct dialogue *d)
 		refuse(d, "too many failures from this source");
 		return false;
 	}
-	(void)slow_charge(d->logins->by_login, slice_of(d->login), now, &by_login);
+	/* Dovecot alone may know whom a mechanism names. */
+	if (d->login[0] != '\0')
+		(void)slow_charge(d->logins->by_login, slice_of(d->login), now, &by_login);
 	d->wait_ms = by_source > by_login ? by_source : by_login;
 	d->charged = true;
 	return true;
 }
 
+/* ---- Dovecot ---- */
+
+/* As it calls the user, whatever the client did. */
+static void accept_as(struct dialogue *d, struct slice user)
+{
+	refund(d);
+	d->charged = false;
+	note_login(d, user);
+	finish(d, user.len > 0 ? OC_AUTHENTICATED : OC_AUTH_UNAVAILABLE);
+}
+
+static void on_dovecot(const struct dovecot_answer *said, void *arg)
+{
+	struct dialogue *d = arg;
+
+	if (said->outcome == OC_AUTH_CONTINUE) {
+		buf_clear(&d->challenge);
+		finish(d, buf_add_slice(&d->challenge, said->challenge) ? OC_AUTH_CONTINUE : OC_AUTH_UNAVAILABLE);
+		return;
+	}
+	d->dovecot = NULL;
+	if (said->outcome == OC_AUTHENTICATED) {
+		accept_as(d, said->user);
+		return;
+	}
+	if (d->login[0] == '\0')
+		note_login(d, said->user);
+	finish(d, said->outcome == OC_AUTH_FAILED ? OC_AUTH_FAILED : OC_AUTH_UNAVAILABLE);
+}
+
+static bool is_dovecots(const struct dialogue *d)
+{
+	return d->generation->conf->auth.dovecot != NULL;
+}
+
+static void ask_dovecot(struct dialogue *d, enum mechanism m, bool has_initial, struct slice initial)
+{
+	struct dovecot *dovecot = dovecot_of(d->logins->authd, d->generation);
+
+	if (dovecot != NULL)
+		d->dovecot = dovecot_begin(dovecot, m, d->client, has_initial, initial, on_dovecot, d);
+	if (d->dovecot == NULL)
+		finish(d, OC_AUTH_UNAVAILABLE);
+}
+
+/* Whatever mechanism told it to us. */
+static void ask_dovecot_password(struct dialogue *d)
+{
+	struct buf plain = buf_make_secret(MECHANISM_MESSAGE_MAX);
+
+	(void)(buf_add_char(&plain, '\0') && buf_add_text(&plain, d->sasl.login) && buf_add_char(&plain, '\0') &&
+	       buf_add_slice(&plain, buf_slice(&d->sasl.password)));
+	buf_free(&d->sasl.password);
+	ask_dovecot(d, MECHANISM_PLAIN, true, buf_slice(&plain));
+	buf_free(&plain);
+}
+
+/* ---- passwords ---- */
+
 static void check_password(struct dialogue *d)
 {
 	if (d->sasl.password.len > USERS_PASSWORD_MAX) {
 		finish(d, OC_AUTH_FAILED);
+		return;
+	}
+	if (is_dovecots(d)) {
+		ask_dovecot_password(d);
 		return;
 	}
 	d->check = (struct password_check){
@@ -407,6 +483,7 @@ static struct dialogue *dialogue_new(struct logins *l, const struct attested_ses
 	d->generation = generation_hold(session->generation);
 	d->source_len = source_key(session, d->source);
 	memcpy(d->client, session->client, sizeof(d->client));
+	d->challenge = buf_make(MECHANISM_MESSAGE_MAX);
 	d->timer = timer_new(service_loop(l->authd->service), on_due, d);
 	LIST_INSERT_HEAD(&l->dialogues, d, all);
 	l->count++;
@@ -425,8 +502,10 @@ static bool takes_logins(const struct attested_session *session)
 
 static bool is_offered(const struct attested_session *session, uint64_t mechanism)
 {
-	return mechanism < MECHANISM_COUNT && sasl_speaks((enum mechanism)mechanism) &&
-	       (session->generation->conf->auth.mechanisms & MECHANISM_BIT(mechanism)) != 0;
+	const struct conf_auth *auth = &session->generation->conf->auth;
+
+	return mechanism < MECHANISM_COUNT && (sasl_speaks((enum mechanism)mechanism) || auth->dovecot != NULL) &&
+	       (auth->mechanisms & MECHANISM_BIT(mechanism)) != 0;
 }
 
 /* NULL: it may begin a dialogue.  Else why not, for the log. */
@@ -471,12 +550,26 @@ static struct sasl_channel channel_of(const struct attested_session *session, co
 	return c;
 }
 
+/* What is spoken here, or handed on as it is: where Dovecot knows the passwords it keeps what other mechanisms need, too. */
+static void take_start(struct dialogue *d, const struct attested_session *session, const struct msg_AUTH_START *said)
+{
+	enum mechanism m = (enum mechanism)said->mechanism;
+	struct sasl_channel channel = channel_of(session, said);
+
+	if (!is_dovecots(d) || m == MECHANISM_PLAIN || m == MECHANISM_LOGIN) {
+		go_on(d, sasl_begin(&d->sasl, m, &channel, said->has_response != 0, said->response));
+		return;
+	}
+	d->sasl.mechanism = m;
+	if (charge(d))
+		ask_dovecot(d, m, said->has_response != 0, said->response);
+}
+
 static void start(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
 {
 	const struct msg_AUTH_START *said = &m->body.AUTH_START;
 	const char *why = objection(l, session, said->mechanism);
 	struct login_session *own = session->own;
-	struct sasl_channel channel;
 	struct dialogue *d;
 
 	if (why != NULL) {
@@ -491,8 +584,7 @@ static void start(struct logins *l, struct link *link, const struct ipc_message 
 	}
 	own->dialogue = d;
 	begin_question(d, link, m->request);
-	channel = channel_of(session, said);
-	go_on(d, sasl_begin(&d->sasl, (enum mechanism)said->mechanism, &channel, said->has_response != 0, said->response));
+	take_start(d, session, said);
 }
 
 static void next(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
@@ -504,7 +596,10 @@ static void next(struct logins *l, struct link *link, const struct ipc_message *
 		return;
 	}
 	begin_question(d, link, m->request);
-	go_on(d, sasl_respond(&d->sasl, m->body.AUTH_NEXT.response));
+	if (d->dovecot != NULL)
+		dovecot_continue(d->dovecot, m->body.AUTH_NEXT.response);
+	else
+		go_on(d, sasl_respond(&d->sasl, m->body.AUTH_NEXT.response));
 }
 
 /* The session a worker speaks of; NULL: answered, or a lie. */

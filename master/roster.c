@@ -30,6 +30,7 @@ static const struct trust_pair pairs[] = {
 	{ROLE_RELAY, ROLE_RESOLVER}, /* names */
 	{ROLE_RELAY, ROLE_DIAL}, /* connections */
 	{ROLE_LOCAL, ROLE_AUTHD}, /* accounts */
+	{ROLE_AUTHD, ROLE_DIAL}, /* a directory that knows the passwords */
 };
 
 const struct roster_row *roster_find(enum role role)

@@ -151,7 +151,7 @@ static void on_dial_ask(struct service *s, struct link *link, struct ipc_message
 	struct call *c;
 
 	if (g != NULL && g->conf != NULL)
-		outcome = target_find(g->conf, &d->here, ask->target, ask->address, &target, why);
+		outcome = target_find(g->conf, &d->here, link_peer(link), ask->target, ask->address, &target, why);
 	if (outcome != OC_DONE) {
 		LOG(LEVEL_WARN, "dial-refused", KV_NUM("target", ask->target), KV_TEXT("address", ask->address),
 		    KV_STR("why", why));

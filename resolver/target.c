@@ -12,18 +12,17 @@ static enum outcome refuse(char why[TARGET_WHY_BYTES], enum outcome outcome, con
 	return outcome;
 }
 
-static enum outcome unix_target(const struct conf_transport *t, struct slice address, struct target *out,
-				char why[TARGET_WHY_BYTES])
+static enum outcome unix_target(const char *path, struct slice address, struct target *out, char why[TARGET_WHY_BYTES])
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)&out->address;
 
 	if (address.len > 0)
-		return refuse(why, OC_UNAVAILABLE, "an address was given for a transport with a path", t->name);
+		return refuse(why, OC_UNAVAILABLE, "an address was given for a destination with a path", path);
 	un->sun_family = AF_UNIX;
-	if (!slice_copy(slice_of(t->path), un->sun_path, sizeof(un->sun_path)))
-		return refuse(why, OC_UNAVAILABLE, "the path is too long for a socket", t->path);
+	if (!slice_copy(slice_of(path), un->sun_path, sizeof(un->sun_path)))
+		return refuse(why, OC_UNAVAILABLE, "the path is too long for a socket", path);
 	out->len = sizeof(*un);
-	snprintf(out->text, sizeof(out->text), "%s", t->path);
+	snprintf(out->text, sizeof(out->text), "%s", path);
 	return OC_DONE;
 }
 
@@ -78,15 +77,17 @@ static enum outcome inet_target(const struct conf_transport *t, const struct her
 	return OC_DONE;
 }
 
-enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address,
+enum outcome target_find(const struct conf *c, const struct here *here, enum role asker, uint64_t number, struct slice address,
 			 struct target *out, char why[TARGET_WHY_BYTES])
 {
 	const struct conf_transport *t;
 
 	*out = (struct target){.len = 0};
 	why[0] = '\0';
-	if (number >= c->transport_count || c->transports[number].kind == TRANSPORT_MAILDIR)
+	if (asker == ROLE_AUTHD && number == CONF_TARGET_DOVECOT && c->auth.dovecot != NULL)
+		return unix_target(c->auth.dovecot, address, out, why);
+	if (asker == ROLE_AUTHD || number >= c->transport_count || c->transports[number].kind == TRANSPORT_MAILDIR)
 		return refuse(why, OC_UNAVAILABLE, "no destination has this number", "");
 	t = &c->transports[number];
-	return t->path != NULL ? unix_target(t, address, out, why) : inet_target(t, here, address, out, why);
+	return t->path != NULL ? unix_target(t->path, address, out, why) : inet_target(t, here, address, out, why);
 }

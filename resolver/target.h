@@ -3,6 +3,7 @@
 
 #include "base/outcome.h"
 #include "conf/conf.h"
+#include "ipc/message.h"
 #include "net/here.h"
 
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
  *   smtp, lmtp "192.0.2.1:587"  empty, or the same          that address and port
  *   smtp, lmtp "host:587"       one                         that address, the transport's port
  *   smtp mx                     one                         that address, the transport's port (25)
+ *   auth { dovecot "/path" }    must be empty               the path; for authd alone, as the transports are for the others
  *
  * An address of this host is refused unless the transport has `allow-local`, an address that is no host's always.
  */
@@ -27,7 +29,7 @@ struct target {
 #define TARGET_WHY_BYTES 255
 
 /* OC_DONE, or an outcome of ours (temporary) with a sentence in `why`. */
-enum outcome target_find(const struct conf *c, const struct here *here, uint64_t number, struct slice address,
+enum outcome target_find(const struct conf *c, const struct here *here, enum role asker, uint64_t number, struct slice address,
 			 struct target *out, char why[TARGET_WHY_BYTES]);
 
 #endif

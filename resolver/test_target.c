@@ -18,7 +18,7 @@ static struct conf_transport transports[] = {
 	{.name = "local-lmtp", .kind = TRANSPORT_LMTP, .host = "127.0.0.1", .port = 24},
 };
 
-static const struct conf conf = {.transports = transports, .transport_count = ARRAY_LEN(transports)};
+static const struct conf conf = {.auth = {.dovecot = "/run/dovecot/auth-client"}, .transports = transports, .transport_count = ARRAY_LEN(transports)};
 
 static const struct {
 	uint64_t number;
@@ -68,7 +68,7 @@ static void test_cases(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct target t;
 		char why[TARGET_WHY_BYTES];
-		enum outcome oc = target_find(&conf, &here, cases[i].number, slice_of(cases[i].address), &t, why);
+		enum outcome oc = target_find(&conf, &here, ROLE_RELAY, cases[i].number, slice_of(cases[i].address), &t, why);
 
 		if (oc != cases[i].outcome)
 			fail_msg("%u %s: %s", (unsigned)cases[i].number, cases[i].address, outcome_info(oc)->name);
@@ -78,9 +78,27 @@ static void test_cases(void **state)
 	}
 }
 
+/* Each has its own: authd no transport, nobody else the directory of passwords. */
+static void test_who_asks(void **state)
+{
+	static const enum role others[] = {ROLE_RELAY, ROLE_POLICYD};
+	struct here here = {.count = 0};
+	char why[TARGET_WHY_BYTES];
+	struct target t;
+
+	(void)state;
+	assert_int_equal(target_find(&conf, &here, ROLE_AUTHD, CONF_TARGET_DOVECOT, slice_empty(), &t, why), OC_DONE);
+	assert_string_equal(t.text, "/run/dovecot/auth-client");
+	assert_int_equal(target_find(&conf, &here, ROLE_AUTHD, CONF_TARGET_DOVECOT, slice_of("192.0.2.1"), &t, why), OC_UNAVAILABLE);
+	for (uint64_t number = 0; number < ARRAY_LEN(transports); number++)
+		assert_int_equal(target_find(&conf, &here, ROLE_AUTHD, number, slice_of("192.0.2.1"), &t, why), OC_UNAVAILABLE);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(target_find(&conf, &here, others[i], CONF_TARGET_DOVECOT, slice_empty(), &t, why), OC_UNAVAILABLE);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_who_asks)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,8 +45,13 @@ static void default_transport(struct compiler *c, size_t i)
 
 static void default_auth(struct compiler *c)
 {
-	if (c->conf->auth.mechanisms == 0)
-		c->conf->auth.mechanisms = MECHANISMS_DEFAULT;
+	struct conf_auth *auth = &c->conf->auth;
+
+	if (auth->mechanisms == 0)
+		auth->mechanisms = MECHANISMS_DEFAULT;
+	/* Dovecot is not told of the channel, and so cannot bind to it. */
+	if (auth->dovecot != NULL)
+		auth->mechanisms &= ~MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
 }
 
 /* ---- auth ---- */
@@ -56,15 +61,19 @@ static void check_mechanisms(struct compiler *c)
 {
 	static const struct {
 		enum mechanism m;
+		bool in_sqlite;
 		const char *needs;
 	} rows[] = {
-		{MECHANISM_SCRAM_SHA_256, "sqlite PATH"},
-		{MECHANISM_CRAM_MD5, "sqlite PATH"},
+		{MECHANISM_SCRAM_SHA_256, true, "sqlite PATH, or dovecot PATH"},
+		{MECHANISM_CRAM_MD5, true, "sqlite PATH, or dovecot PATH"},
+		{MECHANISM_XOAUTH2, false, "dovecot PATH"},
+		{MECHANISM_OAUTHBEARER, false, "dovecot PATH"},
 	};
 	const struct conf_auth *auth = &c->conf->auth;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if ((auth->mechanisms & MECHANISM_BIT(rows[i].m)) != 0 && auth->sqlite == NULL)
+		if ((auth->mechanisms & MECHANISM_BIT(rows[i].m)) != 0 && auth->dovecot == NULL &&
+		    !(rows[i].in_sqlite && auth->sqlite != NULL))
 			mistake_add(c->mistakes, c->mechanisms_at, "write what it needs into auth, or take it out of mechanisms",
 				    "nobody can check %s: it needs %s", mechanism_name(rows[i].m), rows[i].needs);
 }

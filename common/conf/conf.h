@@ -129,8 +129,12 @@ struct conf_auth {
 	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered; SCRAM-SHA-256-PLUS with SCRAM-SHA-256 */
 	const char *sqlite; /* users database of `postern user` */
 	const char *file; /* "login:hash" lines */
+	const char *dovecot; /* socket of Dovecot's authentication service */
 	const char *pam; /* name of a service, or the path of its file; NULL: PAM is not asked */
 };
+
+/* What DIAL_ASK may name besides the transports. */
+#define CONF_TARGET_DOVECOT (1ull << 32)
 
 enum conf_stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_COUNT };
 

@@ -149,11 +149,12 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 		print_quoted(out, "key", c->tls_key);
 		buf_add_text(out, "}\n");
 	}
-	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL) {
+	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL || c->auth.dovecot != NULL) {
 		buf_add_text(out, "auth {\n");
 		print_quoted(out, "sqlite", c->auth.sqlite);
 		print_quoted(out, "file", c->auth.file);
 		print_quoted(out, "pam", c->auth.pam);
+		print_quoted(out, "dovecot", c->auth.dovecot);
 		print_mechanisms(c->auth.mechanisms, out);
 		buf_add_text(out, "}\n");
 	}

@@ -14,7 +14,9 @@ static enum sasl_want plain_respond(struct sasl *d, struct slice message)
 	if (first == SLICE_NONE || second == SLICE_NONE || !sasl_take_login(d, name) ||
 	    !sasl_take_password(d, slice_from(rest, second + 1)))
 		return sasl_malformed(d, "that is no PLAIN response");
-	return authzid.len > 0 && !slice_eq(authzid, name) ? SASL_REFUSED : SASL_PASSWORD;
+	if (authzid.len > 0 && !slice_eq(authzid, name))
+		return SASL_REFUSED;
+	return SASL_PASSWORD;
 }
 
 const struct sasl_mechanism sasl_plain = {.respond = plain_respond};

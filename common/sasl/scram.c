@@ -250,7 +250,9 @@ static enum sasl_want final(struct sasl *d, struct slice message)
 	if (!take_attribute(&rest, 'c', &channel) || !take_attribute(&rest, 'r', &nonce) ||
 	    !buf_add_slice(&d->scram.auth, before))
 		return sasl_malformed(d, "that is no SCRAM message");
-	if (!slice_eq(nonce, buf_slice(&d->scram.nonce)) || !is_same_channel(d, channel) || !is_proof(d, proof))
+	if (!slice_eq(nonce, buf_slice(&d->scram.nonce)) || !is_same_channel(d, channel))
+		return SASL_REFUSED;
+	if (!is_proof(d, proof))
 		return SASL_REFUSED;
 	return write_last(d);
 }
