@@ -94,7 +94,7 @@ static bool want_input(struct conn *c)
 {
 	size_t used;
 
-	if (c->login_lost && c->session.state != SESSION_BODY) {
+	if (c->login_lost && !session_receives(&c->session)) {
 		end_session(c, END_LOGIN_LOST);
 		return true;
 	}
@@ -170,7 +170,7 @@ static void serve(struct conn *c)
 		enum session_want want = session_want(&c->session);
 
 		take_replies(c);
-		if (c->session.transaction == NULL && c->draft.state != DRAFT_NONE)
+		if (draft_is_over(c))
 			draft_abort(c);
 		if (c->dialogue && !c->session.sasl.open)
 			drop_dialogue(c);
@@ -258,8 +258,9 @@ static void note_progress(struct conn *c)
 
 	if (state == c->state_seen && c->session.commands == c->commands_seen)
 		return;
-	if (state == SESSION_BODY && c->state_seen != SESSION_STORE)
+	if (c->session.bodies != c->bodies_seen)
 		c->message_ms = clock_mono_ms();
+	c->bodies_seen = c->session.bodies;
 	c->state_seen = state;
 	c->commands_seen = c->session.commands;
 	c->active_ms = clock_mono_ms();
@@ -341,7 +342,7 @@ static void linger(struct conn *c, size_t len)
 
 static void take_bytes(struct conn *c, struct slice bytes)
 {
-	if (c->session.state == SESSION_BODY)
+	if (session_receives(&c->session))
 		c->active_ms = clock_mono_ms();
 	if (c->phase == CONN_LINGERING)
 		linger(c, bytes.len);

@@ -45,9 +45,9 @@ struct conn {
 	uint64_t login_witness; /* worker's count of losses when the login was asked for */
 	uint64_t began_ms;
 	uint64_t active_ms; /* the last time it got on */
-	uint64_t message_ms; /* when the body began */
+	uint64_t message_ms; /* when the body, or a refused chunk, began */
 	uint64_t pause_until_ms;
-	uint64_t commands_seen;
+	uint64_t commands_seen, bodies_seen;
 	uint64_t lingered; /* bytes thrown away */
 	enum session_state state_seen;
 };

@@ -29,7 +29,7 @@ static uint64_t input_deadline(const struct conn *c)
 		return c->pause_until_ms;
 	if (!session_takes_input(&c->session))
 		return CONN_NEVER; /* the question has a deadline of its own */
-	return after(c->active_ms, state == SESSION_BODY ? set->data_timeout_ms : set->idle_timeout_ms);
+	return after(c->active_ms, session_receives(&c->session) ? set->data_timeout_ms : set->idle_timeout_ms);
 }
 
 uint64_t conn_session_deadline(const struct conn *c)
@@ -39,9 +39,11 @@ uint64_t conn_session_deadline(const struct conn *c)
 		       : after(c->began_ms, c->generation->conf->set.session_timeout_ms);
 }
 
+/* With chunks, also between them. */
 uint64_t conn_message_deadline(const struct conn *c)
 {
-	bool receiving = c->session.state == SESSION_BODY || c->session.state == SESSION_STORE;
+	enum session_state state = c->session.state;
+	bool receiving = session_receives(&c->session) || state == SESSION_CHUNKED || state == SESSION_STORE;
 
 	return receiving ? after(c->message_ms, c->generation->conf->set.message_timeout_ms)
 			 : CONN_NEVER;

@@ -39,6 +39,14 @@ void draft_drop(struct conn *c)
 	c->draft.state = DRAFT_NONE;
 }
 
+bool draft_is_over(const struct conn *c)
+{
+	const struct session *s = &c->session;
+
+	return c->draft.state != DRAFT_NONE &&
+	       (s->transaction == NULL || s->transactions != c->draft.transaction);
+}
+
 void draft_abort(struct conn *c)
 {
 	const struct msg_DRAFT_ABORT aborted = {c->session.place.number, c->draft.number};
@@ -106,6 +114,7 @@ static bool tell_recipients(struct conn *c)
 static bool open_draft(struct conn *c)
 {
 	c->draft.number++;
+	c->draft.transaction = c->session.transactions;
 	c->draft.queue_lost = c->worker->lost[ROLE_QUEUE];
 	c->draft.fd = -1;
 	return tell_open(c) && tell_recipients(c);

@@ -25,6 +25,7 @@ enum draft_state { DRAFT_NONE, DRAFT_FILING, DRAFT_FILED, DRAFT_COMMITTING };
 struct draft {
 	enum draft_state state;
 	uint64_t number; /* of the latest */
+	uint64_t transaction; /* of the session: whose it is */
 	uint64_t queue_lost; /* worker's count of losses when it was opened */
 	uint64_t offset; /* in the file: where the next piece goes */
 	int fd; /* owned; -1 */
@@ -33,6 +34,8 @@ struct draft {
 /* The session's wants; false: nothing more can be done now. */
 bool draft_store(struct conn *c);
 bool draft_commit(struct conn *c);
+/* There is one, and its transaction is over: another may have been begun in the same breath. */
+bool draft_is_over(const struct conn *c);
 /* The transaction is over, whatever became of it. */
 void draft_abort(struct conn *c);
 /* Without a word to the queue: the session's end says it all. */

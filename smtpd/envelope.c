@@ -12,7 +12,7 @@ struct parameter {
 /* The parameters of MAIL as they were read, before the transaction exists. */
 struct mail_parameters {
 	uint64_t size;
-	bool smtputf8, body_8bit;
+	bool smtputf8, body_8bit, body_binary;
 	char auth[MAIL_ADDRESS_MAX + 1];
 	unsigned seen; /* bits by row of mail_rows */
 };
@@ -80,8 +80,10 @@ static enum parameter_verdict read_body(struct session *s, const struct paramete
 {
 	(void)s;
 	out->body_8bit = slice_eq_nocase(p->value, slice_of("8BITMIME"));
-	return out->body_8bit || slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK
-									     : PARAMETER_BAD;
+	out->body_binary = slice_eq_nocase(p->value, slice_of("BINARYMIME"));
+	if (out->body_8bit || out->body_binary)
+		return PARAMETER_OK;
+	return slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK : PARAMETER_BAD;
 }
 
 static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p,
@@ -233,10 +235,12 @@ static void begin_transaction(struct session *s, const struct mail_address *send
 	t->sender = *sender;
 	t->smtputf8 = p->smtputf8;
 	t->body_8bit = p->body_8bit;
+	t->body_binary = p->body_binary;
 	t->utf8_address = sender->utf8;
 	t->size_declared = p->size;
 	memcpy(t->auth, p->auth, sizeof(t->auth));
 	s->transaction = t;
+	s->transactions++;
 	session_consult(s, STAGE_MAIL, SESSION_MAIL, SESSION_READY);
 }
 

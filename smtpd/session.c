@@ -19,6 +19,8 @@ static const struct {
 	[SESSION_READY] = {"ready", WANT_INPUT},
 	[SESSION_MAIL] = {"mail", WANT_INPUT},
 	[SESSION_RCPT] = {"rcpt", WANT_INPUT},
+	[SESSION_CHUNKED] = {"chunked", WANT_INPUT},
+	[SESSION_CHUNK] = {"chunk", WANT_INPUT},
 	[SESSION_BODY] = {"body", WANT_INPUT},
 	[SESSION_AUTH] = {"auth", WANT_INPUT},
 	[SESSION_POLICY] = {"policy", WANT_POLICY},
@@ -105,10 +107,15 @@ static void close_with(struct session *s, unsigned code, const char *dsn, const 
 	session_enter(s, SESSION_CLOSING);
 }
 
+void refuse_and_close(struct session *s, unsigned code, const char *dsn, const char *text)
+{
+	log_refusal(s, code, dsn, text, slice_empty());
+	close_with(s, code, dsn, text);
+}
+
 void reply_and_close(struct session *s, const char *dsn, const char *text)
 {
-	log_refusal(s, 421, dsn, text, slice_empty());
-	close_with(s, 421, dsn, text);
+	refuse_and_close(s, 421, dsn, text);
 }
 
 static void refuse(struct session *s, unsigned code, const char *dsn, const char *text,
@@ -331,26 +338,27 @@ static const struct {
 	[BODY_LOOP] = {554, "5.4.6", "mail loop: too many Received lines"},
 };
 
-static void end_of_data(struct session *s)
+bool session_body_is_good(struct session *s)
 {
-	struct transaction *t = s->transaction;
+	const struct transaction *t = s->transaction;
 	enum body_fault fault = transaction_fault(t);
-	bool refused = true;
 
-	header_walk_end(&t->header);
-	if (fault == BODY_GOOD)
-		fault = transaction_fault(t);
+	if (fault == BODY_GOOD && t->store_outcome == OC_DONE)
+		return true;
 	session_enter(s, SESSION_READY);
 	if (fault != BODY_GOOD)
 		reply(s, body_faults[fault].code, body_faults[fault].dsn, "%s",
 		      body_faults[fault].text);
-	else if (t->store_outcome != OC_DONE)
+	else
 		reply_outcome(s, t->store_outcome);
-	else
-		refused = false;
-	if (refused)
-		session_reset(s);
-	else
+	session_reset(s);
+	return false;
+}
+
+void session_end_of_data(struct session *s)
+{
+	header_walk_end(&s->transaction->header);
+	if (session_body_is_good(s))
 		session_consult(s, STAGE_DATA, SESSION_COMMIT, SESSION_READY);
 }
 
@@ -359,10 +367,12 @@ static size_t take_body(struct session *s, struct slice in)
 	struct transaction *t = s->transaction;
 	size_t used = transaction_body(t, in);
 
-	if (transaction_is_over(t))
-		end_of_data(s);
-	else if (transaction_is_full(t))
+	if (transaction_is_over(t)) {
+		session_end_of_data(s);
+	} else if (transaction_is_full(t)) {
+		s->after = SESSION_BODY;
 		session_enter(s, SESSION_STORE);
+	}
 	return used;
 }
 
@@ -371,7 +381,9 @@ void session_stored(struct session *s, enum outcome outcome)
 	if (s->state != SESSION_STORE)
 		return;
 	transaction_stored(s->transaction, outcome);
-	session_enter(s, SESSION_BODY);
+	session_enter(s, s->after);
+	if (s->state == SESSION_CHUNK)
+		bdat_go_on(s);
 }
 
 static void accepted(struct session *s, uint64_t id)
@@ -471,6 +483,13 @@ static size_t answer_starttls(struct session *s, size_t used, size_t had)
 	return had;
 }
 
+static size_t take(struct session *s, struct slice in)
+{
+	if (s->state == SESSION_BODY)
+		return take_body(s, in);
+	return s->state == SESSION_CHUNK ? bdat_input(s, in) : take_line(s, in);
+}
+
 size_t session_input(struct session *s, struct slice in)
 {
 	size_t used = 0;
@@ -478,7 +497,7 @@ size_t session_input(struct session *s, struct slice in)
 	while (used < in.len && session_takes_input(s)) {
 		struct slice rest = slice_from(in, used);
 
-		used += s->state == SESSION_BODY ? take_body(s, rest) : take_line(s, rest);
+		used += take(s, rest);
 		if (s->state == SESSION_TLS)
 			used = answer_starttls(s, used, in.len);
 		session_settle(s);

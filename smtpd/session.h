@@ -7,7 +7,7 @@
 #include "transaction.h"
 
 /*
- * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3207, 4954, 6152, 6531).  Pure: bytes
+ * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3030, 3207, 4954, 6152, 6531, 9422).  Pure: bytes
  * of the client and answers of other processes come in, replies and one want come out.  No socket,
  * no loop, no link, no clock.
  *
@@ -21,6 +21,8 @@ enum session_state {
 	SESSION_READY,
 	SESSION_MAIL,
 	SESSION_RCPT,
+	SESSION_CHUNKED, /* between two chunks of a mail */
+	SESSION_CHUNK, /* the octets of a BDAT, its own or thrown away */
 	SESSION_BODY,
 	SESSION_AUTH, /* inside the SASL dialogue */
 	SESSION_POLICY, /* from here on it waits for somebody else */
@@ -79,6 +81,15 @@ struct session_claim {
 	char name[256], helo[256], protocol[8]; /* for the log only */
 };
 
+/* A BDAT whose octets come (RFC 3030 §2). */
+struct session_chunk {
+	uint64_t left;
+	bool last;
+	/* Not 0: its octets belong to no mail; this is told when they are over. */
+	unsigned refusal;
+	const char *dsn, *text; /* literals */
+};
+
 /* What the client said last in its dialogue with authd. */
 struct sasl_frame {
 	enum mechanism mechanism;
@@ -92,6 +103,7 @@ struct session {
 	enum session_state state;
 	enum session_state
 		after;	/* what follows once that which is waited for has come, and allows it */
+	struct session_chunk chunk; /* in SESSION_CHUNK, and when it waits in there */
 	struct buf out; /* owned; replies not sent yet */
 	struct command_line line; /* owned */
 	struct transaction *transaction; /* owned; NULL: none */
@@ -114,6 +126,9 @@ struct session {
 
 	struct session_claim *claimed; /* owned; NULL unless it is being asked about */
 	uint64_t commands, errors, messages, logins_tried;
+	uint64_t transactions; /* begun: tells one from the next */
+	uint64_t bodies; /* begun, refused chunks too: each has its time */
+	uint64_t thrown_away; /* octets of refused chunks */
 	char last_verb[12]; /* for the log; never arguments */
 };
 
@@ -128,6 +143,11 @@ enum session_want session_want(const struct session *s);
 static inline bool session_takes_input(const struct session *s)
 {
 	return s->state <= SESSION_AUTH && s->state != SESSION_CONNECT;
+}
+/* Octets that are no command come now. */
+static inline bool session_receives(const struct session *s)
+{
+	return s->state == SESSION_BODY || s->state == SESSION_CHUNK;
 }
 /* Takes from `in` until all is used or something else is wanted; returns how much was used. */
 size_t session_input(struct session *s, struct slice in);

@@ -3,7 +3,7 @@
 
 #include "session.h"
 
-/* What the files of the session share: session.c, verb.c, envelope.c, sasl.c. */
+/* What the files of the session share: session.c, verb.c, envelope.c, bdat.c, sasl.c. */
 
 /* A reply; its class decides whether it is counted as an error and logged.  `dsn` may be "". */
 void reply(struct session *s, unsigned code, const char *dsn, const char *format, ...)
@@ -12,6 +12,8 @@ void reply(struct session *s, unsigned code, const char *dsn, const char *format
 void reply_verdict(struct session *s, const struct session_verdict *v);
 /* As the table of outcomes says it. */
 void reply_outcome(struct session *s, enum outcome outcome);
+/* A refusal behind which the stream cannot be read any more: the end. */
+void refuse_and_close(struct session *s, unsigned code, const char *dsn, const char *text);
 /* 421 and the end. */
 void reply_and_close(struct session *s, const char *dsn, const char *text);
 
@@ -23,6 +25,11 @@ void session_reset(struct session *s);
 /* Asks the rules of that stage, if there are any; `allowed` is the state they lead to. */
 void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed,
 		     enum session_state refused);
+
+/* Whether what came of the body can be taken; if not, that is told and the mail is over. */
+bool session_body_is_good(struct session *s);
+/* The whole body is here. */
+void session_end_of_data(struct session *s);
 
 /* verb.c: one command. */
 void verb_run(struct session *s, struct slice line);
@@ -36,6 +43,13 @@ bool envelope_xtext(struct slice text, struct buf *out); /* RFC 3461 §4 */
 
 /* xclient.c */
 void xclient_begin(struct session *s, struct slice args);
+
+/* bdat.c */
+void bdat_begin(struct session *s, struct slice args);
+/* Octets of a chunk; returns how many it used. */
+size_t bdat_input(struct session *s, struct slice in);
+/* A full piece was put away. */
+void bdat_go_on(struct session *s);
 
 /* sasl.c */
 void auth_begin(struct session *s, struct slice args);

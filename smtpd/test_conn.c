@@ -428,6 +428,39 @@ static void test_refused_large_message_is_aborted(void **state)
 	finish(&w);
 }
 
+/* Reset and begun anew without a pause: the first mail's draft never gets the second's body. */
+static void test_another_mail_in_the_same_breath(void **state)
+{
+	struct world w;
+	struct buf first = buf_make(1 << 20), second = buf_make(1 << 20), sent = buf_make(1 << 21);
+	char *file;
+
+	(void)state;
+	begin(&w, TLS_OFF, AUTH_OFF);
+	for (unsigned i = 0; i < 4000; i++)
+		buf_addf(&first, "line %u of the first\r\n", i);
+	for (unsigned i = 0; i < 3500; i++)
+		buf_addf(&second, "line %u of another\r\n", i);
+	buf_addf(&sent, ENVELOPE "BDAT %zu\r\n", first.len);
+	buf_add_slice(&sent, buf_slice(&first));
+	buf_addf(&sent, "RSET\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT %zu LAST\r\n", second.len);
+	buf_add_slice(&sent, buf_slice(&second));
+	say(&w, buf_text(&sent));
+	assert_true(heard(&w, "250 2.0.0 chunk taken\r\n250 2.0.0 ok\r\n250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n"
+			      "250 2.0.0 accepted as"));
+	assert_true(told(&w, "DRAFT_OPEN DRAFT_RCPT DRAFT_FILE_ASK DRAFT_ABORT POLICY_ASK DRAFT_OPEN DRAFT_RCPT DRAFT_FILE_ASK DRAFT_SEAL "
+			     "DRAFT_COMMIT "));
+	assert_int_equal(w.sealed_length, second.len);
+	file = malloc(second.len);
+	assert_int_equal(pread(w.file, file, second.len, 100), second.len);
+	assert_memory_equal(file, second.at, second.len);
+	free(file);
+	buf_free(&first);
+	buf_free(&second);
+	buf_free(&sent);
+	finish(&w);
+}
+
 static void test_others_away(void **state)
 {
 	static const struct {
@@ -643,6 +676,9 @@ static void test_timeouts(void **state)
 	} rows[] = {
 		{"EHLO c\r\n", 10001, "421 4.4.2 waited too long"},
 		{ENVELOPE "DATA\r\nx", 20001, "421 4.4.2 waited too long"},
+		{ENVELOPE "BDAT 10\r\nx", 20001, "421 4.4.2 waited too long"},
+		{ENVELOPE "BDAT 1\r\nx", 10001, "421 4.4.2 waited too long"},
+		{"EHLO c\r\nBDAT 10\r\nx", 20001, "421 4.4.2 waited too long"},
 	};
 
 	(void)state;
@@ -663,6 +699,13 @@ static void test_timeouts(void **state)
 /* A byte now and then keeps neither a command nor a message alive for ever. */
 static void test_slow_clients(void **state)
 {
+	/* A body, a chunk, one that is refused; and chunks, each soon enough. */
+	static const struct {
+		const char *begin, *more;
+	} bodies[] = {{ENVELOPE "DATA\r\n", "x"},
+		      {ENVELOPE "BDAT 100\r\n", "x"},
+		      {ENVELOPE "BDAT 0 LAST\r\nBDAT 100\r\n", "x"},
+		      {ENVELOPE, "BDAT 1\r\nx"}};
 	struct world w;
 
 	(void)state;
@@ -674,14 +717,16 @@ static void test_slow_clients(void **state)
 	assert_true(heard(&w, "421 4.4.2 waited too long"));
 	finish(&w);
 
-	begin(&w, TLS_OFF, AUTH_OFF);
-	say(&w, ENVELOPE "DATA\r\n");
-	for (unsigned i = 0; i < 6; i++) {
-		say(&w, "x");
-		turn(&w, 9000);
+	for (size_t row = 0; row < ARRAY_LEN(bodies); row++) {
+		begin(&w, TLS_OFF, AUTH_OFF);
+		say(&w, bodies[row].begin);
+		for (unsigned i = 0; i < 6; i++) {
+			say(&w, bodies[row].more);
+			turn(&w, 9000);
+		}
+		assert_true(heard(&w, "421 4.4.2 this message has taken too long"));
+		finish(&w);
 	}
-	assert_true(heard(&w, "421 4.4.2 this message has taken too long"));
-	finish(&w);
 
 	begin(&w, TLS_OFF, AUTH_OFF);
 	for (unsigned i = 0; i < 12; i++) {
@@ -771,6 +816,7 @@ int main(void)
 		cmocka_unit_test(test_small_message),
 		cmocka_unit_test(test_large_message),
 		cmocka_unit_test(test_refused_large_message_is_aborted),
+		cmocka_unit_test(test_another_mail_in_the_same_breath),
 		cmocka_unit_test(test_others_away),
 		cmocka_unit_test(test_keyd_away),
 		cmocka_unit_test(test_keyd_silent),

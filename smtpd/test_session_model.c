@@ -1,5 +1,5 @@
 /*
- * A session against a small model of RFC 5321: random commands, valid and not, in any order.  What the model says of each reply's
+ * A session against a small model of RFC 5321 and RFC 3030: random commands, valid and not, in any order.  What the model says of each reply's
  * code, of the transaction and of the messages kept, the session must say too; and the same bytes cut otherwise must be answered
  * the same.  MODEL_STEPS (commands), MODEL_SEED.
  */
@@ -21,12 +21,13 @@
 #define RECIPIENTS_MAX 4u
 #define LOGINS_MAX 3u
 
-enum place { GREETED, READY, MAIL, RCPT, OVER };
+enum place { GREETED, READY, MAIL, RCPT, CHUNKED, OVER };
 
 struct model {
 	enum place at;
 	bool offers_tls, needs_tls, needs_login, has_login, rules;
 	bool tls, login, extended;
+	bool binary; /* the mail: BODY=BINARYMIME */
 	unsigned recipients, errors, errors_max, logins, kept;
 	const char *next; /* what is said when the reply invites it: a body, a SASL response; NULL: nothing */
 };
@@ -58,10 +59,16 @@ static unsigned ready(struct model *m, unsigned code)
 {
 	m->at = READY;
 	m->recipients = 0;
+	m->binary = false;
 	return code;
 }
 
 static bool in_mail(const struct model *m)
+{
+	return m->at == MAIL || m->at == RCPT || m->at == CHUNKED;
+}
+
+static bool takes_recipients(const struct model *m)
 {
 	return m->at == MAIL || m->at == RCPT;
 }
@@ -150,6 +157,14 @@ static unsigned mail_extended(struct model *m)
 	return refused(m, 555);
 }
 
+static unsigned mail_binary(struct model *m)
+{
+	unsigned code = mail_extended(m);
+
+	m->binary = m->binary || code == 250;
+	return code;
+}
+
 static unsigned mail_unknown(struct model *m)
 {
 	return mail_begins(m, 550);
@@ -176,7 +191,7 @@ static unsigned mail_wrong(struct model *m)
 
 static unsigned recipient(struct model *m, unsigned code)
 {
-	if (!in_mail(m))
+	if (!takes_recipients(m))
 		return refused(m, 503);
 	if (m->recipients == RECIPIENTS_MAX)
 		return 452;
@@ -211,7 +226,7 @@ static unsigned rcpt_drop(struct model *m)
 
 static unsigned rcpt_wrong(struct model *m)
 {
-	return refused(m, in_mail(m) ? 501 : 503);
+	return refused(m, takes_recipients(m) ? 501 : 503);
 }
 
 static unsigned reset(struct model *m)
@@ -275,7 +290,75 @@ static unsigned body_ends(struct model *m)
 
 static unsigned data(struct model *m)
 {
-	return m->at == RCPT ? 354 : refused(m, 503);
+	return m->at == RCPT && !m->binary ? 354 : refused(m, 503);
+}
+
+/* ---- chunks: their octets are never commands, and a refused one ends the mail ---- */
+
+static unsigned refused_chunk(struct model *m, unsigned code)
+{
+	if (m->at != GREETED)
+		ready(m, 0);
+	return refused(m, code);
+}
+
+static bool takes_chunks(const struct model *m)
+{
+	return m->at == RCPT || m->at == CHUNKED;
+}
+
+static unsigned last_chunk(struct model *m, unsigned code)
+{
+	if (!takes_chunks(m))
+		return refused_chunk(m, 503);
+	m->kept += code == 250;
+	ready(m, 0);
+	return refused(m, code);
+}
+
+static unsigned bdat(struct model *m)
+{
+	if (!takes_chunks(m))
+		return refused_chunk(m, 503);
+	m->at = CHUNKED;
+	return 250;
+}
+
+/* A bare LF behind an empty line: only a binary body may have it. */
+static unsigned bdat_bare(struct model *m)
+{
+	return !takes_chunks(m) || m->binary ? bdat(m) : refused_chunk(m, 550);
+}
+
+static unsigned bdat_last(struct model *m)
+{
+	return last_chunk(m, 250);
+}
+
+static unsigned bdat_last_bare(struct model *m)
+{
+	return last_chunk(m, m->binary ? 250 : 550);
+}
+
+static unsigned bdat_last_away(struct model *m)
+{
+	return last_chunk(m, 451);
+}
+
+static unsigned bdat_last_refused(struct model *m)
+{
+	return last_chunk(m, 550);
+}
+
+static unsigned bdat_nonsense(struct model *m)
+{
+	return end(m, 501);
+}
+
+/* More than would be thrown away. */
+static unsigned bdat_huge(struct model *m)
+{
+	return end(m, takes_chunks(m) ? 552 : 503);
 }
 
 /* ---- logins ---- */
@@ -376,6 +459,18 @@ static const struct {
 	{"RCPT TO:c@d.example\r\n", rcpt_wrong, NULL, 1},
 	{"DATA\r\n", data, body_ends, 10},
 	{"DATA now\r\n", bad_501, NULL, 1},
+	{"BDAT 10 LAST\r\nRSET\r\n.\r\nx", bdat_last, NULL, 6},
+	{"bdat 0 last\r\n", bdat_last, NULL, 1},
+	{"BDAT 17 LAST\r\nX-Away: queue\r\n\r\n", bdat_last_away, NULL, 1},
+	{"BDAT 19 LAST\r\nX-Refuse: queue\r\n\r\n", bdat_last_refused, NULL, 1},
+	{"BDAT 6 LAST\r\n\r\n\na\r\n", bdat_last_bare, NULL, 1},
+	{"BDAT 9\r\nQUIT\r\n.\r\n", bdat, NULL, 4},
+	{"BDAT 0\r\n", bdat, NULL, 1},
+	{"BDAT 7\r\n\r\na\nb\r\n", bdat_bare, NULL, 1},
+	{"BDAT\r\n", bdat_nonsense, NULL, 1},
+	{"BDAT 5 LAST now\r\n", bdat_nonsense, NULL, 1},
+	{"BDAT 99999999999\r\n", bdat_huge, NULL, 1},
+	{"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\n", mail_binary, NULL, 4},
 	{"RSET\r\n", reset, NULL, 2},
 	{"RSET now\r\n", bad_501, NULL, 1},
 	{"NOOP\r\n", always_250, NULL, 2},
@@ -427,13 +522,13 @@ static size_t find_command(const char *begin)
 /* What a client would say next; else most sessions would never come as far as a message. */
 static size_t sensible_command(const struct model *m)
 {
-	static const char *const next[] = {[GREETED] = "EHLO", [READY] = "MAIL", [MAIL] = "RCPT", [RCPT] = "DATA"};
+	static const char *const next[] = {[GREETED] = "EHLO", [READY] = "MAIL", [MAIL] = "RCPT", [RCPT] = "DATA", [CHUNKED] = "BDAT"};
 
 	if (m->at == READY && m->needs_tls && !m->tls)
 		return find_command("STARTTLS");
 	if (m->at == READY && m->needs_login && !m->login)
 		return find_command("AUTH PLAIN");
-	return find_command(next[m->at]);
+	return find_command(m->binary && m->at == RCPT ? "BDAT" : next[m->at]);
 }
 
 /* ---- the session beside it ---- */

@@ -66,6 +66,19 @@ static void look_at(struct transaction *t, struct slice added)
 		header_walk_step(&t->header, added);
 }
 
+/* The decoder has added to the piece, which had `before` bytes. */
+static void note_added(struct transaction *t, size_t before)
+{
+	if (!buf_ok(&t->piece)) {
+		t->store_outcome = OC_NO_MEMORY;
+		buf_clear(&t->piece);
+		before = 0;
+	}
+	look_at(t, slice_from(buf_slice(&t->piece), before));
+	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
+		buf_clear(&t->piece);
+}
+
 /* What will not be kept is decoded all the same: which fault is told must not depend on how the
  * bytes came. */
 size_t transaction_body(struct transaction *t, struct slice in)
@@ -76,16 +89,22 @@ size_t transaction_body(struct transaction *t, struct slice in)
 		size_t before = t->piece.len;
 
 		used += dotted_decode(&t->decoder, slice_sub(in, used, room(t)), &t->piece);
-		if (!buf_ok(&t->piece)) {
-			t->store_outcome = OC_NO_MEMORY;
-			buf_clear(&t->piece);
-			before = 0;
-		}
-		look_at(t, slice_from(buf_slice(&t->piece), before));
-		if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
-			buf_clear(&t->piece);
+		note_added(t, before);
 	}
 	return used;
+}
+
+void transaction_by_chunks(struct transaction *t)
+{
+	t->decoder.form = t->body_binary ? DOTTED_BINARY : DOTTED_CHUNKS;
+}
+
+void transaction_end(struct transaction *t)
+{
+	size_t before = t->piece.len;
+
+	dotted_end(&t->decoder, &t->piece);
+	note_added(t, before);
 }
 
 bool transaction_is_full(const struct transaction *t)
@@ -215,5 +234,6 @@ uint64_t transaction_needs(const struct transaction *t)
 {
 	bool utf8 = t->utf8_address || (t->smtputf8 && t->header.high);
 
-	return (t->decoder.high ? (uint64_t)JOB_8BIT : 0) | (utf8 ? (uint64_t)JOB_SMTPUTF8 : 0);
+	return (t->decoder.high ? (uint64_t)JOB_8BIT : 0) | (utf8 ? (uint64_t)JOB_SMTPUTF8 : 0) |
+	       (t->body_binary ? (uint64_t)JOB_BINARY : 0);
 }

@@ -37,6 +37,7 @@ struct transaction {
 	struct mail_address sender;
 	bool smtputf8; /* the client declared it */
 	bool body_8bit; /* declared, too; the body may still be plain */
+	bool body_binary; /* BODY=BINARYMIME: it comes by chunks, and goes on only so */
 	bool utf8_address; /* the sender's or a recipient's */
 	uint64_t size_declared;
 	char auth[MAIL_ADDRESS_MAX + 1]; /* RFC 4954 §5: "", "<>" or an address */
@@ -70,6 +71,10 @@ bool transaction_next_recipient(const struct transaction *t, size_t *at, struct 
 
 /* Returns how many bytes of `in` it used: less than all where the data ended, or the piece is full. */
 size_t transaction_body(struct transaction *t, struct slice in);
+/* From here on it comes by chunks (RFC 3030): said before the first octet. */
+void transaction_by_chunks(struct transaction *t);
+/* The last chunk is over.  Not while it is full. */
+void transaction_end(struct transaction *t);
 bool transaction_is_full(const struct transaction *t);
 bool transaction_is_over(const struct transaction *t);
 enum body_fault transaction_fault(const struct transaction *t);

@@ -10,7 +10,9 @@
  * not in it is not understood.
  */
 #define IN(state) (1u << (state))
-#define ANYWHERE (IN(SESSION_GREETED) | IN(SESSION_READY) | IN(SESSION_MAIL) | IN(SESSION_RCPT))
+#define ANYWHERE                                                                                   \
+	(IN(SESSION_GREETED) | IN(SESSION_READY) | IN(SESSION_MAIL) | IN(SESSION_RCPT) |           \
+	 IN(SESSION_CHUNKED))
 #define AFTER_HELO (ANYWHERE & ~IN(SESSION_GREETED))
 
 enum verb_argument { ARGUMENT_NONE, ARGUMENT_NEEDED, ARGUMENT_ANY };
@@ -93,6 +95,8 @@ static const struct {
 } keywords[] = {
 	{"PIPELINING", always},
 	{"8BITMIME", always},
+	{"BINARYMIME", always},
+	{"CHUNKING", always},
 	{"SMTPUTF8", always},
 	{"ENHANCEDSTATUSCODES", always},
 	{"STARTTLS", offers_starttls_now},
@@ -113,6 +117,8 @@ static void offer_mechanisms(struct session *s)
 
 static void greet_back(struct session *s)
 {
+	const struct conf_settings *set = &s->place.conf->set;
+
 	session_reset(s);
 	if (!s->esmtp) {
 		buf_addf(&s->out, "250 %s\r\n", s->place.hostname);
@@ -123,7 +129,9 @@ static void greet_back(struct session *s)
 		if (keywords[i].offered(s))
 			buf_addf(&s->out, "250-%s\r\n", keywords[i].keyword);
 	offer_mechanisms(s);
-	buf_addf(&s->out, "250 SIZE %llu\r\n", (unsigned long long)s->place.conf->set.message_size_max);
+	buf_addf(&s->out, "250-LIMITS RCPTMAX=%llu MAILMAX=%llu\r\n", (unsigned long long)set->recipients_max,
+		 (unsigned long long)set->messages_max);
+	buf_addf(&s->out, "250 SIZE %llu\r\n", (unsigned long long)set->message_size_max);
 }
 
 static void banner(struct session *s)
@@ -179,7 +187,12 @@ static void accepted_rcpt(struct session *s)
 static void run_data(struct session *s, struct slice args)
 {
 	(void)args;
+	if (s->transaction->body_binary) {
+		reply(s, 503, "5.5.1", "BODY=BINARYMIME comes by BDAT");
+		return;
+	}
 	s->messages++;
+	s->bodies++;
 	reply(s, 354, "", "end data with <CRLF>.<CRLF>");
 	session_enter(s, SESSION_BODY);
 }
@@ -229,7 +242,7 @@ static void run_vrfy(struct session *s, struct slice args)
 static void run_help(struct session *s, struct slice args)
 {
 	(void)args;
-	reply(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS AUTH");
+	reply(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH");
 }
 
 static void run_quit(struct session *s, struct slice args)
@@ -282,19 +295,13 @@ static void run_not_smtp(struct session *s, struct slice args)
 	reply_and_close(s, "4.7.0", "this is SMTP");
 }
 
-/* Not offered.  Who says it all the same sends octets behind it, which must not be read as commands. */
-static void run_bdat(struct session *s, struct slice args)
-{
-	(void)args;
-	reply_and_close(s, "4.7.0", "BDAT is not offered here");
-}
-
 static const struct verb verbs[] = {
 	{"EHLO", ANYWHERE, "", ARGUMENT_NEEDED, run_ehlo},
 	{"HELO", ANYWHERE, "", ARGUMENT_NEEDED, run_helo},
 	{"MAIL", IN(SESSION_READY), "a mail is begun already", ARGUMENT_NEEDED, run_mail},
 	{"RCPT", IN(SESSION_MAIL) | IN(SESSION_RCPT), "say MAIL first", ARGUMENT_NEEDED, run_rcpt},
 	{"DATA", IN(SESSION_RCPT), "no recipients", ARGUMENT_NONE, run_data},
+	{"BDAT", ANYWHERE, "", ARGUMENT_ANY, bdat_begin}, /* wherever it stands, octets follow it */
 	{"RSET", ANYWHERE, "", ARGUMENT_NONE, run_rset},
 	{"NOOP", ANYWHERE, "", ARGUMENT_ANY, run_noop},
 	{"VRFY", ANYWHERE, "", ARGUMENT_NEEDED, run_vrfy},
@@ -310,7 +317,6 @@ static const struct verb verbs[] = {
 	{"SEND", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
 	{"SOML", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
 	{"SAML", ANYWHERE, "", ARGUMENT_ANY, run_not_here},
-	{"BDAT", ANYWHERE, "", ARGUMENT_ANY, run_bdat},
 	/* Browsers that were tricked into speaking with us (ALPACA). */
 	{"GET", ANYWHERE, "", ARGUMENT_ANY, run_not_smtp},
 	{"POST", ANYWHERE, "", ARGUMENT_ANY, run_not_smtp},
@@ -343,6 +349,8 @@ static void misplaced(struct session *s, const struct verb *verb)
 		reply(s, 503, "5.5.1", "say EHLO or HELO first");
 	else if (s->state == SESSION_READY)
 		reply(s, 503, "5.5.1", "say MAIL first");
+	else if (s->state == SESSION_CHUNKED)
+		reply(s, 503, "5.5.1", "chunks of a mail have come: BDAT or RSET");
 	else if (s->state == SESSION_MAIL && verb->run == run_data && s->transaction->recipient_tried)
 		reply(s, 503, "5.5.1", "no valid recipients");
 	else

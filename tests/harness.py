@@ -390,6 +390,11 @@ class Smtp:
         self.send("".join(("." + l if l.startswith(".") else l) + "\r\n" for l in lines) + ".\r\n")
         return self.reply()
 
+    def chunk(self, octets, last=False):
+        """BDAT with these octets; the reply."""
+        self.send(b"BDAT %d%s\r\n" % (len(octets), b" LAST" if last else b"") + octets)
+        return self.reply()
+
     def message(self, sender, recipients, body="Subject: test\n\nhello\n"):
         recipients = [recipients] if isinstance(recipients, str) else recipients
         self.envelope(sender, *recipients)
@@ -453,7 +458,7 @@ class NextHop:
 class Conversation:
     def __init__(self, hop, connection):
         self.hop, self.socket, self.buffer, self.secure = hop, connection, b"", False
-        self.said, self.sender, self.recipients, self.logged_in = [], None, [], False
+        self.said, self.sender, self.recipients, self.chunks, self.logged_in = [], None, [], b"", False
         hop.sessions.append(self.said)
 
     def send(self, text):
@@ -517,7 +522,7 @@ class Conversation:
         self.send("235 2.7.0 ok" if self.logged_in else "535 5.7.8 wrong")
 
     def on_mail(self, line):
-        self.sender, self.recipients = line.split("<", 1)[1].split(">")[0], []
+        self.sender, self.recipients, self.chunks = line.split("<", 1)[1].split(">")[0], [], b""
         if self.hop.login and not self.logged_in:
             self.send("530 5.7.0 log in first")
             self.sender = None
@@ -546,12 +551,33 @@ class Conversation:
         else:
             data, self.buffer = self.buffer.split(b"\r\n.\r\n", 1)
         data = b"\r\n".join(l[1:] if l.startswith(b".") else l for l in data.split(b"\r\n"))
-        replies = len(self.recipients) if self.hop.lmtp else 1
+        self.end_of_data(data)
+
+    def on_bdat(self, line):
+        """RFC 3030; the chunks of a message are kept as one."""
+        words = line.split(" ")
+        while len(self.buffer) < int(words[1]):
+            more = self.socket.recv(65536)
+            if not more:
+                raise ConnectionError
+            self.buffer += more
+        self.chunks += self.buffer[:int(words[1])]
+        self.buffer = self.buffer[int(words[1]):]
+        if self.sender is None or not self.recipients:
+            self.send("503 5.5.1 no recipients")
+        elif len(words) < 3:
+            self.send("250 2.0.0 ok")
+        else:
+            self.end_of_data(self.chunks)
+
+    def end_of_data(self, data):
+        """One verdict; LMTP: one for each recipient, by its address where the script has one."""
         final = self.hop.script.get("end", "250 2.0.0 kept")
-        if final.startswith("250"):
+        finals = [self.hop.script.get("end " + r, final) for r in self.recipients] if self.hop.lmtp else [final]
+        if any(f.startswith("250") for f in finals):
             self.hop.keep(self.sender, list(self.recipients), data)
-        for _ in range(replies):
-            self.send(final)
+        for f in finals:
+            self.send(f)
 
     def on_quit(self, line):
         self.send("221 2.0.0 bye")

@@ -46,7 +46,7 @@ static size_t take_run(struct dotted_decoder *d, struct slice in, struct buf *ou
 static size_t at_line_start(struct dotted_decoder *d, struct slice in, struct buf *out)
 {
 	(void)out;
-	if (in.at[0] == '.') {
+	if (in.at[0] == '.' && d->form == DOTTED_DATA) {
 		d->state = DOTTED_DOT;
 		return 1;
 	}
@@ -63,12 +63,19 @@ static size_t in_line(struct dotted_decoder *d, struct slice in, struct buf *out
 	return take_run(d, in, out);
 }
 
+static void end_line(struct dotted_decoder *d)
+{
+	bool ends_header = d->form == DOTTED_BINARY && d->line_bytes == 0;
+
+	d->state = ends_header ? DOTTED_RAW : DOTTED_LINE_START;
+	d->line_bytes = 0;
+}
+
 static size_t after_cr(struct dotted_decoder *d, struct slice in, struct buf *out)
 {
 	if (in.at[0] == '\n') {
 		emit(out, CRLF, 2);
-		d->state = DOTTED_LINE_START;
-		d->line_bytes = 0;
+		end_line(d);
 		return 1;
 	}
 	d->faults |= DOTTED_BARE_CR;
@@ -93,6 +100,13 @@ static size_t after_dot_cr(struct dotted_decoder *d, struct slice in, struct buf
 	return 1;
 }
 
+static size_t raw(struct dotted_decoder *d, struct slice in, struct buf *out)
+{
+	d->high = d->high || has_high(in.at, in.len);
+	emit(out, in.at, in.len);
+	return in.len;
+}
+
 typedef size_t decode_fn(struct dotted_decoder *d, struct slice in, struct buf *out);
 
 static decode_fn *const decoders[DOTTED_ENDED] = {
@@ -101,6 +115,7 @@ static decode_fn *const decoders[DOTTED_ENDED] = {
 	[DOTTED_CR] = after_cr,
 	[DOTTED_DOT] = after_dot,
 	[DOTTED_DOT_CR] = after_dot_cr,
+	[DOTTED_RAW] = raw,
 };
 
 size_t dotted_decode(struct dotted_decoder *d, struct slice in, struct buf *out)
@@ -110,6 +125,17 @@ size_t dotted_decode(struct dotted_decoder *d, struct slice in, struct buf *out)
 	while (used < in.len && d->state != DOTTED_ENDED)
 		used += decoders[d->state](d, slice_from(in, used), out);
 	return used;
+}
+
+void dotted_end(struct dotted_decoder *d, struct buf *out)
+{
+	if (d->state == DOTTED_CR) {
+		d->faults |= DOTTED_BARE_CR;
+		emit(out, "\r", 1);
+	} else if (d->state == DOTTED_IN_LINE) {
+		emit(out, CRLF, 2);
+	}
+	d->state = DOTTED_ENDED;
 }
 
 static bool is_bare(const struct dotted_encoder *e, char c)
