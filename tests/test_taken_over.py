@@ -1,0 +1,136 @@
+"""Each live process is made to do what somebody would who had taken it over; what became of each deed stands in a checked-in table."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from harness import BUILD, parent, row, wait_until
+from test_processes import make_it_work, name_of
+
+TOOL = BUILD / "unit" / "owned"
+TABLE = pathlib.Path(__file__).parent / "taken_over.table"
+KERNELS = {"this-kernel": [], "kernel-6.1": ["--kernel", "61"]}
+HEAD = """\
+# What a process gains who is taken over: a deed a line, a process a column.  test_taken_over.py does each deed in the live process
+# (tools/owned.c) and compares; POSTERN_REWRITE=1 writes the table anew, for a person to look at the difference.
+#
+# .  its filter kills it       yes  it can       else what it is told
+"""
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not TOOL.exists(), reason="tools/owned is for x86-64"),
+    pytest.mark.skipif("asan" in BUILD.name, reason="the sanitizer's own calls are in the filters"),
+]
+
+
+@pytest.fixture
+def stage(suite, tmp_path):
+    """A folder that all may write to, with a file that all may change."""
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    folder.chmod(0o777)
+
+    def fresh():
+        for path in folder.iterdir():
+            path.rmdir() if path.is_dir() else path.unlink()
+        (folder / "victim").touch()
+        (folder / "victim").chmod(0o666)
+        return folder
+    return fresh
+
+
+def deeds(suite, pid, stage):
+    other = suite.pids("queue" if pid not in suite.pids("queue") else "keyd")[0]
+    done = subprocess.run([TOOL, *map(str, (pid, other, suite.process.pid, suite.key, suite.folder / "spool" / "index.db", stage()))],
+                          capture_output=True, text=True, timeout=60)
+    if done.returncode == 69:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def a_mailbox_worker(suite):
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "bob@example.test")
+    (local,) = suite.pids("local")
+    return wait_until(lambda: [p for p in suite.children() if parent(p) == local], 20, "a mailbox worker")
+
+
+def everybody(suite, stage):
+    """Kind of process -> deed -> outcome; the worker of a mailbox first, for it leaves when it has nothing to do."""
+    found = {}
+    for pid in a_mailbox_worker(suite) + suite.children():
+        name = name_of(suite, pid) if os.path.exists(f"/proc/{pid}/exe") else None
+        if name is not None and name != "master" and name not in found:
+            found[name] = deeds(suite, pid, stage)
+    return found
+
+
+def as_table(found):
+    kinds = sorted(found)
+    lines = [["deed", *kinds]]
+    for deed in next(iter(found.values())):
+        lines.append([deed, *(found[k][deed].replace("killed", ".") for k in kinds)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(word.ljust(w) for word, w in zip(line, widths)).rstrip() for line in lines) + "\n"
+
+
+def sections():
+    text = TABLE.read_text() if TABLE.exists() else ""
+    parts = [part.split("\n", 1) for part in text.split("\n== ")[1:]]
+    return {name: body.strip("\n") + "\n" for name, body in parts}
+
+
+def write(name, body):
+    kept = {**sections(), name: body}
+    TABLE.write_text(HEAD + "".join(f"\n== {k}\n{v}" for k, v in sorted(kept.items(), reverse=True)))
+
+
+def cells(body):
+    lines = [line.split() for line in body.splitlines()]
+    return {(kind, line[0]): word for line in lines[1:] for kind, word in zip(lines[0][1:], line[1:])}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_each_gains(suite, stage, kernel):
+    suite.arguments = KERNELS[kernel]
+    suite.start()
+    sessions = make_it_work(suite)
+    body = as_table(everybody(suite, stage))
+    if os.environ.get("POSTERN_REWRITE"):
+        write(kernel, body)
+    want, got = cells(sections()[kernel]), cells(body)
+    wrong = [f"{kind} {deed}: {got.get((kind, deed), 'not there')}, not {want.get((kind, deed), 'in the table')}"
+             for kind, deed in sorted({*want, *got}) if got.get((kind, deed)) != want.get((kind, deed))]
+    if wrong:
+        print("\n".join(wrong))
+    for kind in sorted({kind for kind, _ in got}):
+        row("CAGE", f"{kind}-{kernel}", not [w for w in wrong if w.startswith(f"{kind} ")])
+    assert not wrong
+    assert sessions
+    sessions[0].message("alice@example.test", "bob@example.test")  # the session that was held is as it was
+
+
+def test_the_filter_means_it(running):
+    """What the table says would kill does kill, and the next one is there at once."""
+    for role in ("smtpd", "keyd", "queue"):
+        before = running.pids(role)
+        subprocess.run([TOOL, "--really", str(before[0]), "163"], capture_output=True, timeout=60)  # acct(2)
+        wait_until(lambda: before[0] not in running.pids(role) and len(running.pids(role)) == len(before), 20, f"a new {role}")
+        running.wait_log(rf'child-ended role={role} .*how="signal 31')
+    c = wait_until(lambda: connected(running), 20, "a greeting")
+    c.ehlo()
+    c.message("you@elsewhere.test", "alice@example.test")
+    row("CAGE", "killed-in-earnest", True)
+
+
+def connected(suite):
+    try:
+        c = suite.smtp()
+    except OSError:
+        return None
+    return c if c.greeting.startswith("220") else None
