@@ -63,7 +63,7 @@ def wait_until(condition, seconds=15, what="it"):
         if value:
             return value
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.03)
 
 
 @functools.cache
@@ -291,12 +291,15 @@ def sanitizer_reports(text):
 
 def descendants(of):
     """The children of a process, and theirs."""
-    found = []
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == of:
-                pid = int(stat.parent.name)
-                found += [pid, *descendants(pid)]
+    made = {}  # parent -> children, read once: a machine may have many processes
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            made.setdefault(parent(name), []).append(int(name))
+    found, ask = [], [of]
+    while ask:
+        children = made.get(ask.pop(), [])
+        found += children
+        ask += children
     return found
 
 
@@ -318,8 +321,9 @@ def program(pid):
 def parent(pid):
     """The process that made it; 0: it is gone."""
     try:
-        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return int(f.read().rsplit(b")", 1)[1].split()[1])
+    except (OSError, IndexError):
         return 0
 
 
