@@ -276,7 +276,8 @@ static void on_status(struct service *s, struct buf *out)
 {
 	struct authd *a = service_state(s);
 
-	buf_addf(out, "sessions=%zu grants=%zu ", attested_count(a->sessions), grants_count(a->grants));
+	service_status_number(out, "sessions", attested_count(a->sessions));
+	service_status_number(out, "grants", grants_count(a->grants));
 	logins_status(a->logins, out);
 	hashes_status(a->hashes, out);
 	if (a->pam_children != NULL)

@@ -79,8 +79,11 @@ struct logins *logins_new(struct authd *a)
 
 void logins_status(const struct logins *l, struct buf *out)
 {
-	buf_addf(out, "logins=%llu failed=%llu unavailable=%llu dialogues=%zu slowed=%zu ", (unsigned long long)l->accepted,
-		 (unsigned long long)l->failed, (unsigned long long)l->unavailable, l->count, slow_count(l->by_source));
+	service_status_number(out, "dialogues", l->count);
+	service_status_number(out, "logins", l->accepted);
+	service_status_number(out, "failed", l->failed);
+	service_status_number(out, "unavailable", l->unavailable);
+	service_status_number(out, "slowed_sources", slow_count(l->by_source));
 }
 
 /* ---- the end of a dialogue ---- */

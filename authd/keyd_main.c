@@ -250,10 +250,10 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct keys *keys = service_generation(s)->state;
 
-	buf_addf(out, "sessions=%llu signatures=%llu refusals=%llu certificate=%s",
-		 (unsigned long long)keyd_sessions_count(keyd.sessions), (unsigned long long)keyd.signatures,
-		 (unsigned long long)keyd.refusals,
-		 keys == NULL || keys->server == NULL ? "none" : (keys->in_date ? "good" : "out-of-date"));
+	service_status_number(out, "sessions", keyd_sessions_count(keyd.sessions));
+	service_status_number(out, "signatures", keyd.signatures);
+	service_status_number(out, "refusals", keyd.refusals);
+	service_status_text(out, "certificate", keys == NULL || keys->server == NULL ? "none" : (keys->in_date ? "good" : "out of date"));
 }
 
 static const struct cage_spec cage = {

@@ -37,6 +37,11 @@ const struct command *command_parse(const struct command *table, size_t table_le
 int run_check(const struct cli *cli, const struct command *command);
 int run_ask(const struct cli *cli, const struct command *command);
 int run_each(const struct cli *cli, const struct command *command); /* one question for each argument, as field `id` */
+int run_upgrade(const struct cli *cli, const struct command *command);
+/* run_ask.c, for those that ask in steps.  False: `why` and `exit` say more. */
+bool ask_open(const struct cli *cli, struct control *c);
+/* What the server decided, as an exit code; a refusal is told with the server's words. */
+int ask_verdict(const struct msg_CONTROL_ANSWER *a, const char *about);
 int run_user_add(const struct cli *cli, const struct command *command);
 int run_user_passwd(const struct cli *cli, const struct command *command);
 int run_user_list(const struct cli *cli, const struct command *command);

@@ -22,6 +22,8 @@ static const struct command commands[] = {
 	{"status", NULL, "[--json]", "what runs, and what each process does now", 0, 0, run_ask, "status", SHORT_S, ROWS_TABLE, ""},
 	{"reload", NULL, "", "take up the changed configuration; says why when it cannot", 0, 0, run_ask, "reload", LONG_S,
 	 ROWS_TABLE, "reloaded"},
+	{"upgrade", NULL, "", "take up new programs that were installed; says why when they do not run", 0, 0, run_upgrade, "upgrade",
+	 LONG_S, ROWS_TABLE, ""},
 	{"stop", NULL, "", "finish what is begun, then end", 0, 0, run_ask, "stop", LONG_S, ROWS_TABLE, "stopping"},
 	{"queue", "list", "[--json]", "the messages in the queue", 0, 0, run_ask, "queue.list", SHORT_S, ROWS_TABLE,
 	 "the queue is empty"},

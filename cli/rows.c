@@ -174,6 +174,29 @@ static bool add_value(struct slice key, struct slice value, struct buf *out)
 	return text_add_safe(value, out);
 }
 
+/* A key "now.sessions" is `sessions` in the group `now`: an object of its own in JSON, one column of a table.  Where a group has
+ * numbers they are numbers, whatever their names are. */
+static struct slice group_of(struct slice key)
+{
+	size_t dot = slice_index(key, '.');
+
+	return dot == SLICE_NONE ? slice_empty() : slice_sub(key, 0, dot);
+}
+
+static struct slice name_of(struct slice key)
+{
+	size_t dot = slice_index(key, '.');
+
+	return dot == SLICE_NONE ? key : slice_from(key, dot + 1);
+}
+
+static bool is_plain_number(struct slice value)
+{
+	uint64_t v;
+
+	return slice_u64(value, INT64_MAX, &v) && (value.len == 1 || value.at[0] != '0');
+}
+
 static bool is_number_key(struct slice key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
@@ -191,6 +214,8 @@ static bool add_json_value(struct slice key, struct slice value, struct buf *out
 		return buf_add_text(out, "null");
 	if (number_of(key, value, &v) != NOT_A_NUMBER)
 		return buf_addf(out, "%llu", (unsigned long long)v);
+	if (group_of(key).len > 0 && is_plain_number(value))
+		return buf_add_slice(out, value);
 	return text_add_json(value, out);
 }
 
@@ -205,17 +230,38 @@ struct rows rows_begin(enum rows_style style, struct buf *out)
 	return r;
 }
 
+/* Ends the group that is open and begins that of `key`, where they differ. */
+static bool change_group(struct rows *r, struct slice *open, struct slice key, bool *first)
+{
+	struct slice group = group_of(key);
+	bool ok = true;
+
+	if (slice_eq(group, *open))
+		return true;
+	if (open->len > 0) {
+		ok = buf_add_char(r->out, '}');
+		*first = false;
+	}
+	if (group.len > 0) {
+		ok = ok && (*first || buf_add_text(r->out, ", ")) && text_add_json(group, r->out) && buf_add_text(r->out, ": {");
+		*first = true;
+	}
+	*open = group;
+	return ok;
+}
+
 static bool add_json_row(struct rows *r, struct slice fields)
 {
 	struct rec_control_field f;
+	struct slice open = slice_empty();
 	bool ok = buf_add_text(r->out, r->count > 0 ? ",\n {" : "\n {"), first = true;
 
 	while (ok && rec_control_field_next(&fields, &f)) {
-		ok = (first || buf_add_text(r->out, ", ")) && text_add_json(f.key, r->out) &&
-		     buf_add_text(r->out, ": ") && add_json_value(f.key, f.value, r->out);
+		ok = change_group(r, &open, f.key, &first) && (first || buf_add_text(r->out, ", ")) &&
+		     text_add_json(name_of(f.key), r->out) && buf_add_text(r->out, ": ") && add_json_value(f.key, f.value, r->out);
 		first = false;
 	}
-	return ok && fields.len == 0 && buf_add_char(r->out, '}');
+	return ok && fields.len == 0 && change_group(r, &open, slice_empty(), &first) && buf_add_char(r->out, '}');
 }
 
 static bool add_lines_row(struct rows *r, struct slice fields)
@@ -249,8 +295,12 @@ static void set_columns(struct rows *r, struct slice fields)
 	struct rec_control_field f;
 
 	while (r->columns < ROWS_COLUMNS_MAX && rec_control_field_next(&fields, &f)) {
-		(void)slice_copy(f.key, r->column[r->columns].key, sizeof(r->column[0].key));
-		r->column[r->columns++].width = characters(f.key);
+		struct slice name = group_of(f.key).len > 0 ? group_of(f.key) : f.key;
+
+		if (r->columns > 0 && slice_eq(name, slice_of(r->column[r->columns - 1].key)))
+			continue;
+		(void)slice_copy(name, r->column[r->columns].key, sizeof(r->column[0].key));
+		r->column[r->columns++].width = characters(name);
 	}
 }
 
@@ -264,11 +314,34 @@ static struct slice find_field(struct slice fields, const char *key)
 	return slice_empty();
 }
 
+/* "sessions 3, active jobs 1" */
+static bool add_group(struct slice fields, struct slice group, struct buf *out)
+{
+	struct rec_control_field f;
+	bool ok = true;
+
+	while (ok && rec_control_field_next(&fields, &f)) {
+		struct slice name = name_of(f.key);
+
+		if (!slice_eq(group_of(f.key), group))
+			continue;
+		ok = out->len == 0 || buf_add_text(out, ", ");
+		for (size_t i = 0; ok && i < name.len; i++)
+			ok = name.at[i] == '_' ? buf_add_char(out, ' ') : text_add_safe(slice_make(name.at + i, 1), out);
+		ok = ok && buf_add_char(out, ' ') && text_add_safe(f.value, out);
+	}
+	return ok;
+}
+
 static bool cell(const struct rows *r, size_t column, struct slice fields, struct buf *out)
 {
 	struct slice value = find_field(fields, r->column[column].key);
+	bool ok;
 
 	buf_clear(out);
+	ok = add_group(fields, slice_of(r->column[column].key), out);
+	if (!ok || out->len > 0)
+		return ok;
 	return value.len == 0 ? buf_add_char(out, '-') : add_value(slice_of(r->column[column].key), value, out);
 }
 

@@ -5,7 +5,7 @@
 #define OUT_MAX (16u << 20)
 #define PAGES_MAX 1000000u
 
-static bool open_control(const struct cli *cli, struct control *c)
+bool ask_open(const struct cli *cli, struct control *c)
 {
 	char path[CLI_PATH_MAX];
 
@@ -13,8 +13,7 @@ static bool open_control(const struct cli *cli, struct control *c)
 	return runtime_socket(&cli->where, "control", path) && control_open(c, path);
 }
 
-/* What the server decided, as an exit code; a refusal is told with the server's words. */
-static int verdict(const struct msg_CONTROL_ANSWER *a, const char *about)
+int ask_verdict(const struct msg_CONTROL_ANSWER *a, const char *about)
 {
 	struct buf text = buf_make(65536);
 	const struct outcome_info *info = outcome_info(a->outcome);
@@ -31,7 +30,7 @@ static int verdict(const struct msg_CONTROL_ANSWER *a, const char *about)
 /* Shows a page and empties `out`, so that a long list needs no memory. */
 static int show_page(struct rows *rows, const struct msg_CONTROL_ANSWER *a, const char *about)
 {
-	int exit = verdict(a, about);
+	int exit = ask_verdict(a, about);
 
 	if (exit != CLI_OK)
 		return exit;
@@ -84,7 +83,7 @@ int run_ask(const struct cli *cli, const struct command *command)
 	struct control c;
 	int exit;
 
-	if (open_control(cli, &c))
+	if (ask_open(cli, &c))
 		exit = ask_with(cli, &c, command, slice_empty());
 	else
 		exit = complain(c.exit, command->name, c.why);
@@ -112,7 +111,7 @@ int run_each(const struct cli *cli, const struct command *command)
 	struct control c;
 	int exit = CLI_OK;
 
-	if (!open_control(cli, &c))
+	if (!ask_open(cli, &c))
 		exit = complain(c.exit, command->name, c.why);
 	for (size_t i = 0; c.fd >= 0 && i < cli->count; i++) {
 		int one = ask_about(cli, &c, command, cli->argument[i]);

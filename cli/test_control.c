@@ -42,7 +42,7 @@ static void serve(int fd, enum behaviour how)
 		(void)!write(fd, "garbage", 7);
 		break;
 	case WRONG_TYPE: {
-		struct msg_STATUS s = {slice_of("x")};
+		struct msg_STATUS s = {slice_empty()};
 
 		(void)link_tell_now(fd, IPC_STATUS, m.request, true, &s, -1);
 		break;

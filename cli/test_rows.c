@@ -70,6 +70,30 @@ static void styles(void **state)
 	check_style(ROWS_JSON, true, "[]\n");
 }
 
+/* Keys with a group: an object in JSON, one column of a table. */
+static void groups(void **state)
+{
+	static const struct pair one[] = {{"role", "queue"}, {"now.in_memory", "3"}, {"now.scan", "do\x1bne"}, {"now.id", "007"}, {"last", "x"}};
+	static const struct pair two[] = {{"role", "log"}, {"now.lines", "0"}};
+	struct buf records = buf_make(60000), out = buf_make(60000);
+	struct rows r = rows_begin(ROWS_JSON, &out);
+
+	(void)state;
+	add_row(&records, one, 5);
+	add_row(&records, two, 2);
+	assert_true(rows_page(&r, buf_slice(&records)) && rows_end(&r, ""));
+	assert_string_equal(buf_text(&out), "[\n {\"role\": \"queue\", \"now\": {\"in_memory\": 3, \"scan\": \"do\\u001bne\", "
+					    "\"id\": \"007\"}, \"last\": \"x\"},\n {\"role\": \"log\", \"now\": {\"lines\": 0}}\n]\n");
+	buf_clear(&out);
+	r = rows_begin(ROWS_TABLE, &out);
+	assert_true(rows_page(&r, buf_slice(&records)) && rows_end(&r, ""));
+	assert_string_equal(buf_text(&out), "ROLE   NOW                                 LAST\n"
+					    "queue  in memory 3, scan do\\x1bne, id 007  x\n"
+					    "log    lines 0                             -\n");
+	buf_free(&records);
+	buf_free(&out);
+}
+
 static void numbers(void **state)
 {
 	static const struct {
@@ -177,7 +201,7 @@ static void malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(styles), cmocka_unit_test(numbers), cmocka_unit_test(pages), cmocka_unit_test(safe_text), cmocka_unit_test(malformed),
+		cmocka_unit_test(styles), cmocka_unit_test(groups), cmocka_unit_test(numbers), cmocka_unit_test(pages), cmocka_unit_test(safe_text), cmocka_unit_test(malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,8 +137,10 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct local *l = service_state(s);
 
-	buf_addf(out, "jobs=%zu workers=%zu delivered=%llu failed=%llu", l->job_count, l->worker_count,
-		 (unsigned long long)l->delivered, (unsigned long long)l->failed);
+	service_status_number(out, "jobs", l->job_count);
+	service_status_number(out, "mailbox_workers", l->worker_count);
+	service_status_number(out, "delivered", l->delivered);
+	service_status_number(out, "failed", l->failed);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

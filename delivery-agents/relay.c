@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define STATUS_DESTINATIONS_BYTES 1500u
+
 void relay_stop_if_done(struct relay *r)
 {
 	if (service_is_draining(r->service) && r->conn_count == 0 && r->job_count == 0)
@@ -118,12 +120,36 @@ static void drain(struct service *s, uint64_t deadline_ms)
 	relay_stop_if_done(r);
 }
 
+/* Connections by destination, as many names as fit: "mx.example.org 3, ..." */
+static bool add_destination(struct slice key, void *value, void *arg)
+{
+	const struct destination *d = value;
+	struct slice name = slice_from(key, slice_index(key, ' ') + 1); /* behind the generation */
+	struct buf *text = arg;
+
+	if (d->conn_count > 0)
+		(void)buf_addf(text, "%s%.*s %zu", text->len > 0 ? ", " : "", SLICE_ARG(slice_sub(name, 0, 128)), d->conn_count);
+	return text->len < STATUS_DESTINATIONS_BYTES;
+}
+
+static void status_destinations(const struct relay *r, struct buf *out)
+{
+	struct buf text = buf_make(STATUS_DESTINATIONS_BYTES + 256);
+
+	map_each(r->destinations, add_destination, &text);
+	if (text.len > 0)
+		service_status_text(out, "connections_by_destination", buf_text(&text));
+	buf_free(&text);
+}
+
 static void status(struct service *s, struct buf *out)
 {
 	const struct relay *r = service_state(s);
 
-	buf_addf(out, "jobs=%zu connections=%zu destinations=%zu", r->job_count, r->conn_count,
-		 map_count(r->destinations));
+	service_status_number(out, "jobs", r->job_count);
+	service_status_number(out, "connections", r->conn_count);
+	service_status_number(out, "destinations", map_count(r->destinations));
+	status_destinations(r, out);
 }
 
 static const struct cage_spec cage = {

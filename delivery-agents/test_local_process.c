@@ -96,7 +96,7 @@ static void attach(struct peer *p, enum role role)
 static void hand_over(void)
 {
 	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), text = buf_make(4096);
-	const struct msg_CAGE cage = {is_root() ? PARENT_UID : geteuid(), is_root() ? PARENT_UID : getegid(), 0, 0, is_root(), 0};
+	const struct msg_CAGE cage = {is_root() ? PARENT_UID : geteuid(), is_root() ? PARENT_UID : getegid(), 0, 0, is_root(), 0, 0};
 	char key[300];
 	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mail = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), memfd;
 

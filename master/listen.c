@@ -1,5 +1,7 @@
 #include "listen.h"
 
+#include "inherit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -67,6 +69,9 @@ int listen_tcp(const char *address, uint16_t port, struct buf *why)
 	errno = EINVAL;
 	if (!parse(address, port, &at, &len))
 		return fail(-1, address, port, why);
+	fd = inherit_tcp(&at, len);
+	if (fd >= 0)
+		return fd;
 	fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
 		return fail(fd, address, port, why);

@@ -287,8 +287,8 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct logger *l = service_state(s);
 
-	buf_addf(out, "lines=%llu to=%s", (unsigned long long)l->lines,
-		 l->missing_told ? "stderr" : service_conf(s)->set.log);
+	service_status_number(out, "lines", l->lines);
+	service_status_text(out, "to", l->missing_told ? "stderr" : service_conf(s)->set.log);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

@@ -1,6 +1,7 @@
 #include "master.h"
 
 #include "base/log.h"
+#include "inherit.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,13 +25,13 @@ static int usage(FILE *to)
 	      "  --libexec FOLDER where postern-gate and the others are\n"
 	      "  --ready-fd N     the line \"ready\" is also written there\n"
 	      "\n"
-	      "SIGHUP reloads, SIGTERM and SIGINT stop.\n",
+	      "SIGHUP reloads, SIGUSR2 upgrades, SIGTERM and SIGINT stop.\n",
 	      to);
 	return to == stderr ? EX_USAGE : 0;
 }
 
 /* What is read from the environment, kept over its cleaning. */
-static const char *const kept_names[] = {"NOTIFY_SOCKET", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
+static const char *const kept_names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 
 static bool clean_environment(void)
@@ -82,12 +84,29 @@ static bool default_libexec(char *out, size_t size)
 	return slice_copy(slice_of(POSTERN_LIBEXEC), out, size);
 }
 
-enum { OPTION_LIBEXEC = 256, OPTION_READY_FD, OPTION_KERNEL };
+/* The name we were executed by: it leads to the new program when that is installed, where /proc/self/exe stays with the old. */
+static bool own_name(char *out, size_t size)
+{
+	const char *name = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr): so it is handed to us */
+	struct stat named, running;
+	ssize_t n;
+
+	if (name != NULL && make_absolute(name, out, size) && stat(out, &named) == 0 && stat("/proc/self/exe", &running) == 0 &&
+	    named.st_dev == running.st_dev && named.st_ino == running.st_ino)
+		return true;
+	n = readlink("/proc/self/exe", out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+enum { OPTION_LIBEXEC = 256, OPTION_READY_FD, OPTION_KERNEL, OPTION_INHERIT, OPTION_TRIAL };
 
 static const struct option long_options[] = {
 	{"libexec", required_argument, NULL, OPTION_LIBEXEC},
 	{"ready-fd", required_argument, NULL, OPTION_READY_FD},
 	{"kernel", required_argument, NULL, OPTION_KERNEL}, /* tests: behave as that kernel does */
+	{"inherit", required_argument, NULL, OPTION_INHERIT}, /* from the master before us: inherit.h */
+	{"trial", no_argument, NULL, OPTION_TRIAL}, /* upgrade.c */
 	{"config", required_argument, NULL, 'c'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -114,6 +133,11 @@ static bool take_option(int option, struct master_options *o)
 			return false;
 		o->ready_fd = (int)fd;
 		return true;
+	case OPTION_INHERIT:
+		return inherit_take(optarg);
+	case OPTION_TRIAL:
+		o->trial = true;
+		return true;
 	case OPTION_KERNEL:
 		return take_number(optarg, 999, &o->kernel);
 	default:
@@ -126,7 +150,8 @@ int main(int argc, char **argv)
 	struct master_options options = {.config = POSTERN_SYSCONF "/postern.conf", .ready_fd = -1};
 	int option;
 
-	if (argc < 1 || !os_stdio_open() || !clean_environment() || !default_libexec(options.libexec, sizeof(options.libexec)))
+	if (argc < 1 || !os_stdio_open() || !clean_environment() || !own_name(options.self, sizeof(options.self)) ||
+	    !default_libexec(options.libexec, sizeof(options.libexec)))
 		return EX_USAGE;
 	umask(077);
 	while ((option = getopt_long(argc, argv, "c:Fh", long_options, NULL)) != -1) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "inherit.h"
 #include "notify.h"
 #include "os/fd.h"
 #include "os/privilege.h"
@@ -46,7 +47,7 @@ static void to_log(enum log_level level, const char *event, struct slice fields)
 	struct slot *s = log_slot();
 	const struct msg_LOG_RECORD record = {level, (uint64_t)clock_wall_ms(), slice_of(event), slice_sub(fields, 0, 8300)};
 
-	if (s == NULL || !link_tell(s->link, IPC_LOG_RECORD, &record, -1))
+	if (the_master->options->trial || s == NULL || !link_tell(s->link, IPC_LOG_RECORD, &record, -1))
 		to_stderr(level, event, fields);
 }
 
@@ -54,11 +55,16 @@ static void to_log(enum log_level level, const char *event, struct slice fields)
 
 static void say_ready(struct master *m)
 {
+	if (m->options->trial) {
+		master_stop(m, 0);
+		return;
+	}
 	m->phase = PHASE_RUNNING;
 	LOG(LEVEL_INFO, "ready", KV_NUM("generation", m->plan->number), KV_NUM("processes", m->slot_count));
 	dprintf(STDERR_FILENO, "ready\n");
 	if (m->options->ready_fd >= 0)
 		dprintf(m->options->ready_fd, "ready\n");
+	watch_children(m);
 	notify_status("ready");
 	notify_ready();
 }
@@ -78,6 +84,15 @@ static void end_turn(struct master *m)
 			slot_event(m->slots[i], EVENT_STOP);
 }
 
+/* The new master could not be executed: what ran runs on, with the programs it had. */
+static void begin_again(struct master *m)
+{
+	m->leaving = false;
+	m->drain_turn = 0;
+	m->phase = PHASE_STARTING;
+	slots_start(m);
+}
+
 void master_look(struct master *m)
 {
 	if (m->phase == PHASE_STARTING) {
@@ -86,22 +101,41 @@ void master_look(struct master *m)
 			say_ready(m);
 	}
 	while (m->phase == PHASE_STOPPING && turn_is_over(m)) {
-		if (++m->drain_turn >= ROSTER_TURNS) {
-			loop_stop(m->loop);
-			return;
+		if (++m->drain_turn < ROSTER_TURNS) {
+			end_turn(m);
+			continue;
 		}
-		end_turn(m);
+		if (m->leaving)
+			upgrade_execute(m);
+		if (m->leaving)
+			begin_again(m);
+		else
+			loop_stop(m->loop);
+		return;
 	}
+}
+
+void master_leave(struct master *m)
+{
+	m->leaving = true;
+	m->phase = PHASE_STOPPING;
+	end_turn(m);
+	master_look(m);
 }
 
 void master_stop(struct master *m, int exit_code)
 {
-	if (m->phase == PHASE_STOPPING)
+	upgrade_cancel(m);
+	if (m->phase == PHASE_STOPPING && !m->leaving)
 		return;
 	m->exit_code = exit_code;
 	m->phase = PHASE_STOPPING;
 	LOG(LEVEL_INFO, "stopping", KV_NUM("exit", exit_code));
 	notify_stopping();
+	if (m->leaving) {
+		m->leaving = false; /* the turns go on, and end */
+		return;
+	}
 	end_turn(m);
 	master_look(m);
 }
@@ -127,7 +161,11 @@ static bool prepare(struct master *m, struct buf *why)
 		buf_addf(why, "the users of the processes are missing\n");
 		return false;
 	}
-	return prepare_folders(m, why) && opened && bound && lower_privileges(why);
+	programs_open(&m->programs, m->options->libexec);
+	if (!prepare_folders(m, why) || !opened || !bound)
+		return false;
+	inherit_end();
+	return lower_privileges(why);
 }
 
 static void refuse_start(struct master *m, struct slice why)
@@ -150,6 +188,8 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 	} else {
 		m->plan = plan;
 		plan_in_force(plan);
+		if (m->options->trial)
+			log_set_level(LEVEL_ERROR + 1); /* why it failed is said on stderr, in words for people */
 		if (prepare(m, &why)) {
 			m->phase = PHASE_STARTING;
 			slots_start(m);
@@ -167,7 +207,7 @@ static void on_stop_signal(int signo, void *arg)
 	struct master *m = arg;
 
 	LOG(LEVEL_INFO, "signal", KV_STR("name", sigabbrev_np(signo)));
-	if (m->phase == PHASE_STOPPING) {
+	if (m->phase == PHASE_STOPPING && !m->leaving) {
 		/* asked twice: somebody does not want to wait */
 		for (size_t i = 0; i < m->slot_count; i++)
 			slot_event(m->slots[i], EVENT_MUST_DIE);
@@ -179,6 +219,7 @@ static void on_child_signal(int signo, void *arg)
 {
 	(void)signo;
 	slots_reap(arg);
+	upgrade_reap(arg);
 }
 
 static void on_reloaded(struct master *m, bool done, const char *text, void *arg)
@@ -195,14 +236,34 @@ static void on_reload_signal(int signo, void *arg)
 	reload_start(arg, on_reloaded, NULL);
 }
 
+static void on_upgraded(struct master *m, bool begun, const char *text, void *arg)
+{
+	(void)m;
+	(void)arg;
+	if (!begun)
+		fprintf(stderr, "postern-master: the upgrade was refused: %s", text);
+}
+
+static void on_upgrade_signal(int signo, void *arg)
+{
+	(void)signo;
+	upgrade_start(arg, on_upgraded, NULL);
+}
+
+/* A master before us may have held signals back while it became us. */
 static void listen_to_signals(struct master *m)
 {
+	sigset_t none;
+
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	loop_on_signal(m->loop, SIGTERM, on_stop_signal, m);
 	loop_on_signal(m->loop, SIGINT, on_stop_signal, m);
 	loop_on_signal(m->loop, SIGHUP, on_reload_signal, m);
 	loop_on_signal(m->loop, SIGCHLD, on_child_signal, m);
+	loop_on_signal(m->loop, SIGUSR2, on_upgrade_signal, m);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void free_all(struct master *m)
@@ -214,7 +275,9 @@ static void free_all(struct master *m)
 		free(m->slots[i]);
 	}
 	timer_free(&m->stop);
+	timer_free(&m->watch);
 	plan_free(&m->plan);
+	programs_close(&m->programs);
 	os_close(&m->spool_fd);
 	os_close(&m->empty_fd);
 	os_close(&m->runtime_fd);
@@ -235,8 +298,11 @@ int master_run(const struct master_options *options)
 	struct reader_order order;
 
 	the_master = &m;
+	mem_random(&m.run, sizeof(m.run));
+	m.begun_ms = clock_mono_ms();
 	log_set_name("master");
 	log_set_sink(to_log);
+	inherit_close_others(options->ready_fd);
 	notify_open();
 	prepare_reader_user(&m);
 	m.loop = loop_new();

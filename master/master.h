@@ -1,6 +1,7 @@
 #ifndef POSTERN_MASTER_MASTER_H
 #define POSTERN_MASTER_MASTER_H
 
+#include "child.h"
 #include "event/loop.h"
 #include "ipc/link.h"
 #include "plan.h"
@@ -32,13 +33,18 @@ struct slot {
 	uint64_t births; /* tells answers to an earlier process apart */
 	uint64_t generation; /* the newest it was given */
 	uint64_t ready_ms;
+	uint64_t missed; /* watch.c: ticks without a PONG */
+	bool pinged; /* a PING is under way */
+	char last_end[64]; /* how the process before ended; "" */
 	char missing[128];
 };
 
 /* argv, checked: the master's only input of its own. */
 struct master_options {
+	char self[4096]; /* absolute: by which name the master is executed */
 	char config[4096]; /* absolute */
 	char libexec[4096];
+	bool trial; /* start all that the cage and the configuration can refuse, serve nobody, end: 0 is "it would run" */
 	int ready_fd; /* -1: none */
 	uint64_t kernel; /* 0; 61: what CAGE says for tests */
 };
@@ -48,6 +54,7 @@ enum master_phase { PHASE_READING, PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING
 #define SLOTS_MAX (ROSTER_COUNT + 3 * ROSTER_WORKERS_MAX + 2)
 
 struct reload; /* reload.c */
+struct upgrade; /* upgrade.c */
 
 struct master {
 	struct loop *loop;
@@ -58,13 +65,19 @@ struct master {
 	gid_t conf_gid;
 	struct plan *plan; /* owned: the generation in force */
 	uint64_t generations; /* counted */
+	uint64_t run; /* by chance: tells this run from the one after an upgrade */
+	uint64_t begun_ms;
 	struct slot *slots[SLOTS_MAX]; /* owned */
 	size_t slot_count;
 	int spool_fd, empty_fd, runtime_fd; /* owned */
 	int control_fd, submission_fd; /* owned: listening */
+	struct programs programs;
 	uint64_t drain_turn;
+	struct timer *watch; /* owned; watch.c */
 	struct timer *stop; /* owned; NULL until a command asks for the end */
 	struct reload *reload; /* NULL: none is under way */
+	struct upgrade *upgrade; /* NULL: no trial is under way */
+	bool leaving; /* STOPPING, and then a new master */
 	int exit_code;
 };
 
@@ -103,6 +116,21 @@ void reload_start(struct master *m, reload_done_fn *done, void *arg);
 /* A process has gone: its answer will not come. */
 void reload_slot_gone(struct master *m, struct slot *s);
 
+/* ---- upgrade.c ---- */
+typedef void upgrade_done_fn(struct master *m, bool begun, const char *text, void *arg);
+/* Tries the programs that are installed now.  `done` is called exactly once, maybe from here: refused with the reason, or begun;
+ * then the master leaves (master_leave). */
+void upgrade_start(struct master *m, upgrade_done_fn *done, void *arg);
+/* A SIGCHLD has come. */
+void upgrade_reap(struct master *m);
+void upgrade_cancel(struct master *m);
+/* All children are gone: becomes the new master.  Returns only when that failed. */
+void upgrade_execute(struct master *m);
+
+/* ---- watch.c ---- */
+/* From now on, and as the plan in force says: asks all children again and again, and restarts those that hang. */
+void watch_children(struct master *m);
+
 /* ---- prepare.c: folders, sockets, users; while still privileged ---- */
 bool prepare_folders(struct master *m, struct buf *why);
 /* The user the configuration is read as, before a configuration can say so. */
@@ -112,6 +140,8 @@ bool prepare_slot_user(struct master *m, struct slot *s, struct buf *why);
 /* ---- master.c ---- */
 int master_run(const struct master_options *options);
 void master_stop(struct master *m, int exit_code);
+/* Ends all children like a stop, then executes the new master. */
+void master_leave(struct master *m);
 /* To be called when a slot became ready or dead. */
 void master_look(struct master *m);
 

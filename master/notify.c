@@ -1,6 +1,7 @@
 #include "notify.h"
 
 #include "base/clock.h"
+#include "base/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 static int notify_fd = -1;
+static uint64_t watchdog_ms; /* 0: not wanted */
 
 /* "@name" is an abstract socket: its first byte is NUL. */
 static bool address_of(const char *name, struct sockaddr_un *out, socklen_t *len_out)
@@ -28,12 +30,26 @@ static bool address_of(const char *name, struct sockaddr_un *out, socklen_t *len
 	return true;
 }
 
+/* Where a pid is named, it must be ours. */
+static uint64_t read_watchdog(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	uint64_t value, who;
+
+	if (usec == NULL || !slice_u64(slice_of(usec), UINT64_MAX, &value))
+		return 0;
+	if (pid != NULL && (!slice_u64(slice_of(pid), INT32_MAX, &who) || (pid_t)who != getpid()))
+		return 0;
+	return value / 1000;
+}
+
 void notify_open(void)
 {
 	const char *name = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to;
 	socklen_t len;
 
+	watchdog_ms = read_watchdog();
 	if (name == NULL || !address_of(name, &to, &len))
 		return;
 	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -47,6 +63,17 @@ static void say(const char *text)
 {
 	if (notify_fd >= 0)
 		(void)!send(notify_fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+uint64_t notify_watchdog_ms(void)
+{
+	return notify_fd >= 0 ? watchdog_ms : 0;
+}
+
+void notify_watchdog(void)
+{
+	if (notify_watchdog_ms() > 0)
+		say("WATCHDOG=1");
 }
 
 void notify_ready(void)

@@ -91,6 +91,7 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 		{"authd_start", &p->authd_start, NULL},
 		{"smtpd_workers", NULL, &p->smtpd_workers},
 		{"relay_workers", NULL, &p->relay_workers},
+		{"watchdog_ms", NULL, &p->watchdog_ms},
 		{"smtpd_parents", NULL, &p->smtpd_parents},
 	};
 

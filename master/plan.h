@@ -37,6 +37,7 @@ struct plan {
 	char *spool, *runtime, *user_prefix, *log_level; /* owned; NULL until told */
 	char *authd_start; /* owned: what authd begins with, and cannot change afterwards; NULL until told */
 	uint64_t smtpd_workers, relay_workers;
+	uint64_t watchdog_ms; /* 0: hung children are left alone */
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
 

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "inherit.h"
 #include "listen.h"
 #include "master.h"
 #include "os/fd.h"
@@ -189,6 +190,9 @@ static bool open_sockets(struct master *m, struct buf *why)
 {
 	const char *folder = m->plan->runtime;
 
+	/* A trial leaves those of the running master where they are. */
+	if (m->options->trial || inherit_named(m->runtime_fd, &m->control_fd, &m->submission_fd))
+		return true;
 	m->control_fd = listen_unix(m->runtime_fd, folder, "control", SOCK_SEQPACKET, 0600, why);
 	m->submission_fd = listen_unix(m->runtime_fd, folder, "submission", SOCK_STREAM, 0666, why);
 	return m->control_fd >= 0 && m->submission_fd >= 0;

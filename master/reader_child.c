@@ -88,6 +88,7 @@ static bool say_settings(const struct conf *c)
 {
 	return say_setting("spool", c->set.spool) && say_setting("runtime", c->set.runtime) &&
 	       say_setting("user_prefix", c->set.user_prefix) && say_setting("log_level", c->set.log_level) &&
+	       say_count("watchdog_ms", c->set.watchdog_ms) &&
 	       say_count("smtpd_workers", c->set.smtpd_workers) &&
 	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c)) && say_setting("authd_start", c->auth.pam == NULL ? "" : c->auth.pam);
 }

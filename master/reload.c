@@ -88,6 +88,7 @@ static void put_in_force(struct reload *r)
 		if (slot_is_live(m->slots[i]))
 			switch_slot(m->slots[i], old, m->plan);
 	plan_free(&old);
+	watch_children(m);
 	slots_fit(m);
 	slots_start(m);
 }

@@ -18,7 +18,7 @@ struct roster_row {
 
 #define ROSTER_COUNT 11u
 extern const struct roster_row roster[ROSTER_COUNT];
-#define ROSTER_TURNS 4u
+#define ROSTER_TURNS 5u
 #define ROSTER_WORKERS_MAX 64u
 /* The smtpd that forks a process for each connection: its instance number, by which it and the gate know what it is.  It is
  * linked with those two only that speak to it (smtpd/README.md). */

@@ -84,11 +84,14 @@ static void spawn(struct slot *s)
 
 	s->births++;
 	s->missing[0] = '\0';
+	s->missed = 0;
+	s->pinged = false;
 	if (!link_pair(pair)) {
 		slot_event(s, EVENT_DIED);
 		return;
 	}
-	s->pid = child_spawn(&(struct child_order){m->options->libexec, s->row->role, s->instance, pair[1]});
+	s->pid = child_spawn(&(struct child_order){m->options->libexec, m->programs.fd[s->row->role], s->row->role, s->instance,
+						   pair[1]});
 	close(pair[1]);
 	s->link = link_new(m->loop, pair[0], &config);
 	if (s->pid == -1) {
@@ -135,7 +138,8 @@ static void ready(struct slot *s)
 	s->ready_ms = clock_mono_ms();
 	LOG(LEVEL_INFO, "child-ready", KV_STR("role", role_name(s->row->role)), KV_NUM("instance", s->instance),
 	    KV_NUM("child", s->pid), KV_STR("missing", s->missing));
-	hand_links(s);
+	if (!s->master->options->trial)
+		hand_links(s);
 	if (other != NULL && other->wants_successor && other->link != NULL)
 		let_retire(other);
 	master_look(s->master);
@@ -200,6 +204,14 @@ static bool is_successor(const struct slot *s)
 	       (s->life.state == SUPERVISE_STARTING || s->life.state == SUPERVISE_READY || s->life.state == SUPERVISE_BACKING_OFF);
 }
 
+/* One that does not start is enough; what it said itself stands before this line. */
+static void fail_trial(struct slot *s, const char *how)
+{
+	if (s->master->phase == PHASE_STARTING)
+		fprintf(stderr, "%s/postern-%s does not start: %s\n", s->master->options->libexec, role_name(s->row->role), how);
+	master_stop(s->master, 75);
+}
+
 static void gone(struct slot *s, int status)
 {
 	char text[CHILD_END_BYTES];
@@ -208,6 +220,7 @@ static void gone(struct slot *s, int status)
 	bool meant = s->life.state == SUPERVISE_DRAINING || (succeeded && s->retiring);
 
 	child_end_text(status, text);
+	(void)slice_copy(slice_of(text), s->last_end, sizeof(s->last_end));
 	LOG(meant ? LEVEL_INFO : LEVEL_ERROR, "child-ended", KV_STR("role", role_name(s->row->role)),
 	    KV_NUM("instance", s->instance), KV_NUM("child", s->pid), KV_STR("how", text));
 	s->pid = 0;
@@ -217,6 +230,8 @@ static void gone(struct slot *s, int status)
 	slot_event(s, succeeded ? EVENT_RETIRED : EVENT_DIED);
 	if (other != NULL && other->wants_successor)
 		slot_succeed(other); /* it has waited for this place */
+	if (s->master->options->trial && !meant)
+		fail_trial(s, text);
 }
 
 /* By pid, never "any child": the helpers that kill and the reader are waited for where they are started. */

@@ -52,7 +52,8 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct stub *stub = service_state(s);
 
-	buf_addf(out, "links=%u hostname=%s", stub->links, service_conf(s)->set.hostname);
+	service_status_number(out, "links", stub->links);
+	service_status_text(out, "hostname", service_conf(s)->set.hostname);
 }
 
 static void ignore(struct service *s, struct link *link, struct ipc_message *m)

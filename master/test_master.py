@@ -297,6 +297,221 @@ def test_notify():
     shutil.rmtree(folder)
 
 
+def test_watchdog():
+    """A child that is stopped is started anew; when all is stopped, the master too, nobody is to blame."""
+    suite = Suite()
+    suite.write(more="watchdog 2s\n")
+    suite.start()
+    pids = [suite.process.pid, *suite.children()]
+    before = suite.children()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)  # twice the patience: that is what is tested
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    at = len(suite.log())
+    suite.process.send_signal(signal.SIGHUP)
+    suite.wait_log("reloaded generation=2", 10, at)
+    assert "child-hangs" not in suite.log() and suite.children() == before, suite.log()
+    for role in ["queue", "smtpd", "gate"]:
+        old = suite.pid_of(role)
+        at = len(suite.log())
+        os.kill(old, signal.SIGSTOP)
+        suite.wait_log(rf"child-hangs role={role} instance=0 child={old} ", 20, at)
+        suite.wait_log(rf"child-ready role={role} instance=0", 20, at)
+    at = len(suite.log())
+    suite.write(more="watchdog 0\n")
+    suite.process.send_signal(signal.SIGHUP)
+    suite.wait_log("reloaded", 10, at)
+    stopped = suite.pid_of("dial")
+    os.kill(stopped, signal.SIGSTOP)
+    time.sleep(4)
+    assert is_alive(stopped) and "child-hangs" not in suite.log()[at:]
+    os.kill(stopped, signal.SIGCONT)
+    suite.stop()
+
+
+def test_watchdog_of_systemd():
+    """WATCHDOG=1 is said while all answer, and no more when one does not."""
+    folder = tempfile.mkdtemp()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(f"{folder}/notify")
+        s.settimeout(10)
+        suite = Suite(environment={"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "1600000"})
+        suite.write(more="watchdog 0\n")
+        suite.start()
+        while s.recv(500) != b"WATCHDOG=1":
+            pass
+        os.kill(suite.pid_of("keyd"), signal.SIGSTOP)
+        s.settimeout(5)
+        try:
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                assert s.recv(500) == b"WATCHDOG=1"
+            raise AssertionError("it is still said")
+        except TimeoutError:
+            pass
+        os.kill(suite.pid_of("keyd"), signal.SIGCONT)
+        s.settimeout(10)
+        assert s.recv(500) == b"WATCHDOG=1"
+        suite.stop()
+    shutil.rmtree(folder)
+
+
+class Installed(Suite):
+    """A suite whose programs, the master's too, are named through a link that an upgrade changes."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.current = self.folder / "current"
+        self.install("first")
+
+    def install(self, name):
+        folder = self.folder / name
+        shutil.copytree(self.libexec, folder, symlinks=True)
+        shutil.copy(MASTER, folder / "postern-master")
+        self.point(name)
+        return folder
+
+    def point(self, name):
+        (self.folder / "next").symlink_to(name)
+        (self.folder / "next").rename(self.current)
+
+    def launch(self, **extra):
+        real, self.libexec = self.libexec, self.current
+        globals()["MASTER"], kept = self.current / "postern-master", MASTER
+        try:
+            return super().launch(**extra)
+        finally:
+            self.libexec, globals()["MASTER"] = real, kept
+
+    def upgrade(self):
+        at = len(self.log())
+        self.process.send_signal(signal.SIGUSR2)
+        return at
+
+    def runs_from(self):
+        return {pathlib.Path(os.readlink(f"/proc/{pid}/exe")).parent.name for pid in [self.process.pid, *self.children()]}
+
+
+def knock(port):
+    with socket.create_connection(("127.0.0.1", port), 20):
+        pass
+
+
+def test_upgrade():
+    suite = Installed(environment={"POSTERN_LEAK": "x"}).start()
+    listener = os.stat(suite.folder / "run" / "control").st_ino
+    for name in ["second", "third"]:
+        suite.install(name)
+        before = set(suite.children())
+        at = suite.upgrade()
+        while not re.search(r"^ready$", suite.log()[at:], re.M):
+            knock(suite.port)  # never refused; nobody accepts here, so not more than the backlog takes
+            time.sleep(0.05)
+            assert suite.process.poll() is None, suite.log()
+        assert suite.runs_from() == {name}, suite.runs_from()
+        assert not before & set(suite.children()) and len(suite.children()) == PROCESSES
+        assert os.stat(suite.folder / "run" / "control").st_ino == listener
+        assert b"LEAK" not in pathlib.Path(f"/proc/{suite.process.pid}/environ").read_bytes()
+    assert "upgrade-begins" in suite.log()
+    at = len(suite.log())
+    os.kill(suite.pid_of("queue"), signal.SIGKILL)
+    suite.wait_log("child-ready role=queue", 10, at)
+    at = len(suite.log())
+    suite.process.send_signal(signal.SIGHUP)
+    suite.wait_log("reloaded generation=2", 10, at)
+    assert suite.stop() == 0
+
+
+def test_upgrade_refused():
+    """Broken programs, a refused configuration, one that hangs: what runs goes on, and the reason is told."""
+    suite = Installed().start()
+    before = suite.children()
+
+    def refused(said):
+        at = suite.upgrade()
+        suite.wait_log(rf"upgrade-refused why=.*{said}", 60, at)
+        knock(suite.port)
+        assert suite.children() == before and suite.runs_from() == {"first"}, suite.children()
+
+    broken = suite.install("broken")
+    (broken / "postern-policyd").unlink()
+    shutil.copy("/bin/false", broken / "postern-policyd")
+    refused("postern-policyd does not start: exit 1")
+    (broken / "postern-policyd").write_text("this is no program\n")
+    refused("postern-policyd.*Exec format error")
+    (broken / "postern-policyd").chmod(0o644)
+    refused("postern-policyd.*Permission denied")
+    (broken / "postern-master").unlink()
+    refused("postern-master: No such file")
+    (broken / "postern-master").write_bytes(b"\x7fELF nothing")
+    (broken / "postern-master").chmod(0o755)
+    refused("Exec format error")
+    suite.install("good")
+    suite.write(hostname="refused.example.test")
+    refused("the stub refuses this hostname")
+    suite.write(more="lisen 25\n")
+    refused("lisen")
+    suite.write()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        suite.write(more=f"listen 127.0.0.1:{other.getsockname()[1]} {{ role mx  tls off }}\n")
+        refused("another program has this port")
+    suite.write()
+    # Killed while it restarts, a child comes back as the program that the master began with.
+    at = len(suite.log())
+    os.kill(suite.pid_of("keyd"), signal.SIGKILL)
+    suite.wait_log("child-ready role=keyd", 10, at)
+    assert suite.runs_from() == {"first"}, suite.runs_from()
+    assert suite.stop() == 0
+
+
+def test_upgrade_interrupted():
+    """Stopped or killed in the middle: nothing is left over, and the next start is an ordinary one."""
+    for sig, code in [(signal.SIGTERM, 0), (signal.SIGKILL, -9)]:
+        for pattern in [None, "upgrade-begins", "child-ended role=gate", "^ready$"]:
+            suite = Installed().start()
+            suite.install("second")
+            at = suite.upgrade()
+            if pattern is not None:
+                suite.wait_log(pattern, 30, at)
+            pids = list(suite.children())
+            suite.process.send_signal(sig)
+            got = suite.process.wait(30)
+            assert got == code, (sig, pattern, got, suite.log())
+            wait(lambda: not any(map(is_alive, pids)) and not suite.children(), 5, "the end of all children")
+            suite.start().stop()
+
+
+def test_inherited_descriptors():
+    """What stands in argv is looked at: a descriptor that is no socket of ours is closed, a number that is not open refused."""
+    suite = Suite()
+    suite.options = ["--inherit", "7"]
+    suite.launch()
+    assert suite.process.wait(20) == 64, suite.log()
+    read, write = os.pipe()
+    os.dup2(read, 77, inheritable=True)
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    os.dup2(udp.fileno(), 78, inheritable=True)
+    idle = socket.socket()
+    os.dup2(idle.fileno(), 79, inheritable=True)
+    os.dup2(read, 80, inheritable=True)
+    suite.options = ["--inherit", "77,78,79"]
+    suite.start(close_fds=False)
+    for fd in (77, 78, 79):
+        suite.wait_log(rf"inherited-descriptor-closed descriptor={fd}")
+    ours = {os.readlink(fd) for fd in pathlib.Path(f"/proc/{suite.process.pid}/fd").iterdir()}
+    assert os.readlink(f"/proc/self/fd/{read}") not in ours, ours
+    knock(suite.port)
+    suite.stop()
+    for fd in (read, write, 77, 78, 79, 80):
+        os.close(fd)
+    idle.close()
+    udp.close()
+
+
 def test_kernel_6_1():
     suite = Suite(options=["--kernel", "61"]).start()
     suite.wait_log(r'child-ready role=keyd .*missing="(landlock )?mdwe scopes passrights"')
@@ -377,7 +592,8 @@ def test_unit_capabilities():
 
 
 ROWS = {"test_killed_master": "C10 killed-master", "test_kernel_6_1": "A1 kernel-6.1-suite", "test_unit_capabilities": "A3 hung-child",
-        "test_hostile_surroundings": "E11 environment", "test_cages": "CAGE every-process", "test_restart": "A10 relink"}
+        "test_hostile_surroundings": "E11 environment", "test_cages": "CAGE every-process", "test_restart": "A10 relink", "test_watchdog": "A3 watchdog", "test_upgrade": "A10 upgrade-in-place", "test_upgrade_refused": "A10 upgrade-refused",
+        "test_upgrade_interrupted": "C10 killed-in-mid-upgrade", "test_inherited_descriptors": "E11 inherited-descriptors"}
 failed = 0
 for name, test in list(globals().items()):
     if not name.startswith("test_") or (len(sys.argv) > 3 and name not in sys.argv[3:]):

@@ -294,8 +294,11 @@ static void on_status(struct service *s, struct buf *out)
 {
 	struct policyd *p = service_state(s);
 
-	buf_addf(out, "sessions=%zu asked=%llu unknown=%llu waiting=%zu accounts=%zu", attested_count(p->sessions),
-		 (unsigned long long)p->asked, (unsigned long long)p->unknown, p->parked_count, accounts_count(p->accounts));
+	service_status_number(out, "sessions", attested_count(p->sessions));
+	service_status_number(out, "waiting", p->parked_count);
+	service_status_number(out, "questions", p->asked);
+	service_status_number(out, "unknown", p->unknown);
+	service_status_number(out, "accounts_cached", accounts_count(p->accounts));
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

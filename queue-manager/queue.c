@@ -190,11 +190,17 @@ void queue_status(struct service *s, struct buf *out)
 {
 	const struct queue *q = queue_of(s);
 
-	buf_addf(out, "sessions=%zu in_memory=%zu running=%zu waiting=%zu destinations=%zu accepted=%llu delivered=%llu"
-		      " deferred=%llu bounced=%llu scanning=%d",
-		 map_count(q->sessions), map_count(q->messages), sched_running(q->sched), sched_waiting(q->sched),
-		 sched_destinations(q->sched), (unsigned long long)q->accepted, (unsigned long long)q->delivered,
-		 (unsigned long long)q->deferred, (unsigned long long)q->bounced, scan_is_running(q));
+	service_status_number(out, "sessions", map_count(q->sessions));
+	service_status_number(out, "drafts_kib", q->draft_bytes / 1024);
+	service_status_number(out, "in_memory", map_count(q->messages));
+	service_status_number(out, "active_jobs", sched_running(q->sched));
+	service_status_number(out, "waiting", sched_waiting(q->sched));
+	service_status_number(out, "destinations", sched_destinations(q->sched));
+	service_status_number(out, "accepted", q->accepted);
+	service_status_number(out, "delivered", q->delivered);
+	service_status_number(out, "deferred", q->deferred);
+	service_status_number(out, "bounced", q->bounced);
+	service_status_text(out, "scan", scan_is_running(q) ? "running" : "done");
 }
 
 #define HANDLER(name, fn)                                                                          \

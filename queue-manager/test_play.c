@@ -98,7 +98,7 @@ static void hand_over(struct play *p, const char *conf)
 	assert_true(bundle_add(&bundle, slice_of("test.conf"), slice_of(conf)));
 	file = os_memfd_sealed("conf", buf_slice(&bundle));
 	assert_true(root >= 0 && file >= 0);
-	assert_true(link_tell_now(master, IPC_CAGE, 0, false, &(struct msg_CAGE){getuid(), getgid(), 0, 0, 0, 0}, root));
+	assert_true(link_tell_now(master, IPC_CAGE, 0, false, &(struct msg_CAGE){getuid(), getgid(), 0, 0, 0, 0, 0}, root));
 	assert_true(link_tell_now(master, IPC_GENERATION_OPEN, 0, false, &(struct msg_GENERATION_OPEN){1}, file));
 	play_ask(p, PART_MASTER, IPC_GENERATION_CHECK, 5, &(struct msg_GENERATION_CHECK){1});
 	assert_int_equal(play_hear(p, PART_MASTER, IPC_GENERATION_CHECKED)->body.GENERATION_CHECKED.outcome, OC_DONE);

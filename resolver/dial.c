@@ -205,7 +205,7 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct dial *d = service_state(s);
 
-	buf_addf(out, "connecting=%zu", d->count);
+	service_status_number(out, "connecting", d->count);
 }
 
 /* Not in a chroot: an LMTP server's socket lies where its package puts it.  No file can be opened in this cage. */

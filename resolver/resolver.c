@@ -431,7 +431,8 @@ static void status(struct service *s, struct buf *out)
 {
 	const struct resolver *r = service_state(s);
 
-	buf_addf(out, "requests=%zu dnssec=%s", r->count, mode_names[r->mode]);
+	service_status_number(out, "questions_in_flight", r->count);
+	service_status_text(out, "dnssec", mode_names[r->mode]);
 }
 
 static const struct cage_spec cage = {

@@ -48,6 +48,7 @@ struct conn {
 	uint64_t message_ms; /* when the body, or a refused chunk, began */
 	uint64_t pause_until_ms;
 	uint64_t commands_seen, bodies_seen;
+	uint64_t leave_ms, leave_until_ms; /* told to leave: when it begins to, and has to; 0: not told */
 	uint64_t lingered; /* bytes thrown away */
 	enum session_state state_seen;
 };

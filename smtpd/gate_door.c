@@ -27,6 +27,7 @@ struct doors {
 	struct timer *rest;
 	int reserve; /* a descriptor to give up when there is no other */
 	bool closed_for_mail;
+	bool held; /* callers for mail wait in the backlog */
 };
 
 static void on_rested(void *arg);
@@ -77,24 +78,31 @@ static void keep_reserve(struct doors *d, int any_fd)
 		d->reserve = fcntl(any_fd, F_DUPFD_CLOEXEC, 0);
 }
 
-static void listen_again(struct doors *d, bool listening)
+static bool accepts_now(const struct door *door)
+{
+	const struct doors *d = door->doors;
+
+	return !timer_is_set(d->rest) && (!d->held || door->kind == DOOR_CONTROL);
+}
+
+static void listen_again(struct doors *d)
 {
 	struct door *door;
 
 	LIST_FOREACH(door, &d->list, next)
 		if (door->watch != NULL)
-			watch_want(door->watch, listening ? WATCH_READ : 0);
+			watch_want(door->watch, accepts_now(door) ? WATCH_READ : 0);
 }
 
 static void on_rested(void *arg)
 {
-	listen_again(arg, true);
+	listen_again(arg);
 }
 
 static void rest(struct doors *d)
 {
-	listen_again(d, false);
 	timer_set(d->rest, DOOR_REST_MS);
+	listen_again(d);
 }
 
 static bool find_uid(int fd, uid_t *out)
@@ -273,7 +281,7 @@ static void door_open(struct door *door)
 		door->watch = watch_new(d->loop, door->fd, on_callers, door);
 	if (door->watch == NULL)
 		log_fatal("listener", ENOMEM);
-	watch_want(door->watch, timer_is_set(d->rest) ? 0 : WATCH_READ);
+	watch_want(door->watch, accepts_now(door) ? WATCH_READ : 0);
 }
 
 void doors_follow(struct doors *d, const struct conf *conf, uint64_t generation)
@@ -302,6 +310,12 @@ void doors_drop(struct doors *d, uint64_t generation)
 			door_close(door);
 		door = next;
 	}
+}
+
+void doors_hold_mail(struct doors *d, bool held)
+{
+	d->held = held;
+	listen_again(d);
 }
 
 void doors_close_for_mail(struct doors *d)

@@ -55,6 +55,8 @@ void doors_follow(struct doors *d, const struct conf *conf, uint64_t generation)
 /* A generation will never be in force: its doors go. */
 void doors_drop(struct doors *d, uint64_t generation);
 /* For good: all but the control socket. */
+/* Held: who comes for mail waits in the listening socket's backlog, instead of hearing 421. */
+void doors_hold_mail(struct doors *d, bool held);
 void doors_close_for_mail(struct doors *d);
 size_t doors_open_count(const struct doors *d);
 

@@ -16,6 +16,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define OPEN_AFTER_MS 20u
+#define OPEN_AT_LAST_MS 5000u /* somebody is missing: 421 is better than silence */
+#define GATE_GENERATIONS_MAX 4u /* with sessions at once: the one in force, and three before it */
+#define GENERATION_LEAVE_MS 60000u /* the oldest may take so long to finish a mail */
+
 struct gate {
 	struct service *service;
 	struct doors *doors;
@@ -23,6 +28,8 @@ struct gate {
 	struct gate_sessions *sessions;
 	struct lobby *lobby;
 	struct timer *deadline; /* of the drain */
+	struct timer *opening; /* until mail is let in */
+	bool opened;
 	uint64_t refused;
 };
 
@@ -259,7 +266,7 @@ static void drain(struct service *s, uint64_t deadline_ms)
 {
 	doors_close_for_mail(gate.doors);
 	lobby_clear(gate.lobby);
-	gate_sessions_leave(gate.sessions, deadline_ms - deadline_ms / 8);
+	gate_sessions_leave(gate.sessions, UINT64_MAX, deadline_ms - deadline_ms / 4);
 	timer_set(gate.deadline, deadline_ms - deadline_ms / 8); /* before the master ends it */
 	(void)s;
 	stop_if_empty(NULL);
@@ -333,10 +340,19 @@ static void ask_control(enum role role, const struct msg_CONTROL_ASK *ask, link_
 	service_ask(arg, role, IPC_CONTROL_ASK, ask, CONTROL_ASK_MS, on_answer, on_answer_arg);
 }
 
+/* At the start, who comes waits until all links are there: they arrive in one go, that of the private workers' parent last. */
 static void link_up(struct service *s, struct link *link)
 {
 	(void)s;
 	gate_sessions_link_up(gate.sessions, link);
+	if (!gate.opened && gate_sessions_can_serve(gate.sessions))
+		timer_set(gate.opening, OPEN_AFTER_MS);
+}
+
+static void on_opening(void *arg)
+{
+	gate.opened = true;
+	doors_hold_mail(arg, false);
 }
 
 static void link_down(struct service *s, struct link *link)
@@ -346,9 +362,27 @@ static void link_down(struct service *s, struct link *link)
 	stop_if_empty(NULL);
 }
 
+/* Whoever reloads again and again while sessions are idle must not fill the memory of all who hold their generations. */
+static void bound_generations(void)
+{
+	struct gate_generation seen[GATE_GENERATIONS_SEEN];
+	uint64_t current = service_generation(gate.service)->number, leaving = 0;
+	size_t count = gate_sessions_generations(gate.sessions, seen);
+	/* The one in force counts, also while it has no session yet. */
+	size_t allowed = count > 0 && seen[0].number == current ? GATE_GENERATIONS_MAX : GATE_GENERATIONS_MAX - 1;
+
+	for (size_t i = allowed; i < count; i++)
+		leaving += seen[i].sessions;
+	if (leaving == 0)
+		return;
+	LOG(LEVEL_INFO, "sessions-told-to-leave", KV_NUM("generation", seen[allowed].number), KV_NUM("sessions", leaving));
+	gate_sessions_leave(gate.sessions, seen[allowed].number, GENERATION_LEAVE_MS);
+}
+
 static void generation_switched(struct service *s)
 {
 	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
+	bound_generations();
 }
 
 static void generation_free(struct service *s, struct generation *g)
@@ -366,16 +400,35 @@ static void start(struct service *s)
 	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL});
 	gate.lobby = lobby_new(service_loop(s), gate.sessions, on_leave_lobby, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
-	doors_follow(doors_of(s), service_conf(s), service_generation(s)->number);
+	doors_hold_mail(doors_of(s), true);
+	gate.opening = timer_new(service_loop(s), on_opening, gate.doors);
+	timer_set(gate.opening, OPEN_AT_LAST_MS);
+	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
+}
+
+static void status_generations(struct buf *out)
+{
+	struct gate_generation seen[GATE_GENERATIONS_SEEN];
+	size_t count = gate_sessions_generations(gate.sessions, seen);
+	char key[64];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(key, sizeof(key), "sessions_of_generation_%llu", (unsigned long long)seen[i].number);
+		service_status_number(out, key, seen[i].sessions);
+	}
 }
 
 static void status(struct service *s, struct buf *out)
 {
 	(void)s;
-	buf_addf(out, "sessions=%llu waiting=%zu started=%llu refused=%llu listeners=%zu control=%zu",
-		 (unsigned long long)gate_sessions_count(gate.sessions), lobby_count(gate.lobby),
-		 (unsigned long long)gate_sessions_started(gate.sessions), (unsigned long long)gate.refused,
-		 doors_open_count(gate.doors), controls_count(gate.controls));
+	service_status_number(out, "sessions", gate_sessions_count(gate.sessions));
+	service_status_number(out, "private_processes", gate_sessions_private(gate.sessions));
+	service_status_number(out, "waiting", lobby_count(gate.lobby));
+	status_generations(out);
+	service_status_number(out, "started", gate_sessions_started(gate.sessions));
+	service_status_number(out, "refused", gate.refused);
+	service_status_number(out, "listeners", doors_open_count(gate.doors));
+	service_status_number(out, "operators", controls_count(gate.controls));
 }
 
 static const struct cage_spec cage = {

@@ -556,26 +556,89 @@ void gate_sessions_retire(struct gate_sessions *g, struct link *link, uint64_t r
 	link_answer(link, request, IPC_WORKER_RETIRED, &(struct msg_WORKER_RETIRED){0}, -1);
 }
 
-struct leaving {
-	struct msg_SESSION_LEAVE say;
-};
-
-static bool say_leave(struct slice key, void *value, void *arg)
+static bool tell_private(struct slice key, void *value, void *arg)
 {
 	const struct session *s = value;
-	const struct leaving *l = arg;
 
 	(void)key;
 	if (s->is_private)
-		(void)link_tell(s->worker, IPC_SESSION_LEAVE, &l->say, -1);
+		(void)link_tell(s->worker, IPC_SESSIONS_LEAVE, arg, -1);
 	return true;
 }
 
-void gate_sessions_leave(struct gate_sessions *g, uint64_t deadline_ms)
+void gate_sessions_leave(struct gate_sessions *g, uint64_t generation, uint64_t deadline_ms)
 {
-	struct leaving leaving = {{deadline_ms}};
+	struct msg_SESSIONS_LEAVE leave = {generation, deadline_ms};
 
-	map_each(g->by_number, say_leave, &leaving);
+	gate_sessions_hand_over(g);
+	for (size_t i = 0; i < g->worker_count; i++)
+		(void)link_tell(g->workers[i].link, IPC_SESSIONS_LEAVE, &leave, -1);
+	map_each(g->by_number, tell_private, &leave);
+}
+
+struct census {
+	struct gate_generation *at;
+	size_t count;
+};
+
+/* In its place by number; where there is no room the oldest two are one. */
+static void census_add(struct census *c, uint64_t number)
+{
+	size_t i = 0;
+
+	while (i < c->count && c->at[i].number > number)
+		i++;
+	if (i < c->count && c->at[i].number == number) {
+		c->at[i].sessions++;
+		return;
+	}
+	if (c->count == GATE_GENERATIONS_SEEN) {
+		if (i == c->count) {
+			c->at[i - 1].sessions++;
+			return;
+		}
+		c->at[c->count - 2].sessions += c->at[c->count - 1].sessions;
+		c->count--;
+		i = i < c->count ? i : c->count - 1;
+	}
+	memmove(&c->at[i + 1], &c->at[i], (c->count - i) * sizeof(c->at[0]));
+	c->at[i] = (struct gate_generation){number, 1};
+	c->count++;
+}
+
+static bool count_generation(struct slice key, void *value, void *arg)
+{
+	const struct session *s = value;
+
+	(void)key;
+	census_add(arg, s->visit.generation);
+	return true;
+}
+
+size_t gate_sessions_generations(const struct gate_sessions *g, struct gate_generation out[GATE_GENERATIONS_SEEN])
+{
+	struct census census = {out, 0};
+
+	map_each(g->by_number, count_generation, &census);
+	return census.count;
+}
+
+static bool count_private(struct slice key, void *value, void *arg)
+{
+	const struct session *s = value;
+	uint64_t *count = arg;
+
+	(void)key;
+	*count += s->is_private;
+	return true;
+}
+
+uint64_t gate_sessions_private(const struct gate_sessions *g)
+{
+	uint64_t count = 0;
+
+	map_each(g->by_number, count_private, &count);
+	return count;
 }
 
 uint64_t gate_sessions_count(const struct gate_sessions *g)

@@ -72,8 +72,17 @@ bool gate_sessions_end(struct gate_sessions *g, uint64_t session, const struct l
 bool gate_sessions_claim(struct gate_sessions *g, const struct ipc_message *m, struct link *worker);
 /* WORKER_RETIRE: it gets no more sessions; answered behind those it has got. */
 void gate_sessions_retire(struct gate_sessions *g, struct link *worker, uint64_t request);
-/* Says SESSION_LEAVE to each process that has one session. */
-void gate_sessions_leave(struct gate_sessions *g, uint64_t deadline_ms);
+/* Tells the workers to end what is of this and earlier generations (SESSIONS_LEAVE); what is being handed over goes first. */
+void gate_sessions_leave(struct gate_sessions *g, uint64_t generation, uint64_t deadline_ms);
+
+/* How many sessions each generation has, the newest first; generations beyond the array count as the oldest in it. */
+struct gate_generation {
+	uint64_t number, sessions;
+};
+#define GATE_GENERATIONS_SEEN 16u
+size_t gate_sessions_generations(const struct gate_sessions *g, struct gate_generation out[GATE_GENERATIONS_SEEN]);
+/* Those that have a process of their own. */
+uint64_t gate_sessions_private(const struct gate_sessions *g);
 
 uint64_t gate_sessions_count(const struct gate_sessions *g);
 uint64_t gate_sessions_started(const struct gate_sessions *g); /* since the process began */

@@ -5,7 +5,7 @@
 static const struct gate_verb verbs[] = {
 	{"queue.", ROLE_QUEUE, false},	 {"route.", ROLE_POLICYD, false}, {"policy.", ROLE_POLICYD, false},
 	{"status", ROLE_MASTER, false},	 {"reload", ROLE_MASTER, false},  {"stop", ROLE_MASTER, false},
-	{"clock.", ROLE_MASTER, false},
+	{"clock.", ROLE_MASTER, false},	 {"upgrade", ROLE_MASTER, false},
 };
 
 static bool is_verb(const struct gate_verb *v, struct slice verb)

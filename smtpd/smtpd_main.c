@@ -125,6 +125,13 @@ static void on_session_start(struct service *s, struct link *link, struct ipc_me
 		ask_to_retire(s, 0);
 }
 
+static void on_sessions_leave(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	(void)link;
+	worker_leave(&worker, m->body.SESSIONS_LEAVE.generation, m->body.SESSIONS_LEAVE.deadline_ms);
+}
+
 static void link_down(struct service *s, struct link *link)
 {
 	(void)s;
@@ -143,14 +150,16 @@ static void status(struct service *s, struct buf *out)
 		solo_status(out);
 		return;
 	}
-	buf_addf(out, "sessions=%llu sessions-total=%llu messages-accepted=%llu",
-		 (unsigned long long)worker.count, (unsigned long long)worker.sessions,
-		 (unsigned long long)worker.accepted_messages);
+	service_status_number(out, "sessions", worker.count);
+	service_status_number(out, "drafts", worker_drafts(&worker));
+	service_status_number(out, "sessions_in_all", worker.sessions);
+	service_status_number(out, "messages_accepted", worker.accepted_messages);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_START] = on_session_start,
 	[IPC_RETIRE] = on_retire,
+	[IPC_SESSIONS_LEAVE] = on_sessions_leave,
 };
 
 static const struct service_spec spec = {

@@ -42,8 +42,10 @@ void solo_widen(struct cage_spec *cage)
 
 void solo_status(struct buf *out)
 {
-	buf_addf(out, "warm-parent=1 sessions-total=%llu fork-failures=%llu crashes=%llu",
-		 (unsigned long long)children, (unsigned long long)failures, (unsigned long long)crashes);
+	service_status_text(out, "kind", "parent of processes for one session each");
+	service_status_number(out, "processes_in_all", children);
+	service_status_number(out, "fork_failures", failures);
+	service_status_number(out, "crashes", crashes);
 }
 
 static void child_ended(struct service *s, pid_t pid, int status)
@@ -193,9 +195,9 @@ static bool reaches(void *arg, enum role role)
 static void on_message(struct link *link, struct ipc_message *m, void *arg)
 {
 	(void)arg;
-	if (m->type == IPC_SESSION_LEAVE && !child.worker.draining)
-		worker_drain(&child.worker, m->body.SESSION_LEAVE.deadline_ms);
-	else if (m->type != IPC_SESSION_LEAVE)
+	if (m->type == IPC_SESSIONS_LEAVE)
+		worker_leave(&child.worker, m->body.SESSIONS_LEAVE.generation, m->body.SESSIONS_LEAVE.deadline_ms);
+	else
 		link_break(link, "a message that is not expected here");
 }
 

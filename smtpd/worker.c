@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define DRAIN_MARGIN_MS 1000u
+#define LEAVE_FRESH_MS 2000u
+#define LEAVE_TICK_MS 250u
 
 /* ---- what a generation needs ---- */
 
@@ -106,6 +108,16 @@ bool worker_can_sign(const struct worker *w)
 	return clock_mono_ms() >= w->keyd_silent_until_ms && w->ports.reaches(w->ports.arg, ROLE_KEYD);
 }
 
+uint64_t worker_drafts(const struct worker *w)
+{
+	const struct conn *c;
+	uint64_t count = 0;
+
+	LIST_FOREACH(c, &w->conns, peers)
+		count += c->draft.state != DRAFT_NONE;
+	return count;
+}
+
 static bool is_sound(const struct msg_SESSION_START *start, const struct generation *g)
 {
 	return start->role == LISTENER_LOCAL ||
@@ -176,6 +188,57 @@ static void shut_down(struct conn *c)
 {
 	if (c->session.state != SESSION_COMMIT)
 		conn_end(c, END_SHUTDOWN);
+}
+
+/* Somebody who has just come in gets his mail through, rather than 421 for a banner. */
+static uint64_t leave_from(const struct conn *c)
+{
+	return c->began_ms + LEAVE_FRESH_MS;
+}
+
+static void leave_if_due(struct conn *c)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (c->leave_ms == 0)
+		return;
+	if (now >= c->leave_until_ms)
+		shut_down(c);
+	else if (now >= c->leave_ms && !c->session.leaving)
+		leave(c);
+}
+
+static bool any_leaves(const struct worker *w)
+{
+	const struct conn *c;
+
+	LIST_FOREACH(c, &w->conns, peers)
+		if (c->leave_ms != 0)
+			return true;
+	return false;
+}
+
+static void on_leave_tick(void *arg)
+{
+	struct worker *w = arg;
+
+	each(w, leave_if_due);
+	if (any_leaves(w))
+		timer_set(w->leave_tick, LEAVE_TICK_MS);
+}
+
+void worker_leave(struct worker *w, uint64_t generation, uint64_t deadline_ms)
+{
+	struct conn *c;
+
+	if (w->leave_tick == NULL)
+		w->leave_tick = timer_new(w->loop, on_leave_tick, w);
+	LIST_FOREACH(c, &w->conns, peers)
+		if (c->generation->number <= generation && c->leave_ms == 0) {
+			c->leave_ms = leave_from(c);
+			c->leave_until_ms = clock_mono_ms() + deadline_ms;
+		}
+	timer_set(w->leave_tick, 0);
 }
 
 static void on_deadline(void *arg)

@@ -35,6 +35,7 @@ struct worker {
 	uint64_t keyd_silent_until_ms; /* it did not answer: STARTTLS is 454 until then */
 	bool draining;
 	struct timer *deadline; /* of draining */
+	struct timer *leave_tick; /* NULL until sessions were told to leave */
 	void (*on_empty)(struct worker *w); /* the last connection has ended; may be NULL */
 	void (*release)(struct worker *w, struct generation **gp);
 	void *arg; /* of the two above */
@@ -53,8 +54,13 @@ void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int f
 		  struct generation *g);
 /* A link is gone: what was known of its sessions there is gone too. */
 void worker_lost(struct worker *w, enum role role);
+/* Ends the sessions of this and earlier generations between their mails, those that have just begun after their first two seconds,
+ * and all of them at the deadline. */
+void worker_leave(struct worker *w, uint64_t generation, uint64_t deadline_ms);
 /* Ends sessions between their mails; all of them a second before the deadline. */
 void worker_drain(struct worker *w, uint64_t deadline_ms);
+/* Messages that are on their way into the queue. */
+uint64_t worker_drafts(const struct worker *w);
 /* keyd can be asked for a signature. */
 bool worker_can_sign(const struct worker *w);
 

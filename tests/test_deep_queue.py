@@ -115,7 +115,7 @@ def measure(suite, name):
     slowest = max(fresh_mail_takes(suite) for _ in range(10))
     wait_until(lambda: "scanning=0" in status(suite), 120, "the end of the scan")
     slowest = max(slowest, fresh_mail_takes(suite))
-    wait_until(lambda: "in_memory=0" in status(suite), 120, "everything put away")
+    wait_until(lambda: "in memory 0" in status(suite), 120, "everything put away")
     used = memory_mib(queue)
     print(f"{name}: {DEPTH} messages: ready {ready:.2f} s, slowest fresh mail {slowest:.2f} s, at most {used:.0f} MiB, "
           f"all put away after {time.monotonic() - begun:.1f} s")

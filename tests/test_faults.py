@@ -1,5 +1,6 @@
 """Our own faults stay ours: 451 or 454 and a log line, never a 5xx, never relayed; a restart mends it."""
 
+import json
 import os
 import signal
 
@@ -154,3 +155,22 @@ def test_every_process_is_restarted(running, role):
             return False
     wait_until(mail_flows, 20, "mail accepted again")
     running.wait_messages("alice@example.test")
+
+
+def test_status_of_a_hung_process(running):
+    """Its row says so, and the others are there."""
+    pids = stop_role(running, "keyd")
+    rows = {r["role"]: r for r in json.loads(running.postern("--json", "status").stdout)}
+    resume(running, pids)
+    assert rows["keyd"]["state"] == "silent" and rows["keyd"]["now"]["trouble"] == "does not answer", rows["keyd"]
+    row("I04", "status-of-a-hung-process", rows["queue"]["state"] == "ready" and rows["queue"]["now"]["in_memory"] == 0)
+
+
+def test_a_hung_process_is_started_anew(suite):
+    suite.settings += "watchdog 3s\n"
+    suite.start()
+    (pid,) = stop_role(suite, "policyd")
+    suite.wait_log(rf"child-hangs role=policyd instance=0 child={pid} ", 30)
+    wait_until(lambda: recipient_answer(suite, "alice@example.test").startswith("250"), 30, "a new policyd")
+    policyd = next(r for r in json.loads(suite.postern("--json", "status").stdout) if r["role"] == "policyd")
+    row("R12", "hung-process", policyd["restarts"] == 1 and "Killed" in policyd["last_end"])

@@ -1,11 +1,12 @@
 """A reload changes listeners, tables, transports and certificates while mail flows; who is connected notices nothing."""
 
+import json
 import socket
 import ssl
 
 import pytest
 
-from harness import free_ports, make_certificate, wait_until
+from harness import free_ports, make_certificate, row, wait_until
 
 
 def rcpt(suite, address, port=None):
@@ -121,3 +122,37 @@ def test_many_reloads_under_way(running):
         c.message("you@elsewhere.test", "alice@example.test", f"Subject: {i}\n\n{i}\n")
     assert f"SIZE {19 << 20}" in running.smtp().ehlo()
     assert len(running.wait_messages("alice@example.test", 10)) == 10
+
+
+def generations(suite):
+    gate = next(r for r in json.loads(suite.postern("--json", "status").stdout) if r["role"] == "gate")
+    return {k: v for k, v in gate["now"].items() if k.startswith("sessions_of_generation_")}
+
+
+def test_many_reloads_while_sessions_are_idle(running):
+    """Each session keeps its configuration; those on the oldest are told to leave, and what they held is freed."""
+    sessions = []
+    for n in range(6):
+        c = running.smtp(running.submission if n % 2 else running.mx, seconds=60)
+        c.ehlo()
+        sessions.append(c)
+        running.settings = running.settings.replace(f"recipients_max {n + 10}\n", "") + f"recipients_max {n + 11}\n"
+        running.write_conf()
+        running.postern("reload")
+    told = 0
+    while told < 6 and sessions[told].socket.gettimeout() == 60:
+        sessions[told].socket.settimeout(10 if told < 3 else 0.5)
+        try:
+            reply = sessions[told].reply()
+        except TimeoutError:
+            break
+        assert reply.startswith("421 4.3.2"), reply
+        told += 1
+    wait_until(lambda: len(generations(running)) == 3, what="three generations")
+    # The one in force is the seventh, and has no session yet.
+    row("L06", "generations-bounded", told == 3 and set(generations(running)) == {f"sessions_of_generation_{n}" for n in (4, 5, 6)})
+    for c in sessions[3:]:
+        c.socket.settimeout(20)
+        c.expect(250, "NOOP")
+        c.close()
+    wait_until(lambda: generations(running) == {}, what="the end of all sessions")

@@ -150,7 +150,7 @@ static void run_program(const struct harness_spec *spec, int fd)
 
 static void tell_cage(struct harness *h, bool as_root, uint64_t instance)
 {
-	struct msg_CAGE cage = {as_root ? HARNESS_UID : getuid(), as_root ? HARNESS_UID : getgid(), 0, instance, as_root, 0};
+	struct msg_CAGE cage = {as_root ? HARNESS_UID : getuid(), as_root ? HARNESS_UID : getgid(), 0, instance, as_root, 0, 0};
 	int fd;
 
 	snprintf(h->root, sizeof(h->root), "/tmp/harness-XXXXXX");

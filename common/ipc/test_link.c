@@ -254,7 +254,7 @@ static void test_the_wrong_answer_ends_the_link(void **state)
 	assert_int_equal(e->failures + e->answers, 0); /* the callback above wants another type */
 	link_ask(e->a, IPC_CREDENTIAL_ASK, &ask, LINK_ASK_MS, on_answer, e);
 	link_flush(e->a);
-	assert_true(link_tell_now(pair[1], IPC_STATUS, 2, true, &(struct msg_STATUS){{"x", 1}}, -1));
+	assert_true(link_tell_now(pair[1], IPC_STATUS, 2, true, &(struct msg_STATUS){{"", 0}}, -1));
 	turn(e);
 	assert_int_equal(e->broken, 1);
 	assert_int_equal(e->failures, 1);

@@ -51,6 +51,21 @@ void service_stop(struct service *s)
 	loop_stop(s->loop);
 }
 
+/* ---- status ---- */
+
+void service_status_text(struct buf *out, const char *key, const char *value)
+{
+	(void)rec_control_field_add(out, &(struct rec_control_field){slice_of(key), slice_of(value)});
+}
+
+void service_status_number(struct buf *out, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	service_status_text(out, key, text);
+}
+
 /* ---- what the master says ---- */
 
 static void on_cage(struct service *s, struct ipc_message *m)
@@ -136,7 +151,7 @@ static void on_generation_check(struct service *s, struct ipc_message *m)
 	if (first && s->current != NULL)
 		begin(s, missing);
 	agreed = generation_check(s, number, why, sizeof(why));
-	if (first && agreed) {
+	if (first && agreed && s->cage.trial == 0) {
 		s->running = true;
 		if (s->spec->start != NULL)
 			s->spec->start(s);
@@ -159,14 +174,19 @@ static void on_drain(struct service *s, struct ipc_message *m)
 
 static void on_status_ask(struct service *s, struct ipc_message *m)
 {
-	struct buf text = buf_make(4000);
+	struct buf fields = buf_make(4096);
 	struct msg_STATUS status;
 
 	if (s->spec->status != NULL && s->running)
-		s->spec->status(s, &text);
-	status.text = buf_slice(&text);
+		s->spec->status(s, &fields);
+	status.control_field_records = buf_slice(&fields);
 	link_answer(s->master, m->request, IPC_STATUS, &status, -1);
-	buf_free(&text);
+	buf_free(&fields);
+}
+
+static void on_ping(struct service *s, struct ipc_message *m)
+{
+	link_answer(s->master, m->request, IPC_PONG, &(struct msg_PONG){0}, -1);
 }
 
 static void on_clock_turn(struct service *s, struct ipc_message *m)
@@ -192,6 +212,7 @@ static master_message_fn *const from_master[IPC_COUNT] = {
 	[IPC_LINK_ATTACH] = on_attach,
 	[IPC_DRAIN] = on_drain,
 	[IPC_STATUS_ASK] = on_status_ask,
+	[IPC_PING] = on_ping,
 	[IPC_CLOCK_TURN] = on_clock_turn,
 };
 
@@ -267,6 +288,8 @@ int service_run(const struct service_spec *spec, int argc, char **argv)
 	struct service *s = mem_new(1, sizeof(*s));
 
 	log_set_name(role_name(spec->role));
+	/* Executed by descriptor, it would be called by that number in ps. */
+	prctl(PR_SET_NAME, argv[0]);
 	if (s == NULL)
 		log_fatal("service", ENOMEM);
 	s->spec = spec;

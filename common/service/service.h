@@ -54,13 +54,17 @@ struct service_spec {
 	void (*link_down)(struct service *s, struct link *link);
 	/* Finish what is begun, take on nothing new, then service_stop.  NULL: stop at once. */
 	void (*drain)(struct service *s, uint64_t deadline_ms);
-	/* One line on what it does now: key=value. */
+	/* What it does now, by service_status_number and service_status_text.  Not called during a trial. */
 	void (*status)(struct service *s, struct buf *out);
 };
 
 /* argv: --instance N.  Returns the exit code. */
 int service_run(const struct service_spec *spec, int argc, char **argv);
 void service_stop(struct service *s);
+
+/* In words for operators: "messages_accepted"; keys stay, for programs read them. */
+void service_status_number(struct buf *out, const char *key, uint64_t value);
+void service_status_text(struct buf *out, const char *key, const char *value);
 
 struct loop *service_loop(struct service *s);
 void *service_state(struct service *s);

@@ -61,7 +61,8 @@ static void to_log_process(enum log_level level, const char *event, struct slice
 
 	if (!send_record(&record))
 		keep(&record);
-	if (last || !log_service->running)
+	/* A trial's words are shown to the operator, who wants to know only why it failed. */
+	if (last || (!log_service->running && (log_service->cage.trial == 0 || level == LEVEL_ERROR)))
 		say_on_stderr(level, event, fields);
 	if (last && service_link(log_service, ROLE_LOG, SERVICE_ANY) != NULL)
 		link_flush(service_link(log_service, ROLE_LOG, SERVICE_ANY));

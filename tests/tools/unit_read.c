@@ -43,6 +43,7 @@ static const struct directive directives[] = {
 	{"ExecReload", TAKE_NOT, 0},
 	{"KillMode", TAKE_NOT, 0},
 	{"TimeoutStopSec", TAKE_NOT, 0},
+	{"WatchdogSec", TAKE_NOT, 0},
 	{"Restart", TAKE_NOT, 0},
 	{"RestartPreventExitStatus", TAKE_NOT, 0},
 	{"RestartSec", TAKE_NOT, 0},
