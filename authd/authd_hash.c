@@ -56,7 +56,8 @@ struct hashes *hashes_new(struct authd *a, int verifier_fd, unsigned verifiers)
 
 void hashes_status(const struct hashes *h, struct buf *out)
 {
-	buf_addf(out, "waiting=%zu hashing=%u", h->waiting_count, h->hashing);
+	service_status_number(out, "verifying", h->hashing);
+	service_status_number(out, "waiting", h->waiting_count);
 }
 
 static void hash_next(struct hashes *h);

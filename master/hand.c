@@ -18,7 +18,8 @@ static bool tell_with(struct slot *s, enum ipc_type type, const void *body, int 
 bool hand_cage(struct slot *s)
 {
 	const struct master *m = s->master;
-	const struct msg_CAGE cage = {s->uid, s->gid, s->group, s->instance, m->as_root, m->options->kernel, m->options->trial};
+	const struct msg_CAGE cage = {s->uid, s->gid, s->group, s->instance, m->as_root, m->options->kernel,
+				      m->options->trial || s->trial};
 
 	return tell_with(s, IPC_CAGE, &cage, s->row->root == ROOT_SPOOL ? m->spool_fd : m->empty_fd);
 }

@@ -7,6 +7,7 @@
 #include "notify.h"
 #include "os/fd.h"
 #include "os/privilege.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -219,6 +220,7 @@ static void on_child_signal(int signo, void *arg)
 {
 	(void)signo;
 	slots_reap(arg);
+	probes_reap(arg);
 	upgrade_reap(arg);
 }
 
@@ -274,6 +276,7 @@ static void free_all(struct master *m)
 		timer_free(&m->slots[i]->timer);
 		free(m->slots[i]);
 	}
+	probes_free(m);
 	timer_free(&m->stop);
 	timer_free(&m->watch);
 	plan_free(&m->plan);

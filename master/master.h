@@ -9,6 +9,7 @@
 #include "roster.h"
 #include "supervise.h"
 
+#include <sys/queue.h>
 #include <sys/types.h>
 
 /*
@@ -35,6 +36,7 @@ struct slot {
 	uint64_t ready_ms;
 	uint64_t missed; /* watch.c: ticks without a PONG */
 	bool pinged; /* a PING is under way */
+	bool trial; /* it is to begin nothing: probe.c */
 	char last_end[64]; /* how the process before ended; "" */
 	char missing[128];
 };
@@ -75,6 +77,7 @@ struct master {
 	uint64_t drain_turn;
 	struct timer *watch; /* owned; watch.c */
 	struct timer *stop; /* owned; NULL until a command asks for the end */
+	LIST_HEAD(, probe) probes;
 	struct reload *reload; /* NULL: none is under way */
 	struct upgrade *upgrade; /* NULL: no trial is under way */
 	bool leaving; /* STOPPING, and then a new master */

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "master.h"
 #include "notify.h"
+#include "probe.h"
 
 /*
  * A generation: read -> open and bind -> hand out -> all CHECKED -> SWITCH.  Whatever fails on the way leaves the old one in
@@ -103,6 +104,7 @@ static void on_finish(void *arg)
 	else
 		put_in_force(r);
 	m->reload = NULL;
+	probes_end(m);
 	if (r->refused)
 		LOG(LEVEL_ERROR, "reload-refused", KV_NUM("generation", m->plan->number), KV_TEXT("why", buf_slice(&r->text)));
 	else
@@ -156,12 +158,28 @@ void reload_slot_gone(struct master *m, struct slot *s)
 		}
 }
 
+/* The process itself may have gone meanwhile: then reload_slot_gone has answered for it. */
+static void on_probed(bool agreed, struct slice reason, void *arg)
+{
+	struct asked *a = arg;
+	struct reload *r = a->slot == NULL ? NULL : a->slot->master->reload;
+
+	if (r == NULL)
+		return;
+	if (!agreed)
+		refuse(r, reason);
+	answered(r, (size_t)(a - r->asked));
+}
+
+/* Who will be started anew at the switch is checked by a process of its kind, which has what the running one cannot be given. */
 static bool ask_slot(struct reload *r, size_t i, struct slot *s)
 {
 	const struct msg_GENERATION_CHECK check = {r->next->number};
 
 	r->asked[i] = (struct asked){s, s->births};
 	r->waiting++;
+	if (plan_needs_new_process(r->next, r->master->plan, s->row->role))
+		return probe_start(s, r->next, on_probed, &r->asked[i]);
 	return hand_generation(s, r->next) &&
 	       link_ask(s->link, IPC_GENERATION_CHECK, &check, CHECK_MS, on_checked, &r->asked[i]) != 0;
 }
@@ -173,8 +191,7 @@ static void ask_all(struct reload *r)
 	for (size_t i = 0; i < m->slot_count; i++) {
 		struct slot *s = m->slots[i];
 
-		if (s->life.state != SUPERVISE_READY || s->link == NULL ||
-		    plan_needs_new_process(r->next, m->plan, s->row->role))
+		if (s->life.state != SUPERVISE_READY || s->link == NULL)
 			continue;
 		if (!ask_slot(r, i, s)) {
 			refuse(r, slice_of("a process could not be asked; try again"));

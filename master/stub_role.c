@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /*
@@ -10,6 +11,8 @@
  * whole suite of these.
  */
 static const struct cage_spec cage = {.calls = CALLS_BASE, .chroot = true, .file_bytes_max = 1u << 30};
+
+static enum role the_role;
 
 struct stub {
 	unsigned links;
@@ -41,6 +44,10 @@ static void link_down(struct service *s, struct link *link)
 /* A hostname that begins with "refused" is a configuration this role does not want. */
 static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
 {
+	if (slice_starts(slice_of(g->conf->set.hostname), slice_of("crash-policyd")) && the_role == ROLE_POLICYD)
+		abort();
+	if (slice_starts(slice_of(g->conf->set.hostname), slice_of("refused-policyd")) && the_role != ROLE_POLICYD)
+		return true;
 	(void)s;
 	if (!slice_starts(slice_of(g->conf->set.hostname), slice_of("refused")))
 		return true;
@@ -92,5 +99,6 @@ int main(int argc, char **argv)
 	for (unsigned role = 0; role < ROLE_COUNT; role++)
 		if (slice_eq(name, slice_of(role_name((enum role)role))))
 			spec.role = (enum role)role;
+	the_role = spec.role;
 	return service_run(&spec, argc, argv);
 }

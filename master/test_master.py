@@ -235,6 +235,15 @@ def test_reload_new_folder():
     folder.mkdir()
     (folder / "t").write_text("a\n")
     before = suite.pid_of("policyd")
+    # What has to be started anew is checked before, by a process beside it.
+    for hostname, said in [("refused-policyd.example.test", "stub refuses this hostname"),
+                           ("crash-policyd.example.test", "a new policyd.* does not start")]:
+        suite.write(hostname=hostname, more=f'table t file "{folder}/t"\n')
+        at = len(suite.log())
+        suite.process.send_signal(signal.SIGHUP)
+        suite.wait_log(rf"reload-refused generation=1 .*{said}", 10, at)
+        assert suite.pid_of("policyd") == before and "restart-for-reload" not in suite.log()
+        wait(lambda: len(suite.children()) == PROCESSES, 5, "the end of the one that checked")
     suite.write(more=f'table t file "{folder}/t"\n')
     suite.process.send_signal(signal.SIGHUP)
     suite.wait_log(r"restart-for-reload role=policyd")

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define OPEN_AFTER_MS 20u
+#define LAST_GUESTS_MS 2000u
 #define OPEN_AT_LAST_MS 5000u /* somebody is missing: 421 is better than silence */
 #define GATE_GENERATIONS_MAX 4u /* with sessions at once: the one in force, and three before it */
 #define GENERATION_LEAVE_MS 60000u /* the oldest may take so long to finish a mail */
@@ -29,6 +30,8 @@ struct gate {
 	struct lobby *lobby;
 	struct timer *deadline; /* of the drain */
 	struct timer *opening; /* until mail is let in */
+	struct timer *last_guests; /* of a drain: until the lobby is cleared */
+	uint64_t leave_ms; /* of a drain */
 	bool opened;
 	uint64_t refused;
 };
@@ -202,13 +205,16 @@ static void on_leave_lobby(const char *listener, struct gate_visit *visit, int f
 	for (size_t i = 0; i < conf->listener_count; i++)
 		if (strcmp(conf->listeners[i].name, listener) == 0)
 			l = &conf->listeners[i];
-	if (l == NULL || service_is_draining(gate.service)) {
+	if (l == NULL) {
 		close(fd);
 		return;
 	}
 	set_listener(visit, l);
 	admit(l, visit, fd);
-	gate_sessions_hand_over(gate.sessions);
+	if (service_is_draining(gate.service))
+		gate_sessions_leave(gate.sessions, UINT64_MAX, gate.leave_ms);
+	else
+		gate_sessions_hand_over(gate.sessions);
 }
 
 static void on_mail_caller(const struct door_caller *caller, int fd)
@@ -253,7 +259,7 @@ static void on_turn(void *arg)
 static void stop_if_empty(void *arg)
 {
 	(void)arg;
-	if (service_is_draining(gate.service) && gate_sessions_count(gate.sessions) == 0)
+	if (service_is_draining(gate.service) && gate_sessions_count(gate.sessions) == 0 && lobby_count(gate.lobby) == 0)
 		service_stop(gate.service);
 }
 
@@ -262,11 +268,20 @@ static void on_deadline(void *arg)
 	service_stop(arg);
 }
 
+/* Whoever was accepted may still become a session, but not for ever. */
+static void on_last_guests(void *arg)
+{
+	lobby_clear(gate.lobby);
+	stop_if_empty(arg);
+}
+
 static void drain(struct service *s, uint64_t deadline_ms)
 {
 	doors_close_for_mail(gate.doors);
-	lobby_clear(gate.lobby);
-	gate_sessions_leave(gate.sessions, UINT64_MAX, deadline_ms - deadline_ms / 4);
+	gate.leave_ms = deadline_ms - deadline_ms / 4;
+	gate_sessions_leave(gate.sessions, UINT64_MAX, gate.leave_ms);
+	gate.last_guests = timer_new(service_loop(s), on_last_guests, NULL);
+	timer_set(gate.last_guests, LAST_GUESTS_MS);
 	timer_set(gate.deadline, deadline_ms - deadline_ms / 8); /* before the master ends it */
 	(void)s;
 	stop_if_empty(NULL);
