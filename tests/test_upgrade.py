@@ -131,7 +131,7 @@ def test_broken_programs_change_nothing(installed):
     installed.start()
     c = installed.smtp()
     c.ehlo()
-    before = set(installed.children())
+    before = {role: installed.pids(role) for role in ROLES}
     broken = installed.install("broken")
     (broken / "postern-queue").write_bytes((broken / "postern-queue").read_bytes()[:5000])
     installed.point("broken")
@@ -147,7 +147,7 @@ def test_broken_programs_change_nothing(installed):
     done = installed.postern("upgrade", check=False)
     assert done.returncode == 1 and "polcy" in done.stderr, done
     installed.conf_path.write_text(conf)
-    row("A10", "broken-upgrade", set(installed.children()) == before)
+    row("A10", "broken-upgrade", {role: installed.pids(role) for role in ROLES} == before)
     c.message("you@elsewhere.test", "alice@example.test")
     installed.wait_messages("alice@example.test")
     rows = json.loads(installed.postern("--json", "status").stdout)
