@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct crew {
 	struct authd *authd;
@@ -43,7 +44,12 @@ struct crew *crew_new(struct authd *a, const struct crew_spec *spec)
 
 void crew_status(const struct crew *c, struct buf *out)
 {
-	buf_addf(out, " %s_waiting=%zu %s_asked=%u", c->spec->name, c->waiting_count, c->spec->name, c->asked);
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s_waiting", c->spec->name);
+	service_status_number(out, key, c->waiting_count);
+	(void)snprintf(key, sizeof(key), "%s_asked", c->spec->name);
+	service_status_number(out, key, c->asked);
 }
 
 static void ask_next(struct crew *c);
