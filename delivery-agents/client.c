@@ -304,7 +304,7 @@ static const struct capability {
 } capabilities[] = {
 	{"STARTTLS", CAP_STARTTLS}, {"PIPELINING", CAP_PIPELINING}, {"SIZE", CAP_SIZE},
 	{"8BITMIME", CAP_8BITMIME}, {"SMTPUTF8", CAP_SMTPUTF8},     {"CHUNKING", CAP_CHUNKING},
-	{"BINARYMIME", CAP_BINARYMIME},
+	{"BINARYMIME", CAP_BINARYMIME}, {"DSN", CAP_DSN},
 };
 
 static const struct limit {

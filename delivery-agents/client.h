@@ -35,9 +35,13 @@ struct client_verdict {
 
 struct client_recipient {
 	struct slice address; /* borrowed */
+	struct slice original; /* borrowed; as the sender wrote it, "" not known */
+	struct slice orcpt; /* borrowed; this and the next: mail/dsn.h */
+	uint64_t notify;
 	uint64_t slot; /* the caller's */
 	bool accepted; /* its RCPT was; undecided until the end of data */
 	bool left; /* for another transaction */
+	bool passed_on; /* the host does DSN, and was told what the sender asked for */
 	struct client_verdict verdict;
 };
 
@@ -46,6 +50,8 @@ struct client_mail {
 	uint64_t size; /* bytes as they will be sent, before dot-stuffing */
 	bool has_8bit, has_utf8; /* JOB_8BIT, JOB_SMTPUTF8 */
 	bool is_binary; /* JOB_BINARY */
+	struct slice envid; /* borrowed; this and the next: mail/dsn.h */
+	uint64_t ret;
 	struct client_recipient *recipients; /* borrowed, at least one */
 	size_t recipient_count;
 };

@@ -33,6 +33,7 @@ enum client_capability {
 	CAP_SMTPUTF8 = 1 << 4,
 	CAP_CHUNKING = 1 << 5,
 	CAP_BINARYMIME = 1 << 6,
+	CAP_DSN = 1 << 7,
 };
 
 /* What the last EHLO said of sizes; 0: nothing. */

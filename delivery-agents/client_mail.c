@@ -1,6 +1,7 @@
 #include "client_internal.h"
 
 #include "base/log.h"
+#include "mail/dsn.h"
 
 #include <inttypes.h>
 
@@ -134,6 +135,18 @@ static bool utf8_is_due(const struct client *c)
 	return due;
 }
 
+static void say_return(struct client *c)
+{
+	const struct client_mail *m = c->mail;
+
+	if (dsn_ret_text(m->ret)[0] != '\0')
+		buf_addf(&c->out, " RET=%s", dsn_ret_text(m->ret));
+	if (m->envid.len > 0 && dsn_envid_is_valid(m->envid)) {
+		buf_add_text(&c->out, " ENVID=");
+		dsn_envid_add(m->envid, &c->out);
+	}
+}
+
 static void say_mail(struct client *c)
 {
 	buf_addf(&c->out, "MAIL FROM:<%.*s>", SLICE_ARG(c->mail->sender));
@@ -145,6 +158,42 @@ static void say_mail(struct client *c)
 		buf_add_text(&c->out, " BODY=8BITMIME");
 	if (utf8_is_due(c))
 		buf_add_text(&c->out, " SMTPUTF8");
+	if ((c->capabilities & CAP_DSN) != 0)
+		say_return(c);
+	buf_add_text(&c->out, "\r\n");
+}
+
+/* Where none was given, the address that the sender used, if it is another by now (RFC 3461 §5.2.1): so it will know whom a
+ * report is about. */
+static void say_orcpt(struct client *c, const struct client_recipient *r)
+{
+	struct buf value = buf_make(DSN_ORCPT_MAX), made = buf_make(DSN_ORCPT_MAX);
+	struct slice orcpt = r->orcpt;
+
+	if (orcpt.len == 0 && r->original.len > 0 && !slice_eq(r->original, r->address)) {
+		buf_add_text(&made, is_ascii(r->original) ? "rfc822;" : "utf-8;");
+		buf_add_slice(&made, r->original);
+		orcpt = buf_slice(&made);
+	}
+	if (dsn_orcpt_is_valid(orcpt) && dsn_orcpt_add(orcpt, &value)) {
+		buf_add_text(&c->out, " ORCPT=");
+		buf_add_slice(&c->out, buf_slice(&value));
+	}
+	buf_free(&value);
+	buf_free(&made);
+}
+
+static void say_rcpt(struct client *c, struct client_recipient *r)
+{
+	r->passed_on = (c->capabilities & CAP_DSN) != 0;
+	buf_addf(&c->out, "RCPT TO:<%.*s>", SLICE_ARG(r->address));
+	if (r->passed_on) {
+		if (r->notify != 0 && dsn_notify_is_valid(r->notify)) {
+			buf_add_text(&c->out, " NOTIFY=");
+			dsn_notify_add(r->notify, &c->out);
+		}
+		say_orcpt(c, r);
+	}
 	buf_add_text(&c->out, "\r\n");
 }
 
@@ -158,7 +207,7 @@ static void say_step(struct client *c, struct client_step s)
 		say_mail(c);
 		break;
 	case STEP_RCPT:
-		buf_addf(&c->out, "RCPT TO:<%.*s>\r\n", SLICE_ARG(c->mail->recipients[s.recipient].address));
+		say_rcpt(c, &c->mail->recipients[s.recipient]);
 		break;
 	case STEP_DATA:
 		buf_add_text(&c->out, "DATA\r\n");

@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include "base/mem.h"
+#include "mail/dsn.h"
 
 #define RECIPIENTS 8
 
@@ -31,6 +32,8 @@ static void show_mail(struct play *p)
 	for (size_t i = 0; p->has_mail && i < p->mail.recipient_count; i++) {
 		buf_addf(p->out, "V: %.*s ", SLICE_ARG(p->recipients[i].address));
 		show_verdict(p->out, &p->recipients[i].verdict);
+		if (p->recipients[i].passed_on)
+			buf_addf(p->out, "V: %.*s notifications passed on\n", SLICE_ARG(p->recipients[i].address));
 	}
 	p->has_mail = false;
 }
@@ -98,6 +101,29 @@ static void on_set(struct play *p, struct slice rest)
 	}
 }
 
+/* What is asked for of notifications: of the mail, or of the recipient named last. */
+static bool take_notification(struct play *p, struct slice word)
+{
+	struct client_recipient *r = p->mail.recipient_count > 0 ? &p->recipients[p->mail.recipient_count - 1] : NULL;
+	struct slice name, value = word;
+
+	if (!slice_cut(&value, '=', &name) || name.len == word.len)
+		return false;
+	if (slice_eq(name, slice_of("envid")))
+		p->mail.envid = value;
+	else if (slice_eq(name, slice_of("ret")))
+		(void)dsn_ret_parse(value, &p->mail.ret);
+	else if (r != NULL && slice_eq(name, slice_of("notify")))
+		(void)dsn_notify_parse(value, &r->notify);
+	else if (r != NULL && slice_eq(name, slice_of("orcpt")))
+		r->orcpt = value;
+	else if (r != NULL && slice_eq(name, slice_of("original")))
+		r->original = value;
+	else
+		return false;
+	return true;
+}
+
 static void on_mail(struct play *p, struct slice rest)
 {
 	struct slice word;
@@ -114,6 +140,8 @@ static void on_mail(struct play *p, struct slice rest)
 			p->mail.has_utf8 = true;
 		else if (slice_eq(word, slice_of("binary")))
 			p->mail.is_binary = true;
+		else if (take_notification(p, word))
+			continue;
 		else if (p->mail.recipient_count < RECIPIENTS)
 			p->recipients[p->mail.recipient_count++].address = word;
 	}

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 #include "maildir_path.h"
 
 #include <unistd.h>
@@ -20,6 +21,7 @@ static void tell_recipient(const struct delivery *d, enum outcome outcome, struc
 		.dsn = slice_of(info->dsn),
 		.remote = slice_empty(),
 		.detail = file,
+		.handover = HANDOVER_DELIVERED,
 	};
 
 	buf_addf(&words, "%s%s%.*s", info->kind == KIND_OK ? "delivered to mailbox" : info->text, text.len > 0 ? ": " : "",

@@ -40,6 +40,9 @@ static bool keep_recipients(struct job *j, size_t *at, struct slice records)
 		return false;
 	for (size_t i = 0; rec_job_recipient_next(&rest, &rec); i++) {
 		j->mail.recipients[i].address = rec.recipient;
+		j->mail.recipients[i].original = rec.original;
+		j->mail.recipients[i].orcpt = rec.orcpt;
+		j->mail.recipients[i].notify = rec.notify;
 		j->mail.recipients[i].slot = rec.slot;
 	}
 	return j->mail.recipient_count > 0;
@@ -47,8 +50,8 @@ static bool keep_recipients(struct job *j, size_t *at, struct slice records)
 
 static bool keep_texts(struct job *j, const struct msg_JOB_START *start)
 {
-	size_t at = 0,
-	       size = start->nexthop.len + start->prepend.len + start->sender.len + start->job_recipient_records.len;
+	size_t at = 0, size = start->nexthop.len + start->prepend.len + start->sender.len + start->envid.len +
+			      start->job_recipient_records.len;
 
 	j->store = mem_new(size + 1, 1);
 	if (j->store == NULL)
@@ -56,6 +59,7 @@ static bool keep_texts(struct job *j, const struct msg_JOB_START *start)
 	j->nexthop = keep(j, &at, start->nexthop);
 	j->prepend = keep(j, &at, start->prepend);
 	j->mail.sender = keep(j, &at, start->sender);
+	j->mail.envid = keep(j, &at, start->envid);
 	return keep_recipients(j, &at, start->job_recipient_records);
 }
 
@@ -79,7 +83,8 @@ static void end_unstarted(struct link *queue, const struct msg_JOB_START *start)
 		const struct msg_JOB_RECIPIENT said = {start->job,     rec.slot,
 						       OC_UNAVAILABLE, 0,
 						       slice_empty(),  slice_empty(),
-						       slice_empty(),  slice_of("the job cannot be begun")};
+						       slice_empty(),  slice_of("the job cannot be begun"),
+						       HANDOVER_DELIVERED};
 
 		link_tell(queue, IPC_JOB_RECIPIENT, &said, -1);
 	}
@@ -105,6 +110,7 @@ struct job *job_new(struct relay *r, struct link *queue, struct ipc_message *m)
 		j->mail.is_binary = (start->flags & JOB_BINARY) != 0;
 		j->mail.has_utf8 = (start->flags & JOB_SMTPUTF8) != 0;
 		j->mail.size = start->length + start->prepend.len;
+		j->mail.ret = start->ret;
 	}
 	if (j != NULL && find_transport(j, start) && keep_texts(j, start))
 		return j;
@@ -159,6 +165,14 @@ static void add_text(struct buf *out, const struct client_verdict *v, const stru
 		buf_addf(out, "%s: %s (%s)", end->host, v->reply.text, v->phase);
 }
 
+/* An LMTP server keeps no queue: what it has taken is delivered (RFC 2033 §4.2). */
+static enum job_handover handover_of(const struct job *j, const struct client_recipient *to)
+{
+	if (to->passed_on)
+		return HANDOVER_PASSED_ON;
+	return j->transport != NULL && j->transport->kind == TRANSPORT_LMTP ? HANDOVER_DELIVERED : HANDOVER_RELAYED;
+}
+
 static void tell(const struct job *j, const struct client_recipient *to, const struct client_verdict *v,
 		 const struct job_end *end)
 {
@@ -173,6 +187,7 @@ static void tell(const struct job *j, const struct client_recipient *to, const s
 	said.text = buf_slice(&text);
 	said.remote = slice_of(v->reply.code != 0 ? end->remote : "");
 	said.detail = buf_slice(&detail);
+	said.handover = handover_of(j, to);
 	link_tell(j->queue, IPC_JOB_RECIPIENT, &said, -1);
 	buf_free(&text);
 	buf_free(&detail);

@@ -359,6 +359,9 @@ static const char *slot_word(char slot)
 	} words[] = {
 		{SLOT_DELIVERED, "delivered"}, {SLOT_REPORTED, "failed, reported"}, {SLOT_FAILED, "failed"},
 		{SLOT_REMOVED, "removed"},     {SLOT_WARNED, "waiting, warned"},
+		{SLOT_DELIVERED_OWED, "delivered, to be reported"},
+		{SLOT_RELAYED_OWED, "relayed, to be reported"},
+		{SLOT_EXPANDED_OWED, "expanded, to be reported"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -408,7 +411,7 @@ static void show_recipient(struct buf *row, const struct spool_mail *mail, size_
 
 	add_text(row, "recipient", mail->rcpts[i].address);
 	add_text(row, "original", mail->rcpts[i].original);
-	add_str(row, "state", slot_word(slot));
+	add_str(row, "state", mail->rcpts[i].expanded != 0 && !slot_is_owed(slot) ? "expanded" : slot_word(slot));
 	if (m != NULL && m->rcpts[i].reply != NULL)
 		add_str(row, "last", m->rcpts[i].reply->text);
 }

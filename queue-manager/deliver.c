@@ -341,6 +341,8 @@ static void fill_reply(struct reply *reply, const struct msg_JOB_RECIPIENT *said
 	struct slice text = said->text.len > 0 ? said->text : slice_of(info->text);
 
 	*reply = (struct reply){.outcome = said->outcome, .code = said->code != 0 ? said->code : info->smtp};
+	reply->handover = said->handover;
+	reply->at_s = clock_wall_s();
 	(void)slice_copy(slice_sub(dsn, 0, sizeof(reply->dsn) - 1), reply->dsn, sizeof(reply->dsn));
 	(void)slice_copy(slice_sub(text, 0, sizeof(reply->text) - 1), reply->text, sizeof(reply->text));
 	(void)slice_copy(slice_sub(said->remote, 0, sizeof(reply->remote) - 1), reply->remote, sizeof(reply->remote));

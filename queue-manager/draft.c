@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "ipc/flags.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "room.h"
 #include "submit.h"
 #include "text.h"
@@ -404,12 +405,14 @@ static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 /* No honest worker lets these through; they would be lines of their own, or further parameters, in a command somewhere later. */
 static bool envelope_is_clean(const struct msg_DRAFT_OPEN *open)
 {
-	const struct slice texts[] = {open->sender, open->helo, open->protocol, open->tls, open->envid, open->auth};
+	const struct slice texts[] = {open->sender, open->helo, open->protocol, open->tls, open->auth};
 	struct mail_address sender;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (text_has_control(texts[i]))
 			return false;
+	if (!dsn_envid_is_valid(open->envid) || open->ret > DSN_RET_HDRS)
+		return false;
 	return mail_address_parse(open->sender, MAIL_ALLOW_NULL | MAIL_ALLOW_UTF8, &sender) == MAIL_OK;
 }
 
@@ -417,7 +420,7 @@ static bool recipient_is_clean(const struct msg_DRAFT_RCPT *rcpt)
 {
 	struct mail_address a;
 
-	return !text_has_control(rcpt->orcpt) &&
+	return dsn_orcpt_is_valid(rcpt->orcpt) && dsn_notify_is_valid(rcpt->notify) &&
 	       mail_address_parse(rcpt->recipient, MAIL_ALLOW_POSTMASTER | MAIL_ALLOW_UTF8, &a) == MAIL_OK &&
 	       !mail_address_is_routed(&a);
 }

@@ -105,8 +105,11 @@ void ending_of(struct queue *q, struct message *m)
 	e->offset = m->file.mail.slots_offset;
 	e->count = count;
 	e->for_good = m->wish == WISH_REMOVE;
-	for (size_t i = 0; i < count; i++)
-		e->slots[i] = slot_is_open(*message_slot(m, i)) ? (char)SLOT_REMOVED : *message_slot(m, i);
+	for (size_t i = 0; i < count; i++) {
+		char slot = *message_slot(m, i);
+
+		e->slots[i] = slot_is_open(slot) || slot_is_owed(slot) ? (char)SLOT_REMOVED : slot;
+	}
 	give(e);
 	if (m->has_row)
 		waiting_forget(q, m->id);

@@ -7,6 +7,8 @@
 #include "control.h"
 #include "deliver.h"
 #include "ending.h"
+#include "ipc/flags.h"
+#include "mail/dsn.h"
 #include "routing.h"
 #include "waiting.h"
 
@@ -113,6 +115,17 @@ void message_postpone(struct message *m, int64_t again_s)
 		m->again_s = again_s;
 }
 
+/* An address that was expanded is done with from the start, but for the word of it; the null sender is owed none. */
+static void adopt_slot(struct message *m, size_t i)
+{
+	char *slot = message_slot(m, i);
+
+	if (m->file.mail.rcpts[i].expanded != 0 && slot_is_open(*slot))
+		*slot = SLOT_EXPANDED_OWED;
+	if (slot_is_owed(*slot) && m->file.mail.sender.len == 0)
+		*slot = SLOT_DELIVERED;
+}
+
 /* What routing refused after it was accepted is owed a report from the start. */
 static bool adopt(struct message *m, struct spool_loaded *file)
 {
@@ -126,6 +139,7 @@ static bool adopt(struct message *m, struct spool_loaded *file)
 		const struct spool_rcpt *rcpt = &m->file.mail.rcpts[i];
 		struct reply reply = {.outcome = OC_POLICY_REJECT, .code = rcpt->fail_code};
 
+		adopt_slot(m, i);
 		m->warned |= *message_slot(m, i) == SLOT_WARNED;
 		if (rcpt->fail_code == 0 || !slot_is_open(*message_slot(m, i)))
 			continue;
@@ -418,7 +432,7 @@ void message_try(struct queue *q, struct message *m)
 	};
 
 	m->state = MESSAGE_ROUTING;
-	m->counted = m->deferred = false;
+	m->counted = m->deferred = m->report_late = false;
 	m->again_s = 0;
 	control_tell(q, m->id, OC_DONE);
 	if (r != NULL && r->count > 0 && routing_start(q, &facts, r->count, &calls, r))
@@ -573,6 +587,15 @@ void message_want(struct queue *q, struct message *m, enum message_wish wish)
 
 /* ---- what agents say ---- */
 
+/* Who does DSN and was asked for it tells the sender itself. */
+static enum spool_slot slot_of_success(const struct message *m, size_t i, const struct reply *reply)
+{
+	if (m->file.mail.sender.len == 0 || !dsn_wants(m->file.mail.rcpts[i].notify, DSN_SUCCESS) ||
+	    reply->handover == HANDOVER_PASSED_ON)
+		return SLOT_DELIVERED;
+	return reply->handover == HANDOVER_DELIVERED ? SLOT_DELIVERED_OWED : SLOT_RELAYED_OWED;
+}
+
 void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply)
 {
 	struct recipient *r = &m->rcpts[slot];
@@ -581,7 +604,9 @@ void message_verdict(struct queue *q, struct message *m, size_t slot, const stru
 	message_note(m, reply);
 	switch (outcome_kind(reply->outcome)) {
 	case KIND_OK:
-		message_set_slot(q, m, slot, SLOT_DELIVERED);
+		message_set_slot(q, m, slot, slot_of_success(m, slot, reply));
+		if (slot_is_owed(*message_slot(m, slot)))
+			message_set_reply(m, slot, reply);
 		q->delivered++;
 		break;
 	case KIND_PERM:

@@ -23,13 +23,15 @@ enum rcpt_step {
 
 enum message_wish { WISH_NONE, WISH_HOLD, WISH_REMOVE, WISH_RELEASE, WISH_RETRY };
 
-/* What was said about a recipient. */
+/* What was said about a recipient: of those that are done with, only where the sender is to hear of it. */
 struct reply {
 	enum outcome outcome;
 	uint64_t code;
 	char dsn[16];
 	char text[400];
 	char remote[128];
+	uint64_t handover; /* enum job_handover */
+	int64_t at_s; /* when it was said; 0: no attempt */
 };
 
 struct recipient {
@@ -58,6 +60,7 @@ struct message {
 	void (*after_slots)(struct queue *q, struct message *m); /* once the file is as memory is; may be NULL */
 	bool incoming, unknown; /* counted in the queue's numbers of that name */
 	bool has_row, warned;
+	bool report_late; /* in this round the report could not be made: not to be tried again before the next */
 	struct message *next_dirty;
 	int read_fd; /* owned; -1 */
 };

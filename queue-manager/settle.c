@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "control.h"
 #include "ending.h"
+#include "mail/dsn.h"
 #include "message.h"
 #include "send_report.h"
 #include "waiting.h"
@@ -18,17 +19,18 @@
 #define REPORT_AGAIN_S 300
 
 struct counts {
-	size_t waiting, failed, kept;
+	size_t waiting, failed, kept, owed;
 };
 
 static struct counts count_slots(struct message *m)
 {
-	struct counts c = {0, 0, 0};
+	struct counts c = {0, 0, 0, 0};
 
 	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
 		char slot = *message_slot(m, i);
 
 		c.kept += slot == SLOT_FAILED;
+		c.owed += slot_is_owed(slot);
 		if (!slot_is_open(slot))
 			continue;
 		c.failed += m->rcpts[i].step == STEP_FAILED;
@@ -232,19 +234,48 @@ static void keep_failures(struct queue *q, struct message *m)
 	}
 }
 
-static void on_failures_reported(struct queue *q, struct message *m, bool durable)
+/* A failure whose sender asked not to be told of it is done with. */
+static void forgo_reports(struct queue *q, struct message *m)
 {
 	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
-		if (m->rcpts[i].step != STEP_FAILED)
+		const struct spool_rcpt *rcpt = &m->file.mail.rcpts[i];
+
+		if (m->rcpts[i].step != STEP_FAILED || m->file.mail.sender.len == 0 || dsn_wants(rcpt->notify, DSN_FAILURE))
 			continue;
 		m->rcpts[i].step = STEP_IDLE;
-		if (durable)
-			message_set_slot(q, m, i, SLOT_REPORTED);
+		LOG(LEVEL_INFO, "report-not-wanted", KV_ID(m->id), KV_TEXT("recipient", rcpt->address));
+		message_set_slot(q, m, i, SLOT_REPORTED);
 	}
+}
+
+/* What a durable report has told: of failures, and of successes. */
+static bool close_reported(struct queue *q, struct message *m, bool durable)
+{
+	bool any_failed = false;
+
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		bool failed = m->rcpts[i].step == STEP_FAILED;
+
+		if (failed)
+			m->rcpts[i].step = STEP_IDLE;
+		if (durable && failed)
+			message_set_slot(q, m, i, SLOT_REPORTED);
+		else if (durable && slot_is_owed(*message_slot(m, i)))
+			message_set_slot(q, m, i, SLOT_DELIVERED);
+		any_failed |= failed;
+	}
+	return any_failed;
+}
+
+static void on_outcomes_reported(struct queue *q, struct message *m, bool durable)
+{
+	bool any_failed = close_reported(q, m, durable);
+
 	if (durable) {
-		q->bounced++;
-	} else { /* the next round asks again, and fails again */
+		q->bounced += any_failed;
+	} else { /* the next round asks again, and what failed fails again */
 		m->deferred = false;
+		m->report_late = true;
 		message_postpone(m, clock_wall_s() + REPORT_AGAIN_S);
 	}
 	message_settle(q, m);
@@ -254,7 +285,7 @@ static void on_delay_reported(struct queue *q, struct message *m, bool durable)
 {
 	m->warned = true; /* once, even if it could not be told now */
 	for (size_t i = 0; durable && i < m->file.mail.rcpt_count; i++)
-		if (slot_is_open(*message_slot(m, i)))
+		if (slot_is_open(*message_slot(m, i)) && dsn_wants(m->file.mail.rcpts[i].notify, DSN_DELAY))
 			message_set_slot(q, m, i, SLOT_WARNED);
 	message_settle(q, m);
 }
@@ -279,12 +310,20 @@ static void expire(struct queue *q, struct message *m)
 	message_settle(q, m);
 }
 
-static bool warning_is_due(struct queue *q, const struct message *m)
+static bool somebody_asks_for_delays(struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (slot_is_open(*message_slot(m, i)) && dsn_wants(m->file.mail.rcpts[i].notify, DSN_DELAY))
+			return true;
+	return false;
+}
+
+static bool warning_is_due(struct queue *q, struct message *m)
 {
 	uint64_t after_ms = queue_conf(q)->set.delay_warning_ms;
 
 	return after_ms > 0 && !m->warned && m->file.mail.sender.len > 0 &&
-	       message_age_s(m) >= (int64_t)(after_ms / 1000);
+	       message_age_s(m) >= (int64_t)(after_ms / 1000) && somebody_asks_for_delays(m);
 }
 
 /* ---- the next round ---- */
@@ -306,7 +345,7 @@ static void wait_for_next(struct queue *q, struct message *m)
 		return;
 	}
 	if (warning_is_due(q, m)) {
-		send_report(q, m, REPORT_DELAYED, on_delay_reported);
+		send_report(q, m, REPORT_DELAY, on_delay_reported);
 		return;
 	}
 	m->again_s = clock_wall_s() + (int64_t)wait_s;
@@ -330,20 +369,22 @@ void message_settle(struct queue *q, struct message *m)
 		remove_message(q, m);
 		return;
 	}
+	if (m->folder != SPOOL_HOLD)
+		forgo_reports(q, m);
 	c = count_slots(m);
-	if (c.failed > 0 && m->folder != SPOOL_HOLD) {
+	if (c.failed + c.owed > 0 && m->folder != SPOOL_HOLD && !m->report_late) {
 		if (m->file.mail.sender.len > 0) {
-			send_report(q, m, REPORT_FAILED, on_failures_reported);
+			send_report(q, m, REPORT_OUTCOMES, on_outcomes_reported);
 			return;
 		}
 		keep_failures(q, m);
 		c = count_slots(m);
 	}
-	if (c.waiting + c.failed + c.kept == 0)
+	if (c.waiting + c.failed + c.kept + c.owed == 0)
 		ending_of(q, m);
 	else if (m->folder == SPOOL_HOLD)
 		settle_held(q, m);
-	else if (c.waiting + c.failed == 0 || m->wish == WISH_HOLD)
+	else if (c.waiting + c.failed + c.owed == 0 || m->wish == WISH_HOLD)
 		hold_message(q, m);
 	else if (m->wish != WISH_NONE) { /* retry or release of what is not held: now */
 		m->wish = WISH_NONE;

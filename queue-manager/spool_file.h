@@ -32,21 +32,33 @@ enum spool_slot {
 	SLOT_WAITING = 'W',
 	SLOT_WARNED = 'L', /* waiting; the sender has been told of the delay */
 	SLOT_DELIVERED = 'D',
-	SLOT_REPORTED = 'B', /* failed, and a report about it is durable */
+	SLOT_DELIVERED_OWED = 'S', /* this and the next two: done with, but a report about it is due and not durable yet */
+	SLOT_RELAYED_OWED = 'R',
+	SLOT_EXPANDED_OWED = 'E',
+	SLOT_REPORTED = 'B', /* failed, and a report about it is durable, or none was wanted */
 	SLOT_FAILED = 'F', /* failed, and nobody to tell */
 	SLOT_REMOVED = 'X', /* by the operator */
 };
 
+static inline bool slot_is_owed(char slot)
+{
+	return slot == SLOT_DELIVERED_OWED || slot == SLOT_RELAYED_OWED || slot == SLOT_EXPANDED_OWED;
+}
+
+/* Still to be tried. */
 static inline bool slot_is_open(char slot)
 {
-	return slot != SLOT_DELIVERED && slot != SLOT_REPORTED && slot != SLOT_FAILED && slot != SLOT_REMOVED;
+	return slot != SLOT_DELIVERED && slot != SLOT_REPORTED && slot != SLOT_FAILED && slot != SLOT_REMOVED &&
+	       !slot_is_owed(slot);
 }
 
 struct spool_rcpt {
 	struct slice address; /* final: where it goes */
 	struct slice original; /* as said in RCPT TO */
-	struct slice orcpt; /* RFC 3461 */
+	struct slice orcpt; /* this and the next: mail/dsn.h */
 	uint64_t notify;
+	/* No recipient, but an address that stood for several: not to be tried, the sender is owed word of that. */
+	uint64_t expanded;
 	/* Refused by routing after it was accepted: not to be tried, the sender is owed a report.  0: not so. */
 	uint64_t fail_code;
 	struct slice fail_dsn, fail_text;

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "crc32c.h"
+#include "mail/dsn.h"
 #include "message.h"
 #include "received.h"
 #include "routing.h"
@@ -314,6 +315,20 @@ static struct target *target_new(struct submission *sub, size_t asked)
 	return t;
 }
 
+/* An address that stood for several: its members are told of as it asked, but for success, and the sender hears of that
+ * (RFC 3461 §5.2.7.2 (c)). */
+static void note_expansion(struct submission *sub, size_t asked, size_t first)
+{
+	bool owed = dsn_wants(sub->asked[asked].notify, DSN_SUCCESS) && sub->mail.sender.len > 0;
+	struct target *t;
+
+	for (size_t i = first; i < sub->target_count; i++)
+		sub->targets[i].rcpt.notify = dsn_notify_of_member(sub->targets[i].rcpt.notify);
+	t = owed ? target_new(sub, asked) : NULL;
+	if (t != NULL)
+		t->rcpt.expanded = 1;
+}
+
 /* A refusal after RCPT: told in the reply when all are refused, else to the sender in a report. */
 static void refuse(struct submission *sub, size_t asked, uint64_t code, struct slice dsn, struct slice text, struct slice rule)
 {
@@ -368,9 +383,12 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 static void take_targets(struct submission *sub, size_t asked, struct slice records)
 {
 	struct rec_route_target r;
+	size_t first = sub->target_count;
 
 	while (rec_route_target_next(&records, &r))
 		take_target(sub, asked, &r);
+	if (sub->target_count - first > 1)
+		note_expansion(sub, asked, first);
 	if (records.len > 0)
 		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
 }
@@ -398,32 +416,38 @@ static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer
 	}
 }
 
-/* The same recipient by two ways is one: the first stays. */
+/* The same recipient by two ways is one: the first stays, and is told of as either asked. */
 static bool merge_targets(struct submission *sub)
 {
 	struct map *seen = map_new(SPOOL_RECIPIENTS_MAX);
 	size_t kept = 0;
+	bool ok = true;
 
 	if (seen == NULL)
 		return false;
 	for (size_t i = 0; i < sub->target_count; i++) {
 		struct target *t = &sub->targets[i];
 
-		if (map_find(seen, t->rcpt.address) != NULL)
+		struct target *other = t->rcpt.expanded != 0 ? NULL : map_find(seen, t->rcpt.address);
+
+		if (other != NULL) {
+			other->rcpt.notify = dsn_notify_join(other->rcpt.notify, t->rcpt.notify);
 			continue;
-		sub->targets[kept++] = *t;
-		if (!map_put(seen, t->rcpt.address, sub))
-			break;
+		}
+		sub->targets[kept] = *t;
+		if (t->rcpt.expanded == 0 && !map_put(seen, t->rcpt.address, &sub->targets[kept]))
+			ok = false;
+		kept++;
 	}
 	sub->target_count = kept;
 	map_free(&seen);
-	return true;
+	return ok;
 }
 
 static bool nobody_left(const struct submission *sub)
 {
 	for (size_t i = 0; i < sub->target_count; i++)
-		if (sub->targets[i].rcpt.fail_code == 0)
+		if (sub->targets[i].rcpt.fail_code == 0 && sub->targets[i].rcpt.expanded == 0)
 			return false;
 	return sub->refused > 0;
 }

@@ -248,6 +248,14 @@ void play_session(struct play *p, uint64_t session, enum part worker, const char
 	play_tell(p, PART_GATE, IPC_SESSION_OPEN, &open_);
 }
 
+static void finish_draft(struct play *p, uint64_t session, uint64_t draft, const char *body)
+{
+	play_tell(p, PART_SMTPD, IPC_DRAFT_DATA, &(struct msg_DRAFT_DATA){session, draft, slice_of(body)});
+	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){session, draft, strlen(body)});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 77 + draft, &(struct msg_DRAFT_COMMIT){session, draft, 0, slice_empty(),
+										      slice_empty(), slice_empty()});
+}
+
 void play_draft(struct play *p, uint64_t session, uint64_t draft, const char *sender, const char *rcpts, const char *body)
 {
 	struct slice rest = slice_of(rcpts), rcpt;
@@ -262,24 +270,41 @@ void play_draft(struct play *p, uint64_t session, uint64_t draft, const char *se
 	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &open_);
 	while (slice_word(&rest, &rcpt))
 		play_tell(p, PART_SMTPD, IPC_DRAFT_RCPT, &(struct msg_DRAFT_RCPT){session, draft, 0, rcpt, slice_empty()});
-	play_tell(p, PART_SMTPD, IPC_DRAFT_DATA, &(struct msg_DRAFT_DATA){session, draft, slice_of(body)});
-	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){session, draft, strlen(body)});
-	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 77 + draft, &(struct msg_DRAFT_COMMIT){session, draft, 0, slice_empty(),
-										      slice_empty(), slice_empty()});
+	finish_draft(p, session, draft, body);
+}
+
+void play_draft_of(struct play *p, uint64_t draft, const struct msg_DRAFT_OPEN *given, const struct draft_rcpt *rcpts, size_t count,
+		   const char *body)
+{
+	struct msg_DRAFT_OPEN open_ = *given;
+
+	open_.session = 1;
+	open_.draft = draft;
+	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &open_);
+	for (size_t i = 0; i < count; i++)
+		play_tell(p, PART_SMTPD, IPC_DRAFT_RCPT,
+			  &(struct msg_DRAFT_RCPT){1, draft, rcpts[i].notify, slice_of(rcpts[i].address), slice_of(rcpts[i].orcpt)});
+	finish_draft(p, 1, draft, body);
 }
 
 void play_route(struct play *p, const char *recipient, bool final, const struct route_reply *reply)
 {
+	play_route_to(p, recipient, final, reply, recipient);
+}
+
+void play_route_to(struct play *p, const char *recipient, bool final, const struct route_reply *reply, const char *targets)
+{
 	struct msg_ROUTE_ANSWER answer = {.outcome = reply->outcome};
 	struct buf records = buf_make(4096);
 	struct ipc_message *m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	struct slice rest = slice_of(targets), target;
 
 	if (!slice_eq(m->body.ROUTE_ASK.recipient, slice_of(recipient)))
 		fail_msg("asked for %.*s, not %s", SLICE_ARG(m->body.ROUTE_ASK.recipient), recipient);
 	assert_int_equal(m->body.ROUTE_ASK.final != 0, final);
-	if (reply->outcome == OC_DONE && reply->transport != NULL)
+	while (reply->outcome == OC_DONE && reply->transport != NULL && slice_word(&rest, &target))
 		assert_true(rec_route_target_add(&records, &(struct rec_route_target){
-								   .recipient = slice_of(recipient),
+								   .recipient = target,
 								   .transport = slice_of(reply->transport),
 								   .nexthop = slice_of(reply->nexthop),
 								   .leaves = reply->leaves,
@@ -330,9 +355,13 @@ void play_job(struct play *p, enum part agent, struct job *out)
 	while (rec_job_recipient_next(&records, &rcpt)) {
 		assert_true(out->count < 64);
 		out->slots[out->count] = rcpt.slot;
+		out->notify[out->count] = rcpt.notify;
+		assert_true(slice_copy(rcpt.orcpt, out->orcpt[out->count], sizeof(out->orcpt[0])));
 		assert_true(slice_copy(rcpt.recipient, out->recipients[out->count++], 128));
 	}
 	assert_int_equal(records.len, 0);
+	out->ret = start->ret;
+	assert_true(slice_copy(start->envid, out->envid, sizeof(out->envid)));
 	assert_true(slice_copy(start->sender, out->sender, sizeof(out->sender)));
 	assert_true(slice_copy(start->transport, out->transport, sizeof(out->transport)));
 	assert_true(slice_copy(start->nexthop, out->nexthop, sizeof(out->nexthop)));
@@ -351,6 +380,22 @@ void play_verdict(struct play *p, enum part agent, const struct job *job, size_t
 		.dsn = slice_of(info->dsn),
 		.text = slice_of(text),
 		.remote = slice_of("mx.remote.test"),
+	};
+
+	play_tell(p, agent, IPC_JOB_RECIPIENT, &said);
+}
+
+void play_taken(struct play *p, enum part agent, const struct job *job, size_t i, uint64_t handover)
+{
+	const struct msg_JOB_RECIPIENT said = {
+		.job = job->job,
+		.slot = job->slots[i],
+		.outcome = OC_DONE,
+		.code = 250,
+		.dsn = slice_of("2.1.5"),
+		.text = slice_of("taken"),
+		.remote = slice_of("mx.remote.test"),
+		.handover = handover,
 	};
 
 	play_tell(p, agent, IPC_JOB_RECIPIENT, &said);

@@ -39,6 +39,13 @@ void play_hear_end(struct play *p, enum part part);
 void play_session(struct play *p, uint64_t session, enum part worker, const char *client);
 /* Everything of a small draft but the commit's answer.  Recipients separated by spaces. */
 void play_draft(struct play *p, uint64_t session, uint64_t draft, const char *sender, const char *rcpts, const char *body);
+/* The same, of session 1; of `open` what it says of sender and notifications. */
+struct draft_rcpt {
+	const char *address, *orcpt;
+	uint64_t notify;
+};
+void play_draft_of(struct play *p, uint64_t draft, const struct msg_DRAFT_OPEN *open, const struct draft_rcpt *rcpts, size_t count,
+		   const char *body);
 /* Answers a ROUTE_ASK for `recipient`: a target, or with an outcome that is not DONE a refusal. */
 struct route_reply {
 	const char *transport, *nexthop;
@@ -46,18 +53,22 @@ struct route_reply {
 	enum outcome outcome;
 };
 void play_route(struct play *p, const char *recipient, bool final, const struct route_reply *reply);
+/* The same, of what stands for several addresses: these, separated by spaces. */
+void play_route_to(struct play *p, const char *recipient, bool final, const struct route_reply *reply, const char *targets);
 /* COMMITTED as expected; the id. */
 uint64_t play_committed(struct play *p, enum outcome outcome, uint64_t code);
 /* The next job of an agent; its file's content from prepend to the end in `text` (NUL-terminated). */
 struct job {
-	uint64_t job, id, slots[64];
+	uint64_t job, id, slots[64], notify[64], ret;
 	size_t count;
-	char recipients[64][128];
+	char recipients[64][128], orcpt[64][512], envid[128];
 	char sender[128], transport[64], nexthop[128];
 	char text[65536];
 };
 void play_job(struct play *p, enum part agent, struct job *out);
 void play_verdict(struct play *p, enum part agent, const struct job *job, size_t i, enum outcome outcome, const char *text);
+/* Taken, and so handed over (enum job_handover). */
+void play_taken(struct play *p, enum part agent, const struct job *job, size_t i, uint64_t handover);
 void play_job_end(struct play *p, enum part agent, const struct job *job);
 /* queue.list as text: "id state sender recipients tries last\n" each. */
 void play_list(struct play *p, char *out, size_t size);

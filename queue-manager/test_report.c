@@ -14,20 +14,26 @@ static const struct report_rcpt rcpts[] = {
 	 .dsn = {"5.1.1", 5},
 	 .code = 550,
 	 .text = {"no such user\r\nX-Evil: 1\0\xff", 25},
-	 .remote = {"mx.example.net", 14}},
+	 .remote = {"mx.example.net", 14},
+	 .attempt_s = 1699999990},
 	{.address = {"j\xc3\xb6rg@example.test", 18},
 	 .original = {"", 0},
-	 .orcpt = {"", 0},
+	 .orcpt = {"utf-8;j\xc3\xb6rg+x@example.test", 26},
 	 .dsn = {"5.0.0", 5},
 	 .code = 0,
 	 .text = {"words", 5},
 	 .remote = {"", 0}},
 };
 
-static struct report sample(enum report_kind kind)
+static struct report sample(enum report_action action)
 {
+	static struct report_rcpt both[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		both[i] = rcpts[i];
+		both[i].action = action;
+	}
 	return (struct report){
-		.kind = kind,
 		.id = 1,
 		.about = 2,
 		.hostname = slice_of("mx.example.test"),
@@ -37,8 +43,8 @@ static struct report sample(enum report_kind kind)
 		.arrived_s = 1699990000,
 		.expires_s = 1700400000,
 		.boundary = slice_of("0123456789abcdef"),
-		.headers = slice_of("From: alice@example.org\r\nSubject: hello\r\n\tthere\r\n"),
-		.rcpts = rcpts,
+		.original = slice_of("From: alice@example.org\r\nSubject: hello\r\n\tthere\r\n"),
+		.rcpts = both,
 		.rcpt_count = 2,
 	};
 }
@@ -83,7 +89,9 @@ static const char failed_golden[] =
 	"Status: 5.1.1\r\n"
 	"Remote-MTA: dns;mx.example.net\r\n"
 	"Diagnostic-Code: smtp;550 no such user??X-Evil: 1??\r\n"
+	"Last-Attempt-Date: Tue, 14 Nov 2023 22:13:10 +0000\r\n"
 	"\r\n"
+	"Original-Recipient: utf-8;j\\x{F6}rg\\x{2B}x@example.test\r\n"
 	"Final-Recipient: utf-8;j\\x{F6}rg@example.test\r\n"
 	"Action: failed\r\n"
 	"Status: 5.0.0\r\n"
@@ -122,6 +130,143 @@ static void test_delayed(void **state)
 	buf_free(&out);
 }
 
+static const struct report_rcpt outcomes[] = {
+	{REPORT_FAILED, {"bob@example.test", 16}, {"", 0}, {"", 0}, {"5.1.1", 5}, 550, {"no such mailbox here", 20}, {"", 0}, 0},
+	{REPORT_RELAYED, {"you@example.net", 15}, {"", 0}, {"", 0}, {"2.0.0", 5}, 250, {"queued", 6}, {"mx.example.net", 14}, 1699999990},
+	{REPORT_DELIVERED, {"carol@example.test", 18}, {"", 0}, {"rfc822;c", 8}, {"2.0.0", 5}, 250, {"delivered to mailbox", 20}, {"", 0}, 0},
+	{REPORT_EXPANDED, {"all@example.test", 16}, {"", 0}, {"", 0}, {"2.0.0", 5}, 0, {"passed on to its members", 24}, {"", 0}, 0},
+};
+
+static const char outcomes_golden[] =
+	"Subject: Undelivered mail returned to sender\r\n"
+	"Message-ID: <0000000000001@mx.example.test>\r\n"
+	"Auto-Submitted: auto-replied\r\n"
+	"MIME-Version: 1.0\r\n"
+	"Content-Transfer-Encoding: 8bit\r\n"
+	"Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	"\tboundary=\"0123456789abcdef\"\r\n"
+	"\r\n"
+	"--0123456789abcdef\r\n"
+	"Content-Type: text/plain; charset=us-ascii\r\n"
+	"\r\n"
+	"This is the mail system at mx.example.test.\r\n"
+	"\r\n"
+	"Your message could not be delivered to the recipients below.\r\n"
+	"This is final: it will not be tried again.\r\n"
+	"\r\n"
+	"<bob@example.test>:\r\n"
+	"    550 no such mailbox here\r\n"
+	"\r\n"
+	"Your message was passed on to a mail system that gives no word of its\r\n"
+	"delivery, for the recipients below. You hear from it only if it fails.\r\n"
+	"\r\n"
+	"<you@example.net>:\r\n"
+	"    mx.example.net said: 250 queued\r\n"
+	"\r\n"
+	"Your message was delivered to the recipients below.\r\n"
+	"\r\n"
+	"<carol@example.test>:\r\n"
+	"    250 delivered to mailbox\r\n"
+	"\r\n"
+	"The addresses below stand for several recipients. Your message goes to all\r\n"
+	"of them; you are told of those whom it cannot reach.\r\n"
+	"\r\n"
+	"<all@example.test>:\r\n"
+	"    passed on to its members\r\n"
+	"\r\n"
+	"The message was number 0000000000002 here.\r\n"
+	"\r\n"
+	"--0123456789abcdef\r\n"
+	"Content-Type: message/delivery-status\r\n"
+	"\r\n"
+	"Original-Envelope-Id: QQ314159\r\n"
+	"Reporting-MTA: dns;mx.example.test\r\n"
+	"Arrival-Date: Tue, 14 Nov 2023 19:26:40 +0000\r\n"
+	"\r\n"
+	"Final-Recipient: rfc822;bob@example.test\r\n"
+	"Action: failed\r\n"
+	"Status: 5.1.1\r\n"
+	"Diagnostic-Code: x-postern;550 no such mailbox here\r\n"
+	"\r\n"
+	"Final-Recipient: rfc822;you@example.net\r\n"
+	"Action: relayed\r\n"
+	"Status: 2.0.0\r\n"
+	"Remote-MTA: dns;mx.example.net\r\n"
+	"Last-Attempt-Date: Tue, 14 Nov 2023 22:13:10 +0000\r\n"
+	"\r\n"
+	"Original-Recipient: rfc822;c\r\n"
+	"Final-Recipient: rfc822;carol@example.test\r\n"
+	"Action: delivered\r\n"
+	"Status: 2.0.0\r\n"
+	"\r\n"
+	"Final-Recipient: rfc822;all@example.test\r\n"
+	"Action: expanded\r\n"
+	"Status: 2.0.0\r\n"
+	"\r\n"
+	"--0123456789abcdef\r\n"
+	"Content-Type: message/rfc822\r\n"
+	"Content-Transfer-Encoding: 8bit\r\n"
+	"\r\n"
+	"Subject: hello\r\n"
+	"\r\n"
+	"J\xc3\xb6rg\r\n"
+	"\r\n"
+	"--0123456789abcdef--\r\n";
+
+static void test_outcomes_and_the_whole_message(void **state)
+{
+	struct report r = sample(REPORT_FAILED);
+	struct buf out = buf_make(1u << 20);
+	const char *subject;
+
+	(void)state;
+	r.rcpts = outcomes;
+	r.rcpt_count = sizeof(outcomes) / sizeof(outcomes[0]);
+	r.original = slice_of("Subject: hello\r\n\r\nJ\xc3\xb6rg\r\n");
+	r.whole = true;
+	assert_true(report_is_8bit(&r));
+	assert_true(report_add(&out, &r));
+	subject = strstr(buf_text(&out), "Subject: ");
+	assert_non_null(subject);
+	assert_string_equal(subject, outcomes_golden);
+	buf_free(&out);
+}
+
+static void test_subject_is_the_worst(void **state)
+{
+	static const char *const subjects[] = {"Undelivered mail", "Mail passed on\r\n", "Mail delivered", "Mail passed on to several"};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct report r = sample(REPORT_FAILED);
+		struct buf out = buf_make(1u << 20);
+
+		r.rcpts = outcomes + i;
+		r.rcpt_count = 4 - i;
+		assert_true(report_add(&out, &r));
+		assert_false(report_is_8bit(&r));
+		assert_true(slice_starts(slice_from(buf_slice(&out), slice_find(buf_slice(&out), slice_of("Subject: ")) + 9),
+					 slice_of(subjects[i])));
+		buf_free(&out);
+	}
+}
+
+static void test_what_may_be_returned_whole(void **state)
+{
+	static char line[1002];
+
+	(void)state;
+	assert_true(report_may_be_whole(slice_of("A: b\r\n\r\nbody\r\n")) && report_may_be_whole(slice_of("")));
+	assert_false(report_may_be_whole(slice_of("A: b\r\n\r\nbody")));
+	assert_false(report_may_be_whole(slice_of("A: b\n\r\n")) || report_may_be_whole(slice_of("A: \rb\r\n")));
+	assert_false(report_may_be_whole(slice_make("A\0\r\n", 4)));
+	memset(line, 'x', sizeof(line));
+	memcpy(line + 998, "\r\n", 2);
+	assert_true(report_may_be_whole(slice_make(line, 1000)));
+	memcpy(line + 998, "x\r\n", 3);
+	assert_false(report_may_be_whole(slice_make(line, 1001)));
+}
+
 /* Whatever stands in the fields: lines of at most 998, ASCII, CRLF, and the parts stay the four they are. */
 static void assert_well_formed(struct buf *out)
 {
@@ -157,7 +302,7 @@ static void test_hostile_texts(void **state)
 		memset(lines, variant == 0 ? 'x' : variant == 1 ? (char)0xe9 : '=', sizeof(lines));
 		memcpy(lines + sizeof(lines) - 2, "\r\n", 2);
 		memcpy(lines, "A: b \r\n", 7);
-		r.headers = slice_make(lines, sizeof(lines));
+		r.original = slice_make(lines, sizeof(lines));
 		assert_true(report_add(&out, &r));
 		assert_well_formed(&out);
 		buf_free(&out);
@@ -180,6 +325,7 @@ static void test_many_recipients_are_bounded(void **state)
 	assert_true(report_add(&out, &r));
 	assert_true(slice_find(buf_slice(&out), slice_of("... and 500 more.")) != SLICE_NONE);
 	buf_free(&out);
+	printf("ROW H06 one-bounded-report pass\n");
 }
 
 static const struct {
@@ -264,6 +410,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_delayed),
+		cmocka_unit_test(test_outcomes_and_the_whole_message),
+		cmocka_unit_test(test_subject_is_the_worst),
+		cmocka_unit_test(test_what_may_be_returned_whole),
 		cmocka_unit_test(test_hostile_texts),
 		cmocka_unit_test(test_many_recipients_are_bounded),
 		cmocka_unit_test(test_headers_of),

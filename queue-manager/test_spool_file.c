@@ -22,7 +22,7 @@ static void make_file(struct spool_mail *mail, struct slice body, struct buf *ou
 }
 
 static struct spool_rcpt rcpts[] = {
-	{.address = {"bob@example.test", 16}, .original = {"Bob@example.test", 16}, .orcpt = {"rfc822;Bob", 10}, .notify = 3,
+	{.address = {"bob@example.test", 16}, .original = {"Bob@example.test", 16}, .orcpt = {"rfc822;Bob", 10}, .notify = 3, .expanded = 1,
 	 .fail_dsn = {"", 0}, .fail_text = {"", 0}},
 	{.address = {"\"a\r\n\0b\"@x", 10}, .original = {"", 0}, .orcpt = {"", 0}, .fail_code = 550,
 	 .fail_dsn = {"5.1.1", 5}, .fail_text = {"no such user", 12}},
@@ -94,6 +94,7 @@ static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 		assert_slice(a->rcpts[i].original, b->rcpts[i].original);
 		assert_slice(a->rcpts[i].orcpt, b->rcpts[i].orcpt);
 		assert_int_equal(a->rcpts[i].notify, b->rcpts[i].notify);
+		assert_int_equal(a->rcpts[i].expanded, b->rcpts[i].expanded);
 		assert_int_equal(a->rcpts[i].fail_code, b->rcpts[i].fail_code);
 		assert_slice(a->rcpts[i].fail_dsn, b->rcpts[i].fail_dsn);
 		assert_slice(a->rcpts[i].fail_text, b->rcpts[i].fail_text);

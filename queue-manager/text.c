@@ -1,5 +1,7 @@
 #include "text.h"
 
+#include "mail/dsn.h"
+
 static bool is_printable(char c)
 {
 	return c >= ' ' && c <= '~';
@@ -36,40 +38,27 @@ bool text_is_ascii(struct slice text)
 	return true;
 }
 
-/* One code point off the front; what is no UTF-8 is given octet by octet. */
-static uint32_t take_point(struct slice *rest)
-{
-	unsigned char first = (unsigned char)rest->at[0];
-	size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
-	uint32_t point = more == 0 ? first : first & (0x3fu >> more);
-
-	if (more >= rest->len)
-		more = 0;
-	for (size_t i = 1; i <= more; i++) {
-		if (((unsigned char)rest->at[i] & 0xc0) != 0x80) {
-			more = 0;
-			break;
-		}
-		point = point << 6 | ((unsigned char)rest->at[i] & 0x3fu);
-	}
-	*rest = slice_from(*rest, more + 1);
-	return more == 0 ? first : point;
-}
-
 void text_add_typed_address(struct buf *out, struct slice address, size_t max)
 {
-	size_t end = out->len + max;
 	bool ascii = text_is_ascii(address);
 
 	buf_add_text(out, ascii ? "rfc822;" : "utf-8;");
-	while (address.len > 0 && out->len < end) {
-		uint32_t point = take_point(&address);
+	if (ascii)
+		text_add_line(out, address, max);
+	else
+		dsn_utf8_address_add(address, max, out);
+}
 
-		if (point >= 0x80)
-			buf_addf(out, "\\x{%X}", point);
-		else
-			buf_add_char(out, is_printable((char)point) ? (char)point : '?');
+void text_add_orcpt(struct buf *out, struct slice orcpt, size_t max)
+{
+	size_t type = slice_index(orcpt, ';');
+
+	if (type == SLICE_NONE || !slice_eq_nocase(slice_sub(orcpt, 0, type), slice_of("utf-8"))) {
+		text_add_line(out, orcpt, max);
+		return;
 	}
+	buf_add_text(out, "utf-8;");
+	dsn_utf8_address_add(slice_from(orcpt, type + 1), max, out);
 }
 
 static bool is_name_char(char c)

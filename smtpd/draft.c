@@ -87,8 +87,8 @@ static bool tell_open(struct conn *c)
 		.sender = mail_address_text(&t->sender),
 		.helo = slice_of(s->helo),
 		.protocol = slice_of(session_protocol(s)),
-		.envid = slice_empty(),
-		.ret = DSN_RET_UNSAID,
+		.envid = slice_of(t->envid),
+		.ret = t->ret,
 		.auth = slice_of(t->auth),
 	};
 
@@ -100,13 +100,15 @@ static bool tell_open(struct conn *c)
 static bool tell_recipients(struct conn *c)
 {
 	const struct session *s = &c->session;
-	struct msg_DRAFT_RCPT rcpt = {
-		.session = s->place.number, .draft = c->draft.number, .orcpt = slice_empty()};
+	struct transaction_recipient r;
 	size_t at = 0;
 
-	while (transaction_next_recipient(s->transaction, &at, &rcpt.recipient))
+	while (transaction_next_recipient(s->transaction, &at, &r)) {
+		const struct msg_DRAFT_RCPT rcpt = {s->place.number, c->draft.number, r.notify, r.address, r.orcpt};
+
 		if (!tell(c, IPC_DRAFT_RCPT, &rcpt))
 			return false;
+	}
 	return true;
 }
 

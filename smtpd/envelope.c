@@ -1,6 +1,7 @@
 #include "session_private.h"
 
 #include "base/mem.h"
+#include "mail/xtext.h"
 
 /* MAIL FROM:<...> and RCPT TO:<...> with their parameters (RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2). */
 
@@ -9,12 +10,13 @@ struct parameter {
 	bool has_value;
 };
 
-/* The parameters of MAIL as they were read, before the transaction exists. */
-struct mail_parameters {
-	uint64_t size;
+/* The parameters of one command as they were read. */
+struct parameters {
+	uint64_t size, ret, notify;
 	bool smtputf8, body_8bit, body_binary;
 	char auth[MAIL_ADDRESS_MAX + 1];
-	unsigned seen; /* bits by row of mail_rows */
+	char envid[DSN_ENVID_MAX + 1], orcpt[DSN_ORCPT_MAX + 1];
+	unsigned seen; /* bits by row of the command's table */
 };
 
 enum parameter_verdict { PARAMETER_OK, PARAMETER_BAD, PARAMETER_UNKNOWN, PARAMETER_TOO_BIG };
@@ -32,23 +34,26 @@ static bool is_keyword(struct slice s)
 	return true;
 }
 
-/* esmtp-value: %d33-60 / %d62-126 */
-static bool is_value(struct slice s)
+/* esmtp-value: %d33-60 / %d62-126; within SMTPUTF8 also UTF-8 (RFC 6531 §3.3). */
+static bool is_value(struct slice s, bool utf8)
 {
-	for (size_t i = 0; i < s.len; i++)
-		if (s.at[i] <= ' ' || s.at[i] >= 0x7f || s.at[i] == '=')
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.at[i];
+
+		if (c <= ' ' || c == 0x7f || c == '=' || (c > 0x7f && !utf8))
 			return false;
+	}
 	return s.len > 0;
 }
 
-static bool read_parameter(struct slice word, struct parameter *out)
+static bool read_parameter(struct slice word, bool utf8, struct parameter *out)
 {
 	size_t equals = slice_index(word, '=');
 
 	out->has_value = equals != SLICE_NONE;
 	out->keyword = slice_sub(word, 0, equals);
 	out->value = out->has_value ? slice_from(word, equals + 1) : slice_empty();
-	return is_keyword(out->keyword) && (!out->has_value || is_value(out->value));
+	return is_keyword(out->keyword) && (!out->has_value || is_value(out->value, utf8));
 }
 
 /* "FROM:" or "TO:", then the path; spaces between them are forgiven (RFC 5321 §3.3 knows those
@@ -68,7 +73,7 @@ static bool read_path(struct slice args, const char *prefix, struct slice *path_
 /* ---- the parameters of MAIL ---- */
 
 static enum parameter_verdict read_size(struct session *s, const struct parameter *p,
-					struct mail_parameters *out)
+					struct parameters *out)
 {
 	if (p->value.len > 20 || !slice_u64(p->value, UINT64_MAX, &out->size))
 		return PARAMETER_BAD;
@@ -76,7 +81,7 @@ static enum parameter_verdict read_size(struct session *s, const struct paramete
 }
 
 static enum parameter_verdict read_body(struct session *s, const struct parameter *p,
-					struct mail_parameters *out)
+					struct parameters *out)
 {
 	(void)s;
 	out->body_8bit = slice_eq_nocase(p->value, slice_of("8BITMIME"));
@@ -87,48 +92,21 @@ static enum parameter_verdict read_body(struct session *s, const struct paramete
 }
 
 static enum parameter_verdict read_smtputf8(struct session *s, const struct parameter *p,
-					    struct mail_parameters *out)
+					    struct parameters *out)
 {
 	(void)s;
 	out->smtputf8 = !p->has_value;
 	return p->has_value ? PARAMETER_BAD : PARAMETER_OK;
 }
 
-static int hex_digit(char c)
-{
-	return ascii_is_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* xtext of RFC 3461 §4. */
-bool envelope_xtext(struct slice text, struct buf *out)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		int high, low;
-
-		if (text.at[i] != '+') {
-			buf_add_char(out, text.at[i]);
-			continue;
-		}
-		if (text.len - i < 3)
-			return false;
-		high = hex_digit(text.at[i + 1]);
-		low = hex_digit(text.at[i + 2]);
-		if (high < 0 || low < 0)
-			return false;
-		buf_add_char(out, (char)(high << 4 | low));
-		i += 2;
-	}
-	return buf_ok(out);
-}
-
 /* RFC 4954 §5.  Only a client that logged in is believed; from anybody else it is as if <> stood
  * there. */
 static enum parameter_verdict read_auth(struct session *s, const struct parameter *p,
-					struct mail_parameters *out)
+					struct parameters *out)
 {
 	struct buf text = buf_make(MAIL_ADDRESS_MAX);
 	struct mail_address address;
-	bool good = envelope_xtext(p->value, &text);
+	bool good = xtext_decode(p->value, &text);
 	bool null = good && slice_eq(buf_slice(&text), slice_of("<>"));
 
 	good = null ||
@@ -139,6 +117,41 @@ static enum parameter_verdict read_auth(struct session *s, const struct paramete
 				 out->auth, sizeof(out->auth));
 	buf_free(&text);
 	return good ? PARAMETER_OK : PARAMETER_BAD;
+}
+
+static enum parameter_verdict read_ret(struct session *s, const struct parameter *p, struct parameters *out)
+{
+	(void)s;
+	return dsn_ret_parse(p->value, &out->ret) ? PARAMETER_OK : PARAMETER_BAD;
+}
+
+static enum parameter_verdict keep_text(bool good, struct buf *text, char *out, size_t size)
+{
+	good = good && slice_copy(buf_slice(text), out, size);
+	buf_free(text);
+	return good ? PARAMETER_OK : PARAMETER_BAD;
+}
+
+static enum parameter_verdict read_envid(struct session *s, const struct parameter *p, struct parameters *out)
+{
+	struct buf text = buf_make(DSN_ENVID_MAX);
+
+	(void)s;
+	return keep_text(dsn_envid_parse(p->value, &text), &text, out->envid, sizeof(out->envid));
+}
+
+static enum parameter_verdict read_notify(struct session *s, const struct parameter *p, struct parameters *out)
+{
+	(void)s;
+	return dsn_notify_parse(p->value, &out->notify) ? PARAMETER_OK : PARAMETER_BAD;
+}
+
+static enum parameter_verdict read_orcpt(struct session *s, const struct parameter *p, struct parameters *out)
+{
+	struct buf text = buf_make(DSN_ORCPT_MAX);
+
+	return keep_text(dsn_orcpt_parse(p->value, s->transaction->smtputf8, &text), &text, out->orcpt,
+			 sizeof(out->orcpt));
 }
 
 static bool always(const struct session *s)
@@ -152,30 +165,45 @@ static bool has_auth(const struct session *s)
 	return s->place.auth != AUTH_OFF;
 }
 
-static const struct {
+struct parameter_row {
 	const char *keyword;
 	bool needs_value;
 	bool (*offered)(const struct session *s);
-	enum parameter_verdict (*read)(struct session *s, const struct parameter *p,
-				       struct mail_parameters *out);
-} mail_rows[] = {
-	{"SIZE", true, always, read_size},
-	{"BODY", true, always, read_body},
-	{"SMTPUTF8", false, always, read_smtputf8},
-	{"AUTH", true, has_auth, read_auth},
+	enum parameter_verdict (*read)(struct session *s, const struct parameter *p, struct parameters *out);
 };
 
-static enum parameter_verdict read_mail_parameter(struct session *s, const struct parameter *p,
-						  struct mail_parameters *out)
+static const struct parameter_row mail_rows[] = {
+	{"SIZE", true, always, read_size},	   {"BODY", true, always, read_body},
+	{"SMTPUTF8", false, always, read_smtputf8}, {"AUTH", true, has_auth, read_auth},
+	{"RET", true, always, read_ret},	   {"ENVID", true, always, read_envid},
+};
+
+static const struct parameter_row rcpt_rows[] = {
+	{"NOTIFY", true, always, read_notify},
+	{"ORCPT", true, always, read_orcpt},
+};
+
+struct parameter_table {
+	const struct parameter_row *rows;
+	size_t count;
+};
+
+static const struct parameter_table mail_table = {mail_rows, ARRAY_LEN(mail_rows)};
+static const struct parameter_table rcpt_table = {rcpt_rows, ARRAY_LEN(rcpt_rows)};
+
+/* Each at most once. */
+static enum parameter_verdict read_known(struct session *s, const struct parameter_table *table,
+					 const struct parameter *p, struct parameters *out)
 {
-	for (size_t i = 0; i < ARRAY_LEN(mail_rows); i++) {
-		if (!slice_eq_nocase(p->keyword, slice_of(mail_rows[i].keyword)) ||
-		    !mail_rows[i].offered(s))
+	for (size_t i = 0; i < table->count; i++) {
+		const struct parameter_row *row = &table->rows[i];
+
+		if (!slice_eq_nocase(p->keyword, slice_of(row->keyword)) || !row->offered(s))
 			continue;
-		if ((out->seen & (1u << i)) != 0 || p->has_value < mail_rows[i].needs_value)
+		if ((out->seen & (1u << i)) != 0 || p->has_value < row->needs_value)
 			return PARAMETER_BAD;
 		out->seen |= 1u << i;
-		return mail_rows[i].read(s, p, out);
+		return row->read(s, p, out);
 	}
 	return PARAMETER_UNKNOWN;
 }
@@ -195,19 +223,19 @@ static void reply_parameter(struct session *s, enum parameter_verdict verdict)
 }
 
 /* The first mistake is told; a syntax error before a size that is too big. */
-static enum parameter_verdict read_mail_parameters(struct session *s, struct slice rest,
-						   struct mail_parameters *out)
+static enum parameter_verdict read_parameters(struct session *s, const struct parameter_table *table,
+					      struct slice rest, struct parameters *out)
 {
 	enum parameter_verdict verdict = PARAMETER_OK;
+	bool utf8 = s->transaction != NULL && s->transaction->smtputf8;
 	struct slice word;
 
 	while (slice_word(&rest, &word)) {
 		struct parameter p;
-		enum parameter_verdict got =
-			read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD;
+		enum parameter_verdict got = read_parameter(word, utf8, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD;
 
 		if (got == PARAMETER_UNKNOWN && s->esmtp)
-			got = read_mail_parameter(s, &p, out);
+			got = read_known(s, table, &p, out);
 		if (verdict == PARAMETER_OK || (verdict == PARAMETER_TOO_BIG && got != PARAMETER_OK))
 			verdict = got;
 	}
@@ -223,7 +251,7 @@ static struct body_limits limits_of(const struct conf *conf)
 }
 
 static void begin_transaction(struct session *s, const struct mail_address *sender,
-			      const struct mail_parameters *p)
+			      const struct parameters *p)
 {
 	const struct body_limits limits = limits_of(s->place.conf);
 	struct transaction *t = transaction_new(&limits, s->place.conf->set.recipients_max);
@@ -239,6 +267,8 @@ static void begin_transaction(struct session *s, const struct mail_address *send
 	t->utf8_address = sender->utf8;
 	t->size_declared = p->size;
 	memcpy(t->auth, p->auth, sizeof(t->auth));
+	memcpy(t->envid, p->envid, sizeof(t->envid));
+	t->ret = p->ret;
 	s->transaction = t;
 	s->transactions++;
 	session_consult(s, STAGE_MAIL, SESSION_MAIL, SESSION_READY);
@@ -252,7 +282,7 @@ static void reply_address(struct session *s, enum mail_verdict verdict, const ch
 void envelope_mail(struct session *s, struct slice args)
 {
 	struct slice path, rest;
-	struct mail_parameters p = {0};
+	struct parameters p = {0};
 	struct mail_address sender;
 	enum parameter_verdict read;
 	enum mail_verdict verdict;
@@ -261,7 +291,7 @@ void envelope_mail(struct session *s, struct slice args)
 		reply(s, 501, "5.5.4", "syntax: MAIL FROM:<address>");
 		return;
 	}
-	read = read_mail_parameters(s, rest, &p);
+	read = read_parameters(s, &mail_table, rest, &p);
 	if (read != PARAMETER_OK) {
 		reply_parameter(s, read);
 		return;
@@ -276,15 +306,17 @@ void envelope_mail(struct session *s, struct slice args)
 
 /* ---- RCPT ---- */
 
-static bool rcpt_parameters_good(struct session *s, struct slice rest)
+static bool read_rcpt_parameters(struct session *s, struct slice rest)
 {
-	struct slice word;
-	struct parameter p;
+	struct transaction *t = s->transaction;
+	struct parameters p = {0};
+	enum parameter_verdict verdict = read_parameters(s, &rcpt_table, rest, &p);
 
-	if (!slice_word(&rest, &word))
-		return true;
-	reply_parameter(s, read_parameter(word, &p) ? PARAMETER_UNKNOWN : PARAMETER_BAD);
-	return false;
+	if (verdict != PARAMETER_OK)
+		reply_parameter(s, verdict);
+	t->candidate_notify = p.notify;
+	memcpy(t->candidate_orcpt, p.orcpt, sizeof(t->candidate_orcpt));
+	return verdict == PARAMETER_OK;
 }
 
 void envelope_rcpt(struct session *s, struct slice args)
@@ -299,7 +331,7 @@ void envelope_rcpt(struct session *s, struct slice args)
 		reply(s, 501, "5.5.4", "syntax: RCPT TO:<address>");
 		return;
 	}
-	if (!rcpt_parameters_good(s, rest))
+	if (!read_rcpt_parameters(s, rest))
 		return;
 	verdict = mail_address_parse(
 		path, MAIL_ALLOW_POSTMASTER | (t->smtputf8 ? (unsigned)MAIL_ALLOW_UTF8 : 0),

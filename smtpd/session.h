@@ -7,7 +7,7 @@
 #include "transaction.h"
 
 /*
- * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3030, 3207, 4954, 6152, 6531, 9422).  Pure: bytes
+ * One SMTP session, server side (RFC 5321; 1870, 2034, 2920, 3030, 3207, 3461, 4954, 6152, 6531, 9422).  Pure: bytes
  * of the client and answers of other processes come in, replies and one want come out.  No socket,
  * no loop, no link, no clock.
  *

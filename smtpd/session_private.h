@@ -39,7 +39,6 @@ void verb_accepted(struct session *s, enum conf_stage stage);
 /* envelope.c */
 void envelope_mail(struct session *s, struct slice args);
 void envelope_rcpt(struct session *s, struct slice args);
-bool envelope_xtext(struct slice text, struct buf *out); /* RFC 3461 §4 */
 
 /* xclient.c */
 void xclient_begin(struct session *s, struct slice args);

@@ -43,6 +43,7 @@ struct world {
 	size_t question_count;
 	struct buf told; /* names of statements and questions, in order */
 	struct buf drafted; /* DRAFT_DATA */
+	struct buf envelope; /* what DRAFT_OPEN and DRAFT_RCPT say of notifications */
 	uint64_t sealed_length;
 	int file; /* the draft's */
 	bool file_was_closed; /* when SEAL came */
@@ -103,6 +104,17 @@ static bool fake_tell(void *arg, enum role role, enum ipc_type type, const void 
 		return false;
 	buf_addf(&w->told, "%s ", ipc_type_name(type));
 	w->ends += type == IPC_SESSION_END;
+	if (type == IPC_DRAFT_OPEN) {
+		const struct msg_DRAFT_OPEN *open = body;
+
+		buf_addf(&w->envelope, "[%.*s] %u; ", SLICE_ARG(open->envid), (unsigned)open->ret);
+	}
+	if (type == IPC_DRAFT_RCPT) {
+		const struct msg_DRAFT_RCPT *rcpt = body;
+
+		buf_addf(&w->envelope, "%.*s %u [%.*s]; ", SLICE_ARG(rcpt->recipient), (unsigned)rcpt->notify,
+			 SLICE_ARG(rcpt->orcpt));
+	}
 	if (type == IPC_DRAFT_DATA)
 		buf_add_slice(&w->drafted, ((const struct msg_DRAFT_DATA *)body)->data);
 	if (type == IPC_DRAFT_SEAL) {
@@ -287,7 +299,7 @@ static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode a
 						.local = slice_of("192.0.2.2")};
 	int pair[2];
 
-	*w = (struct world){.said = buf_make(8 << 20), .told = buf_make(1 << 16), .drafted = buf_make(1 << 20)};
+	*w = (struct world){.said = buf_make(8 << 20), .told = buf_make(1 << 16), .drafted = buf_make(1 << 20), .envelope = buf_make(4096)};
 	w->login = OC_AUTHENTICATED;
 	w->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	w->conf.set = (struct conf_settings){.hostname = "mx.example.test",
@@ -356,6 +368,7 @@ static void finish(struct world *w)
 	buf_free(&w->said);
 	buf_free(&w->told);
 	buf_free(&w->drafted);
+	buf_free(&w->envelope);
 	timer_free(&w->worker.deadline);
 	loop_free(&w->loop);
 }
@@ -377,6 +390,21 @@ static void test_small_message(void **state)
 	assert_true(slice_eq(buf_slice(&w.drafted), slice_of("Subject: x\r\n\r\n.\r\n")));
 	assert_int_equal(w.sealed_length, w.drafted.len);
 	assert_true(is_closed(&w));
+	finish(&w);
+}
+
+static void test_notifications_are_carried(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, TLS_OFF, AUTH_OFF);
+	say(&w, "EHLO c\r\nMAIL FROM:<a@b> ENVID=q+2B1 RET=HDRS\r\n"
+		"RCPT TO:<c@d> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+3Dy\r\nRCPT TO:<n@d> ORCPT=no\r\n"
+		"RCPT TO:<e@f>\r\nRCPT TO:<g@h> NOTIFY=NEVER\r\nDATA\r\n\r\n.\r\n"
+		"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n\r\n.\r\nQUIT\r\n");
+	assert_true(heard(&w, "221 2.0.0 bye\r\n"));
+	assert_string_equal(buf_text(&w.envelope), "[q+1] 2; c@d 10 [rfc822;x=y]; e@f 0 []; g@h 1 []; [] 0; c@d 0 []; ");
 	finish(&w);
 }
 
@@ -814,6 +842,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small_message),
+		cmocka_unit_test(test_notifications_are_carried),
 		cmocka_unit_test(test_large_message),
 		cmocka_unit_test(test_refused_large_message_is_aborted),
 		cmocka_unit_test(test_another_mail_in_the_same_breath),

@@ -83,25 +83,47 @@ static void test_faults(void **state)
 
 static void test_recipients(void **state)
 {
-	struct transaction *t = transaction_new(&limits, 3);
-	struct mail_address a;
-	struct slice got;
+	static const struct {
+		const char *address;
+		uint64_t notify;
+		const char *orcpt;
+	} rows[] = {{"a@b", 0, ""}, {"b@b", DSN_SUCCESS | DSN_DELAY, "rfc822;x"}, {"c@b", DSN_NEVER, ""}};
+	struct transaction *t = transaction_new(&limits, ARRAY_LEN(rows));
+	struct transaction_recipient got;
 	size_t at = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
-		char text[] = "a@b";
-
-		text[0] = (char)('a' + i);
-		assert_int_equal(mail_address_parse(slice_of(text), 0, &a), MAIL_OK);
-		assert_true(transaction_add_recipient(t, &a));
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(mail_address_parse(slice_of(rows[i].address), 0, &t->candidate), MAIL_OK);
+		t->candidate_notify = rows[i].notify;
+		assert_true(slice_copy(slice_of(rows[i].orcpt), t->candidate_orcpt, sizeof(t->candidate_orcpt)));
+		assert_true(transaction_add_recipient(t));
 	}
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_true(transaction_next_recipient(t, &at, &got));
-		assert_int_equal(got.at[0], 'a' + (char)i);
-		assert_int_equal(got.len, 3);
+		assert_true(slice_eq(got.address, slice_of(rows[i].address)));
+		assert_true(slice_eq(got.orcpt, slice_of(rows[i].orcpt)));
+		assert_int_equal(got.notify, rows[i].notify);
 	}
 	assert_false(transaction_next_recipient(t, &at, &got));
+	transaction_free(&t);
+}
+
+/* The longest of each, as many as may be. */
+static void test_longest_recipients(void **state)
+{
+	struct transaction *t = transaction_new(&limits, 10);
+	char text[MAIL_ADDRESS_MAX + 1];
+
+	(void)state;
+	memset(text, 'a', MAIL_ADDRESS_MAX);
+	text[MAIL_ADDRESS_MAX] = '\0';
+	for (size_t i = 64; i < MAIL_ADDRESS_MAX; i += 50)
+		text[i] = i == 64 ? '@' : '.';
+	assert_int_equal(mail_address_parse(slice_of(text), 0, &t->candidate), MAIL_OK);
+	memset(t->candidate_orcpt, 'x', DSN_ORCPT_MAX);
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(transaction_add_recipient(t));
 	transaction_free(&t);
 }
 
@@ -135,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_recipients),
+		cmocka_unit_test(test_longest_recipients),
 		cmocka_unit_test(test_pieces),
 	};
 

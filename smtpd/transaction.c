@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "ipc/flags.h"
 
+#define RECIPIENT_BYTES (MAIL_ADDRESS_MAX + 1 + 1 + DSN_ORCPT_MAX + 1)
+
 struct transaction *transaction_new(const struct body_limits *limits, uint64_t recipients_max)
 {
 	struct transaction *t = mem_new(1, sizeof(*t));
@@ -10,7 +12,7 @@ struct transaction *transaction_new(const struct body_limits *limits, uint64_t r
 	if (t == NULL)
 		return NULL;
 	t->limits = *limits;
-	t->recipients = buf_make((size_t)recipients_max * (MAIL_ADDRESS_MAX + 1));
+	t->recipients = buf_make((size_t)recipients_max * RECIPIENT_BYTES);
 	t->decoder = dotted_decoder_make((size_t)limits->line_max);
 	t->header = header_walk_make(NULL, NULL);
 	t->piece = buf_make(BODY_PIECE_MAX);
@@ -35,21 +37,31 @@ void transaction_free(struct transaction **tp)
 	free(t);
 }
 
-bool transaction_add_recipient(struct transaction *t, const struct mail_address *recipient)
+bool transaction_add_recipient(struct transaction *t)
 {
-	if (!buf_add(&t->recipients, recipient->text, strlen(recipient->text) + 1))
+	const char *address = t->candidate.text, *orcpt = t->candidate_orcpt;
+	size_t before = t->recipients.len;
+
+	if (!buf_add(&t->recipients, address, strlen(address) + 1) ||
+	    !buf_add_char(&t->recipients, (char)t->candidate_notify) ||
+	    !buf_add(&t->recipients, orcpt, strlen(orcpt) + 1)) {
+		t->recipients.len = before;
 		return false;
+	}
 	t->recipient_count++;
-	t->utf8_address = t->utf8_address || recipient->utf8;
+	t->utf8_address = t->utf8_address || t->candidate.utf8;
 	return true;
 }
 
-bool transaction_next_recipient(const struct transaction *t, size_t *at, struct slice *out)
+bool transaction_next_recipient(const struct transaction *t, size_t *at, struct transaction_recipient *out)
 {
 	if (*at >= t->recipients.len)
 		return false;
-	*out = slice_of(t->recipients.at + *at);
-	*at += out->len + 1;
+	out->address = slice_of(t->recipients.at + *at);
+	*at += out->address.len + 1;
+	out->notify = (unsigned char)t->recipients.at[(*at)++];
+	out->orcpt = slice_of(t->recipients.at + *at);
+	*at += out->orcpt.len + 1;
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #include "base/outcome.h"
 #include "mail/address.h"
 #include "mail/dotted.h"
+#include "mail/dsn.h"
 #include "mail/header.h"
 
 /*
@@ -33,6 +34,11 @@ enum body_fault {
 	BODY_LOOP,
 };
 
+struct transaction_recipient {
+	struct slice address, orcpt; /* borrowed from the transaction, until a recipient is added */
+	uint64_t notify;
+};
+
 struct transaction {
 	struct mail_address sender;
 	bool smtputf8; /* the client declared it */
@@ -41,10 +47,14 @@ struct transaction {
 	bool utf8_address; /* the sender's or a recipient's */
 	uint64_t size_declared;
 	char auth[MAIL_ADDRESS_MAX + 1]; /* RFC 4954 §5: "", "<>" or an address */
-	struct buf recipients; /* owned; canonical, a NUL behind each */
+	char envid[DSN_ENVID_MAX + 1]; /* this and the next: RFC 3461, as mail/dsn.h keeps them */
+	uint64_t ret;
+	struct buf recipients; /* owned; of each: address, NUL, NOTIFY, ORCPT, NUL */
 	uint64_t recipient_count;
 	bool recipient_tried;
 	struct mail_address candidate; /* the recipient that is asked about */
+	uint64_t candidate_notify;
+	char candidate_orcpt[DSN_ORCPT_MAX + 1];
 
 	struct dotted_decoder decoder;
 	struct header_walk header; /* owned */
@@ -64,10 +74,10 @@ struct transaction {
 struct transaction *transaction_new(const struct body_limits *limits, uint64_t recipients_max);
 void transaction_free(struct transaction **tp);
 
-/* False: no memory. */
-bool transaction_add_recipient(struct transaction *t, const struct mail_address *recipient);
+/* Adds the candidate.  False: no memory. */
+bool transaction_add_recipient(struct transaction *t);
 /* Walks the recipients: *at starts at 0. */
-bool transaction_next_recipient(const struct transaction *t, size_t *at, struct slice *out);
+bool transaction_next_recipient(const struct transaction *t, size_t *at, struct transaction_recipient *out);
 
 /* Returns how many bytes of `in` it used: less than all where the data ended, or the piece is full. */
 size_t transaction_body(struct transaction *t, struct slice in);

@@ -99,6 +99,7 @@ static const struct {
 	{"CHUNKING", always},
 	{"SMTPUTF8", always},
 	{"ENHANCEDSTATUSCODES", always},
+	{"DSN", always},
 	{"STARTTLS", offers_starttls_now},
 	{"XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT", offers_xclient_now},
 };
@@ -176,7 +177,7 @@ static void run_rcpt(struct session *s, struct slice args)
 
 static void accepted_rcpt(struct session *s)
 {
-	if (transaction_add_recipient(s->transaction, &s->transaction->candidate)) {
+	if (transaction_add_recipient(s->transaction)) {
 		reply(s, 250, "2.1.5", "recipient ok");
 		return;
 	}

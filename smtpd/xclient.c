@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "mail/xtext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static bool is_unsaid(struct slice value)
 static bool decode(struct slice value, char *out, size_t size)
 {
 	struct buf text = buf_make(size);
-	bool good = envelope_xtext(value, &text) && text.len > 0 && slice_copy(buf_slice(&text), out, size);
+	bool good = xtext_decode(value, &text) && text.len > 0 && slice_copy(buf_slice(&text), out, size);
 
 	for (size_t i = 0; good && i < text.len; i++)
 		good = text.at[i] > ' ' && text.at[i] < 0x7f;

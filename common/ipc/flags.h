@@ -2,7 +2,8 @@
 #define POSTERN_IPC_FLAGS_H
 
 /*
- * The bits inside number fields of messages: what several processes must read alike.
+ * The bits inside number fields of messages: what several processes must read alike.  `notify`, `ret`, `envid` and `orcpt`:
+ * mail/dsn.h.
  */
 
 /* POLICY_ASK.flags: what the client did out of turn. */
@@ -18,10 +19,11 @@ enum job_flag {
 	JOB_BINARY = 1 << 2, /* behind the header come octets, not lines (RFC 3030): never by DATA */
 };
 
-/* DRAFT_RCPT.notify, job_recipient.notify: RFC 3461 §4.1; 0 is what is usual: FAILURE and DELAY. */
-enum dsn_notify { DSN_NEVER = 1 << 0, DSN_SUCCESS = 1 << 1, DSN_FAILURE = 1 << 2, DSN_DELAY = 1 << 3 };
-
-/* DRAFT_OPEN.ret, JOB_START.ret: RFC 3461 §4.3. */
-enum dsn_ret { DSN_RET_UNSAID, DSN_RET_FULL, DSN_RET_HDRS };
+/* JOB_RECIPIENT.handover: who owes the sender word of a success (RFC 3461 §5.2). */
+enum job_handover {
+	HANDOVER_DELIVERED, /* nobody comes after: we do */
+	HANDOVER_RELAYED, /* to a host without DSN: we do, for nobody else will */
+	HANDOVER_PASSED_ON, /* with all that was asked for, to a host with DSN: that host */
+};
 
 #endif
