@@ -500,7 +500,8 @@ static bool takes_logins(const struct attested_session *session)
 {
 	const struct conf *conf = session->generation->conf;
 
-	return session->listener < conf->listener_count && conf->listeners[session->listener].auth != AUTH_OFF;
+	return session->listener < conf->listener_count &&
+	       conf_takes_logins(&conf->listeners[session->listener], slice_of(session->client));
 }
 
 static bool is_offered(const struct attested_session *session, uint64_t mechanism)

@@ -20,6 +20,7 @@ static const char conf[] =
 	"postmaster boss@example.test\n"
 	"listen 127.0.0.1:2587 { role submission }\n"
 	"listen 127.0.0.1:2525 { role mx }\n"
+	"listen 127.0.0.1:2526 { role submission  auth-from 192.0.2.0/24 }\n"
 	"tls { certificate /x/certificate; key /x/key }\n"
 	"auth { sqlite /x/users.db; file /x/flat }\n"
 	"credentials /x/credentials\n"
@@ -153,7 +154,7 @@ static int stop(void **state)
 static void open_session(struct run *r, uint64_t session, const char *client)
 {
 	struct msg_SESSION_OPEN open = {.session = session, .worker = 4, .generation = harness_generation(r->h),
-					.role = LISTENER_SUBMISSION, .uid = UINT64_MAX, .client = slice_of(client)};
+					.role = LISTENER_SUBMISSION, .uid = UINT64_MAX, .client = slice_of(client), .local = slice_empty()};
 
 	assert_true(link_tell(r->gate, IPC_SESSION_OPEN, &open, -1));
 	link_flush(r->gate);
@@ -375,9 +376,9 @@ static void test_a_listener_without_logins(void **state)
 {
 	struct run *r = *state;
 	struct msg_SESSION_OPEN mx = {.session = 7, .worker = 4, .generation = harness_generation(r->h), .listener = 1,
-				      .role = LISTENER_MX, .uid = UINT64_MAX, .client = slice_of("192.0.2.1")};
+				      .role = LISTENER_MX, .uid = UINT64_MAX, .client = slice_of("192.0.2.1"), .local = slice_empty()};
 	struct msg_SESSION_OPEN local = {.session = 8, .worker = 4, .generation = harness_generation(r->h),
-					 .listener = UINT64_MAX, .role = LISTENER_LOCAL, .uid = 1000, .client = slice_empty()};
+					 .listener = UINT64_MAX, .role = LISTENER_LOCAL, .uid = 1000, .client = slice_empty(), .local = slice_empty()};
 
 	link_tell(r->gate, IPC_SESSION_OPEN, &mx, -1);
 	link_tell(r->gate, IPC_SESSION_OPEN, &local, -1);
@@ -386,6 +387,18 @@ static void test_a_listener_without_logins(void **state)
 	assert_int_equal(log_in(r, 8, "alice@example.test", slice_of("wonder land")), OC_AUTH_UNAVAILABLE);
 	assert_int_equal(r->queue_logins + r->policyd_logins, 0);
 	print_message("ROW A10 mx-worker-logs-in pass\n");
+	/* Nor from a network that the listener takes none from. */
+	mx.listener = 2;
+	mx.session = 9;
+	mx.client = slice_of("198.51.100.1");
+	link_tell(r->gate, IPC_SESSION_OPEN, &mx, -1);
+	mx.session = 10;
+	mx.client = slice_of("192.0.2.1");
+	link_tell(r->gate, IPC_SESSION_OPEN, &mx, -1);
+	link_flush(r->gate);
+	assert_int_equal(log_in(r, 9, "alice@example.test", slice_of("wonder land")), OC_AUTH_UNAVAILABLE);
+	assert_int_equal(log_in(r, 10, "alice@example.test", slice_of("wonder land")), OC_AUTHENTICATED);
+	print_message("ROW A10 auth-from pass\n");
 }
 
 static void test_back_end_away(void **state)

@@ -135,7 +135,7 @@ static uint64_t witnesses_lost(const struct worker *w)
 static void on_login(struct conn *c, struct ipc_message *m)
 {
 	bool known = m != NULL && c->login_witness == witnesses_lost(c->worker);
-	struct session_login answer = {.outcome = OC_AUTH_UNAVAILABLE};
+	struct session_login answer = {OC_AUTH_UNAVAILABLE, slice_empty(), slice_empty(), slice_empty()};
 
 	if (known) {
 		const struct msg_AUTH_RESULT *r = &m->body.AUTH_RESULT;

@@ -68,7 +68,7 @@ static void note_tls(struct conn *c)
 	snprintf(tls.version, sizeof(tls.version), "%s", facts->version);
 	snprintf(tls.cipher, sizeof(tls.cipher), "%s", facts->cipher);
 	snprintf(tls.sni, sizeof(tls.sni), "%s", facts->sni);
-	if (c->session.place.auth != AUTH_OFF)
+	if (c->session.place.takes_logins)
 		note_bindings(c->tls, &tls);
 	LOG(LEVEL_INFO, "tls-open", KV_SESSION(c->session.place.number), KV_STR("version", tls.version),
 	    KV_STR("cipher", tls.cipher), KV_STR("sni", tls.sni), KV_NUM("resumed", facts->resumed));

@@ -162,7 +162,7 @@ static bool always(const struct session *s)
 
 static bool has_auth(const struct session *s)
 {
-	return s->place.auth != AUTH_OFF;
+	return s->place.takes_logins;
 }
 
 struct parameter_row {

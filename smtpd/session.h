@@ -72,6 +72,7 @@ struct session_place {
 	char client[64];
 	uint64_t client_port;
 	bool may_xclient;
+	bool takes_logins; /* of this client; inside TLS */
 };
 
 /* XCLIENT: whom the client speaks for. */

@@ -74,7 +74,7 @@ static bool offers_starttls_now(const struct session *s)
 
 static bool offers_auth_now(const struct session *s)
 {
-	return s->place.auth != AUTH_OFF && s->tls.active && s->login[0] == '\0';
+	return s->place.takes_logins && s->tls.active && s->login[0] == '\0';
 }
 
 static bool offers_xclient_now(const struct session *s)
@@ -271,7 +271,7 @@ static void run_auth(struct session *s, struct slice args)
 {
 	if (!s->tls.active)
 		reply(s, 538, "5.7.11", "a login needs TLS");
-	else if (s->place.auth == AUTH_OFF)
+	else if (!s->place.takes_logins)
 		reply(s, 502, "5.5.1", "AUTH is not offered here");
 	else if (s->login[0] != '\0')
 		reply(s, 503, "5.5.1", "you are logged in already");

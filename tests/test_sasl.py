@@ -80,6 +80,19 @@ def test_offers(offering):
     row("T06", "no-mechanism-in-clear", "AUTH" not in clear.ehlo() and clear.command("AUTH SCRAM-SHA-256").startswith("538"))
 
 
+def test_offers_by_network(offering, suite):
+    suite.listeners = suite.listeners.replace("tls implicit  auth required", "tls implicit  auth required  auth-from 127.0.1.0/24")
+    offering("plain scram-sha-256")
+    inside, outside = session(suite, 3), session(suite)
+    got = inside.command("AUTH PLAIN " + b64(f"\0{ALICE}\0{PASSWORD}"))
+    assert got.startswith("235"), suite.log()[-3000:]
+    assert outside.offered == []
+    assert outside.command("AUTH PLAIN " + b64(f"\0{ALICE}\0{PASSWORD}")).startswith("502")
+    outside.expect(530, f"MAIL FROM:<{ALICE}>")
+    # said by an owned worker it is no better: authd looks at what the gate attested (authd/test_process.c)
+    row("T06", "auth-from", len(inside.offered) == 3)
+
+
 def test_scram(offering):
     suite = offering("scram-sha-256")
     c = session(suite)

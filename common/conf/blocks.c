@@ -44,6 +44,7 @@ static const struct statement listen_rows[] = {
 	{"role", read_choice_field, LISTEN(role), 0, 0, roles, false},
 	{"tls", read_choice_field, LISTEN(tls), 0, 0, tls_modes, false},
 	{"auth", read_choice_field, LISTEN(auth), 0, 0, auth_modes, false},
+	{"auth-from", read_nets_field, LISTEN(auth_from), 0, 0, NULL, false},
 	{"isolation", read_choice_field, LISTEN(isolation), 0, 0, isolations, false},
 	{"hostname", read_domain_field, LISTEN(hostname), 0, 0, NULL, false},
 	{"name", read_name_field, LISTEN(called), 0, 0, NULL, false},

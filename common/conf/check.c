@@ -98,6 +98,9 @@ static void check_listener(struct compiler *c, size_t i)
 	if (c->listeners[i].broken)
 		return;
 	check_listener_tls(c, l);
+	if (l->auth == AUTH_OFF && l->auth_from.count > 0)
+		mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take auth-from out",
+			    "listener %s takes no logins, and says from where", l->name);
 	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
 		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
 			    "listener %s would only wait", l->name);

@@ -46,6 +46,7 @@ struct conf_listener {
 	const char *hostname; /* in banner and EHLO; the setting's unless said */
 	const char *called; /* listener.name of rules; `name` unless said; several may share one */
 	const char *banner; /* what stands behind the host name in the banner; NULL: our own words */
+	struct conf_nets auth_from; /* not empty: AUTH is offered to these alone */
 	struct conf_nets proxy; /* not empty: each connection comes from these, and begins with a PROXY header */
 	struct conf_nets xclient; /* who may say XCLIENT */
 	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
@@ -172,6 +173,8 @@ const struct conf_transport *conf_transport_find(const struct conf *c, struct sl
 const struct conf_table *conf_table_find(const struct conf *c, struct slice name);
 /* `address`: "192.0.2.1", "2001:db8::1"; false for what is no address. */
 bool conf_is_trusted(const struct conf *c, struct slice address);
+/* Whether that client may log in there. */
+bool conf_takes_logins(const struct conf_listener *l, struct slice client);
 bool conf_is_local_name(const struct conf *c, struct slice domain); /* the hostname itself */
 
 /* Every path the configuration names, and which roles may have it (the master opens it and hands it on). */

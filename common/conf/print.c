@@ -108,6 +108,7 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	print_word(out, "role", l->role == LISTENER_MX ? "mx" : "submission");
 	print_word(out, "tls", tls_name(l->tls));
 	print_word(out, "auth", auths[l->auth]);
+	print_nets(out, "auth-from", &l->auth_from);
 	print_word(out, "isolation", l->isolation == ISOLATION_SHARED ? "shared" : "connection");
 	print_quoted(out, "hostname", l->hostname);
 	if (strcmp(l->called, l->name) != 0)

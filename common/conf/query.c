@@ -28,6 +28,11 @@ bool conf_is_trusted(const struct conf *c, struct slice address)
 	return net_list_contains(c->trusted, c->trusted_count, address);
 }
 
+bool conf_takes_logins(const struct conf_listener *l, struct slice client)
+{
+	return l->auth != AUTH_OFF && (l->auth_from.count == 0 || net_list_contains(l->auth_from.at, l->auth_from.count, client));
+}
+
 bool conf_is_local_name(const struct conf *c, struct slice domain)
 {
 	if (slice_eq_nocase(domain, slice_of(c->set.hostname)))

@@ -32,8 +32,8 @@ static enum sasl_want respond(struct sasl *d, struct slice message)
 }
 
 static const char *const verifiers[] = {
-	"", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
-	    ":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	"",
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
 	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
