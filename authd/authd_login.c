@@ -28,8 +28,8 @@
 #define FIRST_TICK_MS 100u
 
 /* Sources are refused in the end; logins never, or anybody could lock somebody out. */
-static const struct slow_limits source_limits = {.free = 3, .first_ms = 1000, .most_ms = 8000, .refuse_at = 20};
-static const struct slow_limits login_limits = {.free = 3, .first_ms = 500, .most_ms = 4000, .refuse_at = 0};
+static const struct slow_limits source_limits = {.free = 3, .first_ms = 1000, .most_ms = 8000, .at_once = 25, .refuse_at = 20};
+static const struct slow_limits login_limits = {.free = 3, .first_ms = 500, .most_ms = 4000, .at_once = 5, .refuse_at = 0};
 #define SOURCES_MAX 65536u
 #define LOGINS_MAX 65536u
 
@@ -95,6 +95,20 @@ static struct login_session *own_of(const struct dialogue *d)
 	return session == NULL ? NULL : session->own;
 }
 
+/* The attempt has come to its end, once. */
+static void settle(struct dialogue *d, bool failed)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (!d->charged)
+		return;
+	d->charged = false;
+	slow_settle(d->logins->by_source, slice_make(d->source, d->source_len), now, failed);
+	if (d->login[0] != '\0')
+		slow_settle(d->logins->by_login, slice_of(d->login), now, failed);
+}
+
+/* Who names a login and then goes away has tried something. */
 static void dialogue_free(struct dialogue *d)
 {
 	struct login_session *own = own_of(d);
@@ -105,6 +119,7 @@ static void dialogue_free(struct dialogue *d)
 	LIST_REMOVE(d, all);
 	l->count--;
 	l->busy -= d->busy;
+	settle(d, true);
 	if (d->dovecot != NULL)
 		dovecot_cancel(d->dovecot);
 	timer_free(&d->timer);
@@ -167,14 +182,6 @@ static bool announce(struct dialogue *d)
 	return true;
 }
 
-static void refund(struct dialogue *d)
-{
-	uint64_t now = clock_mono_ms();
-
-	slow_refund(d->logins->by_source, slice_make(d->source, d->source_len), now);
-	slow_refund(d->logins->by_login, slice_of(d->login), now);
-}
-
 static void count_and_log(struct dialogue *d)
 {
 	struct logins *l = d->logins;
@@ -183,8 +190,6 @@ static void count_and_log(struct dialogue *d)
 	l->accepted += good;
 	l->failed += failed;
 	l->unavailable += !good && !failed;
-	if (!failed && d->charged)
-		refund(d);
 	LOG(good ? LEVEL_INFO : LEVEL_WARN, good ? "login-accepted" : failed ? "login-failed" : "login-unavailable",
 	    KV_SESSION(d->session), KV_STR("client", d->client), KV_STR("login", d->login),
 	    KV_STR("mechanism", mechanism_name(d->sasl.mechanism)));
@@ -250,6 +255,8 @@ static void on_due(void *arg)
 
 static void finish(struct dialogue *d, enum outcome oc)
 {
+	if (oc != OC_AUTH_CONTINUE)
+		settle(d, oc == OC_AUTH_FAILED);
 	d->outcome = oc;
 	buf_free(&d->check.secret);
 	d->due_ms = due_ms(d);
@@ -328,8 +335,7 @@ static bool charge(struct dialogue *d)
 /* As it calls the user, whatever the client did. */
 static void accept_as(struct dialogue *d, struct slice user)
 {
-	refund(d);
-	d->charged = false;
+	settle(d, false);
 	note_login(d, user);
 	finish(d, user.len > 0 ? OC_AUTHENTICATED : OC_AUTH_UNAVAILABLE);
 }

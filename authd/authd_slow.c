@@ -10,6 +10,7 @@ struct entry {
 	TAILQ_ENTRY(entry) peers;
 	uint64_t score_ms; /* failures, each SLOW_FORGET_MS, as they were at `at_ms` */
 	uint64_t at_ms;
+	unsigned open; /* charged and not settled */
 	size_t key_len;
 	char key[];
 };
@@ -82,6 +83,7 @@ static struct entry *entry_new(struct slow *s, struct slice key, uint64_t now_ms
 		return NULL;
 	e->score_ms = 0;
 	e->at_ms = now_ms;
+	e->open = 0;
 	e->key_len = key.len;
 	memcpy(e->key, key.at, key.len);
 	if (!map_put(s->keys, key, e)) {
@@ -117,21 +119,26 @@ bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wa
 	forget_some(e, now_ms);
 	/* A part of a failure that is left counts as one. */
 	score = (e->score_ms + SLOW_FORGET_MS - 1) / SLOW_FORGET_MS;
+	score += e->open > s->limits.at_once ? e->open - s->limits.at_once : 0;
 	if (s->limits.refuse_at > 0 && score >= s->limits.refuse_at)
 		return false;
 	*wait_ms = wait_of(&s->limits, score);
-	e->score_ms += SLOW_FORGET_MS;
+	e->open++;
 	TAILQ_REMOVE(&s->by_age, e, peers);
 	TAILQ_INSERT_TAIL(&s->by_age, e, peers);
 	return true;
 }
 
-void slow_refund(struct slow *s, struct slice key, uint64_t now_ms)
+/* Of a key that was forgotten meanwhile a failure is its first. */
+void slow_settle(struct slow *s, struct slice key, uint64_t now_ms, bool failed)
 {
 	struct entry *e = map_find(s->keys, key);
 
+	if (e == NULL && failed)
+		e = entry_new(s, key, now_ms);
 	if (e == NULL)
 		return;
 	forget_some(e, now_ms);
-	e->score_ms = e->score_ms > SLOW_FORGET_MS ? e->score_ms - SLOW_FORGET_MS : 0;
+	e->open -= e->open > 0;
+	e->score_ms += failed ? SLOW_FORGET_MS : 0;
 }

@@ -6,8 +6,9 @@
 /*
  * Slow-down by failures: each key (a source, a login) has a score that falls by one every SLOW_FORGET_MS.  Pure: time is given.
  *
- * An attempt is charged when it begins, so that a thousand at once are a thousand, and refunded when it succeeds.  A table that is
- * full forgets who was charged longest ago.
+ * An attempt is charged when it begins and settled when its outcome is known.  Until then some of one key are free, so that an office
+ * behind one address may log in all at once; beyond that each counts like a failure, so that a thousand at once are a thousand.  A
+ * table that is full forgets who was charged longest ago.
  */
 struct slow;
 
@@ -16,6 +17,7 @@ struct slow;
 struct slow_limits {
 	unsigned free; /* score up to which nothing waits */
 	uint64_t first_ms, most_ms; /* the wait then, doubled with each further failure */
+	unsigned at_once; /* attempts not settled yet that count nothing */
 	unsigned refuse_at; /* score from which attempts are refused without being looked at; 0: never */
 };
 
@@ -25,6 +27,7 @@ size_t slow_count(const struct slow *s);
 
 /* Charges one attempt.  False: refused, and nothing is charged.  Else `wait_ms` says how much later it is to be answered. */
 bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wait_ms);
-void slow_refund(struct slow *s, struct slice key, uint64_t now_ms);
+/* Its outcome; once for each charge. */
+void slow_settle(struct slow *s, struct slice key, uint64_t now_ms, bool failed);
 
 #endif

@@ -19,6 +19,7 @@ static void test_waits_grow(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		assert_true(slow_charge(s, slice_of("a"), 1000, &wait));
+		slow_settle(s, slice_of("a"), 1000, true);
 		if (wait != want[i])
 			fail_msg("%zu: %llu", i, (unsigned long long)wait);
 	}
@@ -34,7 +35,35 @@ static void test_waits_grow(void **state)
 	print_message("ROW A04 slow-down pass\n");
 }
 
-static void test_refund(void **state)
+/* Those that are not settled yet count nothing while they are few, and all beyond that as failures. */
+static void test_at_once(void **state)
+{
+	const struct slow_limits some = {.free = 3, .first_ms = 1000, .most_ms = 5000, .at_once = 10, .refuse_at = 8};
+	struct slow *s = slow_new(&some, 100);
+	uint64_t wait;
+
+	(void)state;
+	for (unsigned i = 0; i < 18; i++) {
+		assert_true(slow_charge(s, slice_of("a"), 1000, &wait));
+		assert_int_equal(wait > 0, i >= 14);
+	}
+	assert_false(slow_charge(s, slice_of("a"), 1000, &wait));
+	/* Well ended, they are as if they had never been; badly, they are failures. */
+	for (unsigned i = 0; i < 10; i++)
+		slow_settle(s, slice_of("a"), 1001, false);
+	for (unsigned i = 0; i < 7; i++)
+		slow_settle(s, slice_of("a"), 1001, true);
+	assert_true(slow_charge(s, slice_of("a"), 1001, &wait));
+	assert_int_equal(wait, 5000);
+	slow_settle(s, slice_of("a"), 1001, true);
+	assert_false(slow_charge(s, slice_of("a"), 1001, &wait));
+	slow_settle(s, slice_of("unknown"), 1001, true);
+	assert_true(slow_charge(s, slice_of("unknown"), 1001, &wait));
+	slow_free(&s);
+	print_message("ROW A04 many-at-once pass\n");
+}
+
+static void test_success(void **state)
 {
 	struct slow *s = slow_new(&limits, 100);
 	uint64_t wait;
@@ -43,9 +72,9 @@ static void test_refund(void **state)
 	for (int i = 0; i < 100; i++) {
 		assert_true(slow_charge(s, slice_of("a"), 5, &wait));
 		assert_int_equal(wait, 0);
-		slow_refund(s, slice_of("a"), 6);
+		slow_settle(s, slice_of("a"), 6, false);
 	}
-	slow_refund(s, slice_of("never charged"), 6);
+	slow_settle(s, slice_of("never charged"), 6, false);
 	slow_free(&s);
 }
 
@@ -57,8 +86,10 @@ static void test_bounded(void **state)
 	char key[32];
 
 	(void)state;
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 8; i++) {
 		assert_true(slow_charge(s, slice_of("attacker"), 1, &wait));
+		slow_settle(s, slice_of("attacker"), 1, true);
+	}
 	for (int i = 0; i < 9; i++) {
 		snprintf(key, sizeof(key), "k%d", i);
 		assert_true(slow_charge(s, slice_of(key), 1, &wait));
@@ -84,6 +115,7 @@ static void test_never_refused(void **state)
 	for (int i = 0; i < 1000; i++) {
 		assert_true(slow_charge(s, slice_of("alice"), 1, &wait));
 		assert_true(wait <= 40);
+		slow_settle(s, slice_of("alice"), 1, i % 2 == 0);
 	}
 	slow_free(&s);
 	print_message("ROW A04 no-lock-out pass\n");
@@ -93,7 +125,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waits_grow),
-		cmocka_unit_test(test_refund),
+		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_success),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_never_refused),
 	};
