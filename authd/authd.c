@@ -5,10 +5,10 @@
 #include "authd_crew.h"
 #include "authd_pam.h"
 #include "authd_password.h"
-#include "authd_warm.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "sasl/sasl.h"
+#include "warm/warm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #define FINDERS 4
 #define FIND_SECONDS 10
 #define PAM_SECONDS 10
+#define PROCESSES_MAX 256 /* of our user, whose processes the kernel counts across suites */
 #define PAM_MEMORY_MAX (256u << 20)
 
 /* From prepare, where children are forked, to start. */
@@ -38,19 +39,19 @@ struct backends *authd_backends_of(const struct generation *g)
 static const struct cage_spec verifier_cage = {
 	.calls = CALLS_FORK,
 	.chroot = true,
-	.processes_max = 64,
+	.processes_max = PROCESSES_MAX,
 };
 
 /* Reads what the system's name service reads, and speaks to its daemons; nothing else of the host is in reach. */
 static const struct cage_spec finder_cage = {
 	.calls = CALLS_FORK | CALLS_FILES_READ | CALLS_DATAGRAM,
-	.processes_max = 64,
+	.processes_max = PROCESSES_MAX,
 };
 
 static void start_verifiers(struct service *s)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct warm_spec spec = {.cage = &verifier_cage, .seconds = VERIFY_SECONDS, .serve = verifier_serve};
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &verifier_cage, .seconds = VERIFY_SECONDS, .serve = verifier_serve};
 
 	verifiers = cores < 1 ? 1 : cores > VERIFIERS_MAX ? VERIFIERS_MAX : (unsigned)cores;
 	spec.children = verifiers;
@@ -83,7 +84,7 @@ static void close_folders(const struct cage_order *order)
 static void start_finders(struct service *s)
 {
 	struct cage_path paths[FOLDERS_MAX];
-	struct warm_spec spec = {.cage = &finder_cage,
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &finder_cage,
 				 .children = FINDERS,
 				 .seconds = FIND_SECONDS,
 				 .prepare = system_users_prepare,
@@ -98,7 +99,7 @@ static void start_finders(struct service *s)
 /* Modules read what they like of the host's files and speak to its daemons, as PAM is made; the network is in none's reach. */
 static const struct cage_spec pam_cage = {
 	.calls = CALLS_FORK | CALLS_FILES_READ | CALLS_DATAGRAM | CALLS_LOCKS | CALLS_MODULES,
-	.processes_max = 64,
+	.processes_max = PROCESSES_MAX,
 	.memory_max = PAM_MEMORY_MAX,
 };
 
@@ -127,7 +128,7 @@ static void take_all_groups(struct cage_order *order)
 
 static void start_pam(struct service *s)
 {
-	struct warm_spec spec = {.cage = &pam_cage,
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &pam_cage,
 				 .children = PAM_CHILDREN,
 				 .seconds = PAM_SECONDS,
 				 .prepare = pam_child_prepare,
@@ -249,6 +250,7 @@ static void on_start(struct service *s)
 	a->grants = grants_new();
 	a->names = names_new(a, finder_fd);
 	a->pam = pam_crew(a);
+	a->directory = directory_crew(a);
 	if (pam_fd != -1)
 		a->pam_children = authd_child_link(a, pam_fd);
 	service_set_state(s, a);
@@ -283,6 +285,8 @@ static void on_status(struct service *s, struct buf *out)
 	if (a->pam_children != NULL)
 		crew_status(a->pam, out);
 	dovecots_status(a, out);
+	if (service_conf(s)->auth.ldap != NULL)
+		crew_status(a->directory, out);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

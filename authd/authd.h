@@ -26,7 +26,7 @@ struct authd {
 	struct grants *grants;
 	struct names *names;
 	struct link *pam_children; /* owned; NULL: PAM was not named when we started */
-	struct crew *pam; /* owned */
+	struct crew *pam, *directory; /* owned */
 };
 
 /* What authd itself remembers of a session. */

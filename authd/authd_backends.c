@@ -187,27 +187,36 @@ enum outcome backends_find_seed(struct backends *b, struct buf *seed_out)
 
 /* ---- credentials ---- */
 
+static const char *directory_login(const struct conf *conf)
+{
+	return conf->auth.ldap == NULL ? NULL : conf->auth.ldap->login;
+}
+
 static bool wants_credentials(const struct conf *conf)
 {
+	bool wants = directory_login(conf) != NULL;
+
 	for (size_t i = 0; i < conf->transport_count; i++)
-		if (conf->transports[i].login != NULL)
-			return true;
+		wants = wants || conf->transports[i].login != NULL;
+	return wants;
+}
+
+static bool has_login(const struct conf *conf, struct slice text, const char *login, const char *of, const char *name, struct buf *why)
+{
+	struct credential c;
+
+	if (login == NULL || credential_find(text, slice_of(login), &c))
+		return true;
+	buf_addf(why, "%s: there is no line \"%s: user password\", which %s%s needs (login %s)", conf->credentials, login, of, name, login);
 	return false;
 }
 
 static bool has_all_logins(const struct conf *conf, struct slice text, struct buf *why)
 {
-	for (size_t i = 0; i < conf->transport_count; i++) {
-		const struct conf_transport *t = &conf->transports[i];
-		struct credential c;
-
-		if (t->login == NULL || credential_find(text, slice_of(t->login), &c))
-			continue;
-		buf_addf(why, "%s: there is no line \"%s: user password\", which transport %s needs (login %s)", conf->credentials,
-			 t->login, t->name, t->login);
-		return false;
-	}
-	return true;
+	for (size_t i = 0; i < conf->transport_count; i++)
+		if (!has_login(conf, text, conf->transports[i].login, "transport ", conf->transports[i].name, why))
+			return false;
+	return has_login(conf, text, directory_login(conf), "ldap", "", why);
 }
 
 static bool check_text(struct backends *b, const struct stat *st, struct slice text, struct buf *why)

@@ -52,6 +52,12 @@ void crew_status(const struct crew *c, struct buf *out)
 	service_status_number(out, key, c->asked);
 }
 
+void crew_refuse(struct crew *c, struct password_check *check)
+{
+	TAILQ_INSERT_TAIL(&c->refused, check, peers);
+	timer_set(c->refusal, 0);
+}
+
 static void ask_next(struct crew *c);
 
 /* What the client does not hear, the operator may. */
@@ -83,16 +89,12 @@ static void ask_next(struct crew *c)
 	while (c->asked < c->spec->at_once && (check = TAILQ_FIRST(&c->waiting)) != NULL) {
 		TAILQ_REMOVE(&c->waiting, check, peers);
 		c->waiting_count--;
-		c->asked++;
-		c->spec->ask(c->authd, check, on_answer);
+		if (c->spec->ask(c->authd, check, on_answer))
+			c->asked++;
+		else
+			crew_refuse(c, check);
 		buf_free(&check->secret);
 	}
-}
-
-void crew_refuse(struct crew *c, struct password_check *check)
-{
-	TAILQ_INSERT_TAIL(&c->refused, check, peers);
-	timer_set(c->refusal, 0);
 }
 
 void crew_check(struct crew *c, struct password_check *check)

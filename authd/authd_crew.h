@@ -20,8 +20,8 @@ struct crew;
 struct crew_spec {
 	const char *name; /* for the log */
 	unsigned at_once;
-	/* Passes the question on; `answered` is called once with `check` (link_ask), never from inside this. */
-	void (*ask)(struct authd *a, struct password_check *check, link_answer_fn *answered);
+	/* Passes the question on; `answered` is called once with `check` (link_ask), never from inside this.  False: it cannot be asked. */
+	bool (*ask)(struct authd *a, struct password_check *check, link_answer_fn *answered);
 };
 
 struct crew *crew_new(struct authd *a, const struct crew_spec *spec); /* exits 75 without memory; `spec` is borrowed for good */

@@ -6,7 +6,7 @@
 #include "ipc/message.h"
 
 /*
- * PAM, in children of authd that answer one question each (authd_warm.h).  Modules are loaded, and PAM's files read, before the
+ * PAM, in children of authd that answer one question each (common/warm).  Modules are loaded, and PAM's files read, before the
  * child has heard a secret.  Blocks as long as the modules do; the child's alarm bounds that.
  */
 

@@ -11,13 +11,14 @@ static bool is_named(const struct conf_auth *auth)
 	return auth->pam != NULL;
 }
 
-static void ask(struct authd *a, struct password_check *check, link_answer_fn *answered)
+static bool ask(struct authd *a, struct password_check *check, link_answer_fn *answered)
 {
 	const struct msg_PAM_ASK question = {slice_of(check->login), slice_of(check->client), buf_slice(&check->secret)};
 
 	link_ask(a->pam_children, IPC_PAM_ASK, &question, ANSWER_MS, answered, check);
 	/* Alone in its packet: whichever child takes it, takes only this. */
 	link_flush(a->pam_children);
+	return true;
 }
 
 static void check(struct authd *a, struct password_check *check)

@@ -5,6 +5,7 @@
 static const struct password_backend *const backends[] = {
 	&hash_backend,
 	&pam_backend,
+	&directory_backend,
 };
 
 bool password_check(struct authd *a, struct password_check *check)

@@ -48,4 +48,8 @@ struct crew;
 extern const struct password_backend pam_backend;
 struct crew *pam_crew(struct authd *a);
 
+/* ---- a directory (authd_directory.c) ---- */
+extern const struct password_backend directory_backend;
+struct crew *directory_crew(struct authd *a);
+
 #endif

@@ -41,6 +41,7 @@ void plan_free(struct plan **pp)
 	free(p->user_prefix);
 	free(p->log_level);
 	free(p->authd_start);
+	free(p->lookup_start);
 	free(p);
 }
 
@@ -89,6 +90,8 @@ bool plan_set(struct plan *p, struct slice name, struct slice value)
 		{"user_prefix", &p->user_prefix, NULL},
 		{"log_level", &p->log_level, NULL},
 		{"authd_start", &p->authd_start, NULL},
+		{"lookup_start", &p->lookup_start, NULL},
+		{"lookups", NULL, &p->lookups},
 		{"smtpd_workers", NULL, &p->smtpd_workers},
 		{"relay_workers", NULL, &p->relay_workers},
 		{"watchdog_ms", NULL, &p->watchdog_ms},
@@ -223,5 +226,9 @@ static bool starts_otherwise(const char *next, const char *old)
 
 bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum role role)
 {
-	return has_new_folder(p, old, role) || (role == ROLE_AUTHD && starts_otherwise(p->authd_start, old->authd_start));
+	if (role == ROLE_AUTHD && starts_otherwise(p->authd_start, old->authd_start))
+		return true;
+	if (role == ROLE_LOOKUP && starts_otherwise(p->lookup_start, old->lookup_start))
+		return true;
+	return has_new_folder(p, old, role);
 }

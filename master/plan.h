@@ -35,9 +35,11 @@ struct plan {
 	struct plan_listener listeners[PLAN_LISTENERS_MAX];
 	size_t listener_count;
 	char *spool, *runtime, *user_prefix, *log_level; /* owned; NULL until told */
-	char *authd_start; /* owned: what authd begins with, and cannot change afterwards; NULL until told */
+	/* What authd and lookup begin with, and cannot change afterwards; owned; NULL until told. */
+	char *authd_start, *lookup_start;
 	uint64_t smtpd_workers, relay_workers;
 	uint64_t watchdog_ms; /* 0: hung children are left alone */
+	uint64_t lookups; /* 1 where a directory is asked */
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
 

@@ -1,6 +1,7 @@
 #include "reader_child.h"
 
 #include "conf/bundle.h"
+#include "conf/print.h"
 #include "ipc/link.h"
 #include "os/cage.h"
 #include "os/fd.h"
@@ -84,13 +85,23 @@ static uint64_t parents_of(const struct conf *c)
 	return 0;
 }
 
+static bool say_directory(const struct conf *c)
+{
+	struct buf text = buf_make(4096);
+	bool said = (c->auth.ldap == NULL || conf_print_ldap(c->auth.ldap, &text)) && say_setting("lookup_start", buf_text(&text));
+
+	buf_free(&text);
+	return said;
+}
+
 static bool say_settings(const struct conf *c)
 {
 	return say_setting("spool", c->set.spool) && say_setting("runtime", c->set.runtime) &&
 	       say_setting("user_prefix", c->set.user_prefix) && say_setting("log_level", c->set.log_level) &&
 	       say_count("watchdog_ms", c->set.watchdog_ms) &&
 	       say_count("smtpd_workers", c->set.smtpd_workers) &&
-	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c)) && say_setting("authd_start", c->auth.pam == NULL ? "" : c->auth.pam);
+	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c)) && say_setting("authd_start", c->auth.pam == NULL ? "" : c->auth.pam) &&
+	       say_count("lookups", c->auth.ldap == NULL ? 0 : 1) && say_directory(c);
 }
 
 /* A log file lies in a folder that the log process must be given. */

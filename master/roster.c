@@ -5,6 +5,7 @@
 const struct roster_row roster[ROSTER_COUNT] = {
 	{ROLE_LOG, ROOT_EMPTY, 4},   {ROLE_KEYD, ROOT_EMPTY, 3},     {ROLE_AUTHD, ROOT_EMPTY, 3}, {ROLE_RESOLVER, ROOT_EMPTY, 3},
 	{ROLE_DIAL, ROOT_EMPTY, 3},  {ROLE_POLICYD, ROOT_EMPTY, 3},  {ROLE_LOCAL, ROOT_EMPTY, 3}, {ROLE_RELAY, ROOT_EMPTY, 3},
+	{ROLE_LOOKUP, ROOT_EMPTY, 3},
 	{ROLE_QUEUE, ROOT_SPOOL, 2}, {ROLE_SMTPD, ROOT_EMPTY, 1},    {ROLE_GATE, ROOT_EMPTY, 0},
 };
 
@@ -31,6 +32,9 @@ static const struct trust_pair pairs[] = {
 	{ROLE_RELAY, ROLE_DIAL}, /* connections */
 	{ROLE_LOCAL, ROLE_AUTHD}, /* accounts */
 	{ROLE_AUTHD, ROLE_DIAL}, /* a directory that knows the passwords */
+	{ROLE_AUTHD, ROLE_LOOKUP}, /* passwords in a directory */
+	{ROLE_LOOKUP, ROLE_RESOLVER}, /* names */
+	{ROLE_LOOKUP, ROLE_DIAL}, /* connections */
 };
 
 const struct roster_row *roster_find(enum role role)
@@ -56,7 +60,7 @@ static unsigned standing(enum role role)
 {
 	if (role == ROLE_SMTPD || role == ROLE_RELAY)
 		return 0;
-	return role == ROLE_RESOLVER ? 1 : 2;
+	return role == ROLE_RESOLVER || role == ROLE_LOOKUP ? 1 : 2;
 }
 
 bool trust_believes(enum role accuser, enum role accused)

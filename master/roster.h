@@ -16,7 +16,7 @@ struct roster_row {
 	unsigned drain_turn;
 };
 
-#define ROSTER_COUNT 11u
+#define ROSTER_COUNT 12u
 extern const struct roster_row roster[ROSTER_COUNT];
 #define ROSTER_TURNS 5u
 #define ROSTER_WORKERS_MAX 64u

@@ -256,6 +256,8 @@ static uint64_t wanted_count(const struct master *m, enum role role)
 		count = m->plan->smtpd_workers;
 	else if (role == ROLE_RELAY)
 		count = m->plan->relay_workers;
+	else if (role == ROLE_LOOKUP)
+		count = m->plan->lookups;
 	return count < ROSTER_WORKERS_MAX ? count : ROSTER_WORKERS_MAX;
 }
 

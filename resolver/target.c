@@ -6,23 +6,32 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+/* What the configuration says of it. */
+struct destination {
+	const char *name; /* for people */
+	const char *host, *path; /* neither: by MX */
+	uint16_t port;
+	bool by_mx, allow_local;
+};
+
 static enum outcome refuse(char why[TARGET_WHY_BYTES], enum outcome outcome, const char *sentence, const char *what)
 {
 	snprintf(why, TARGET_WHY_BYTES, "%s: %.120s", sentence, what);
 	return outcome;
 }
 
-static enum outcome unix_target(const char *path, struct slice address, struct target *out, char why[TARGET_WHY_BYTES])
+static enum outcome unix_target(const struct destination *t, struct slice address, struct target *out,
+				char why[TARGET_WHY_BYTES])
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)&out->address;
 
 	if (address.len > 0)
-		return refuse(why, OC_UNAVAILABLE, "an address was given for a destination with a path", path);
+		return refuse(why, OC_UNAVAILABLE, "an address was given for a destination with a path", t->path);
 	un->sun_family = AF_UNIX;
-	if (!slice_copy(slice_of(path), un->sun_path, sizeof(un->sun_path)))
-		return refuse(why, OC_UNAVAILABLE, "the path is too long for a socket", path);
+	if (!slice_copy(slice_of(t->path), un->sun_path, sizeof(un->sun_path)))
+		return refuse(why, OC_UNAVAILABLE, "the path is too long for a socket", t->path);
 	out->len = sizeof(*un);
-	snprintf(out->text, sizeof(out->text), "%s", path);
+	snprintf(out->text, sizeof(out->text), "%s", t->path);
 	return OC_DONE;
 }
 
@@ -49,7 +58,7 @@ static void fill(struct target *out, const struct in6_addr *address, uint16_t po
 }
 
 /* The address to use: the transport's own where it has one, else the one in the question. */
-static bool pick(const struct conf_transport *t, struct slice asked, struct in6_addr *out)
+static bool pick(const struct destination *t, struct slice asked, struct in6_addr *out)
 {
 	struct in6_addr own;
 
@@ -59,7 +68,7 @@ static bool pick(const struct conf_transport *t, struct slice asked, struct in6_
 	return asked.len == 0 || (net_address(asked, out) && memcmp(out, &own, sizeof(own)) == 0);
 }
 
-static enum outcome inet_target(const struct conf_transport *t, const struct here *here, struct slice asked,
+static enum outcome inet_target(const struct destination *t, const struct here *here, struct slice asked,
 				struct target *out, char why[TARGET_WHY_BYTES])
 {
 	struct in6_addr address;
@@ -77,17 +86,36 @@ static enum outcome inet_target(const struct conf_transport *t, const struct her
 	return OC_DONE;
 }
 
+static bool find_destination(const struct conf *c, enum role asker, uint64_t number, struct destination *out)
+{
+	const struct conf_ldap *l = c->auth.ldap;
+
+	if (asker == ROLE_AUTHD) {
+		*out = (struct destination){.name = "dovecot", .path = c->auth.dovecot};
+		return number == CONF_TARGET_DOVECOT && c->auth.dovecot != NULL;
+	}
+	if (asker == ROLE_LOOKUP) {
+		if (l == NULL || number >= l->server_count)
+			return false;
+		/* A directory may be on this host. */
+		*out = (struct destination){"ldap", l->servers[number].host, l->servers[number].path, l->servers[number].port, false, true};
+		return true;
+	}
+	if (number >= c->transport_count || c->transports[number].kind == TRANSPORT_MAILDIR)
+		return false;
+	*out = (struct destination){c->transports[number].name,  c->transports[number].host,  c->transports[number].path,
+				    c->transports[number].port, c->transports[number].by_mx, c->transports[number].allow_local};
+	return true;
+}
+
 enum outcome target_find(const struct conf *c, const struct here *here, enum role asker, uint64_t number, struct slice address,
 			 struct target *out, char why[TARGET_WHY_BYTES])
 {
-	const struct conf_transport *t;
+	struct destination to;
 
 	*out = (struct target){.len = 0};
 	why[0] = '\0';
-	if (asker == ROLE_AUTHD && number == CONF_TARGET_DOVECOT && c->auth.dovecot != NULL)
-		return unix_target(c->auth.dovecot, address, out, why);
-	if (asker == ROLE_AUTHD || number >= c->transport_count || c->transports[number].kind == TRANSPORT_MAILDIR)
+	if (!find_destination(c, asker, number, &to))
 		return refuse(why, OC_UNAVAILABLE, "no destination has this number", "");
-	t = &c->transports[number];
-	return t->path != NULL ? unix_target(t->path, address, out, why) : inet_target(t, here, address, out, why);
+	return to.path != NULL ? unix_target(&to, address, out, why) : inet_target(&to, here, address, out, why);
 }

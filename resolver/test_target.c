@@ -18,7 +18,10 @@ static struct conf_transport transports[] = {
 	{.name = "local-lmtp", .kind = TRANSPORT_LMTP, .host = "127.0.0.1", .port = 24},
 };
 
-static const struct conf conf = {.auth = {.dovecot = "/run/dovecot/auth-client"}, .transports = transports, .transport_count = ARRAY_LEN(transports)};
+static struct conf_ldap_server servers[] = {{"ldap.example.test", NULL, 636}, {"127.0.0.1", NULL, 389}, {NULL, "/run/slapd/ldapi", 0}};
+static struct conf_ldap ldap = {.servers = servers, .server_count = ARRAY_LEN(servers)};
+
+static const struct conf conf = {.transports = transports, .transport_count = ARRAY_LEN(transports), .auth = {.dovecot = "/run/dovecot/auth-client", .ldap = &ldap}};
 
 static const struct {
 	uint64_t number;
@@ -81,7 +84,7 @@ static void test_cases(void **state)
 /* Each has its own: authd no transport, nobody else the directory of passwords. */
 static void test_who_asks(void **state)
 {
-	static const enum role others[] = {ROLE_RELAY, ROLE_POLICYD};
+	static const enum role others[] = {ROLE_RELAY, ROLE_POLICYD, ROLE_LOOKUP};
 	struct here here = {.count = 0};
 	char why[TARGET_WHY_BYTES];
 	struct target t;
@@ -96,9 +99,31 @@ static void test_who_asks(void **state)
 		assert_int_equal(target_find(&conf, &here, others[i], CONF_TARGET_DOVECOT, slice_empty(), &t, why), OC_UNAVAILABLE);
 }
 
+static void test_a_directory(void **state)
+{
+	static const struct {
+		uint64_t number;
+		const char *address, *text; /* NULL: refused */
+	} wanted[] = {
+		{0, "192.0.2.1", "192.0.2.1 port 636"}, {0, "", NULL}, {0, "255.255.255.255", NULL}, {1, "", "127.0.0.1 port 389"},
+		{1, "192.0.2.1", NULL},			{2, "", "/run/slapd/ldapi"}, {2, "192.0.2.1", NULL}, {3, "192.0.2.1", NULL},
+	};
+	struct here here = {.count = 0};
+	char why[TARGET_WHY_BYTES];
+	struct target t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		enum outcome oc = target_find(&conf, &here, ROLE_LOOKUP, wanted[i].number, slice_of(wanted[i].address), &t, why);
+
+		if ((oc == OC_DONE) != (wanted[i].text != NULL) || (oc == OC_DONE && strcmp(t.text, wanted[i].text) != 0))
+			fail_msg("case %zu: %s", i, outcome_info(oc)->name);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_who_asks)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_who_asks), cmocka_unit_test(test_a_directory)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@ import re
 
 from harness import TOP
 
-FOLDERS = ("common", "master", "smtpd", "queue-manager", "policyd", "delivery-agents", "authd", "resolver")
+FOLDERS = ("common", "master", "smtpd", "queue-manager", "policyd", "delivery-agents", "authd", "lookup", "resolver")
 CALL = re.compile(r"\bLOG(?:_PLAIN)?\(|\blog_write\(|\bLEVEL_(?:DEBUG|INFO|WARN|ERROR),\s*\"|\bqueue_trouble\(\"|\bevents\[\] = ")
 NAME = re.compile(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"')
 

@@ -24,7 +24,7 @@ BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", TOP / "build" / "dev"))
 BIN = BUILD / "bin"
 SUITES = pathlib.Path(os.environ.get("POSTERN_SUITES", TOP.parent / "shared" / "suites"))
 ROOT = os.geteuid() == 0
-ROLES = ["gate", "smtpd", "queue", "policyd", "relay", "local", "authd", "keyd", "resolver", "dial", "log"]
+ROLES = ["gate", "smtpd", "queue", "policyd", "relay", "local", "authd", "keyd", "resolver", "dial", "log"]  # those that always run
 PASSWORD = "correct horse battery"
 
 

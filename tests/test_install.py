@@ -9,7 +9,7 @@ import pytest
 
 from harness import BUILD, ROLES
 
-PROGRAMS = {f"libexec/postern/postern-{role}" for role in ROLES} | {"sbin/postern-master", "sbin/postern", "sbin/sendmail"}
+PROGRAMS = {f"libexec/postern/postern-{role}" for role in [*ROLES, "lookup"]} | {"sbin/postern-master", "sbin/postern", "sbin/sendmail"}
 OTHERS = {
     "lib/systemd/system/postern.service", "lib/sysusers.d/postern.conf", "lib/tmpfiles.d/postern.conf",
     "share/man/man8/postern.8", "share/man/man5/postern.conf.5", "share/man/man1/postern-sendmail.1",

@@ -140,7 +140,7 @@ def test_only_authd_reads_hashes(suite):
     suite.login().close()
     for folder in list(suite.folder.parents)[:3]:
         folder.chmod(0o755)
-    others = [f"postern-{r}" for r in harness.ROLES if r != "authd"]
+    others = [f"postern-{r}" for r in [*harness.ROLES, "lookup"] if r != "authd"]
     row("A07", "hashes-of-authd", can_read(suite, "postern-authd", "users.db.secrets") and
         can_read(suite, "postern-policyd", "users.db") and b"$y$" not in (suite.folder / "users" / "users.db").read_bytes() and
         not [u for u in others if can_read(suite, u, "users.db.secrets")])

@@ -9,8 +9,8 @@ import pytest
 
 from harness import BIN, BUILD, TOP, row
 
-FOLDERS = ("authd", "cli", "common", "delivery-agents", "master", "policyd", "queue-manager", "resolver", "smtpd")
-FACING = ("gate", "smtpd", "relay", "resolver", "dial")  # they hear strangers, or connect to them
+FOLDERS = ("authd", "cli", "common", "delivery-agents", "lookup", "master", "policyd", "queue-manager", "resolver", "smtpd")
+FACING = ("gate", "smtpd", "relay", "resolver", "dial", "lookup")  # they hear strangers, or connect to them
 CAGED = (*FACING, "keyd", "queue", "policyd")
 
 

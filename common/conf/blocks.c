@@ -157,6 +157,7 @@ static const struct statement auth_rows[] = {
 	{"file", read_path_field, offsetof(struct conf, auth.file), 0, 0, NULL, false},
 	{"pam", read_pam, 0, 0, 0, NULL, false},
 	{"dovecot", read_path_field, offsetof(struct conf, auth.dovecot), 0, 0, NULL, false},
+	{"ldap", read_ldap, 0, 0, 0, NULL, false},
 	{"mechanisms", read_mechanisms, 0, 0, 0, NULL, false},
 };
 
@@ -198,13 +199,13 @@ static bool read_mechanisms(struct compiler *c, const struct statement *st, void
 static void check_auth(struct compiler *c, struct conf_pos pos)
 {
 	const struct conf_auth *a = &c->conf->auth;
-	unsigned kinds = (a->sqlite != NULL || a->file != NULL) + (a->pam != NULL) + (a->dovecot != NULL);
+	unsigned kinds = (a->sqlite != NULL || a->file != NULL) + (a->pam != NULL) + (a->ldap != NULL) + (a->dovecot != NULL);
 
 	if (kinds == 0)
-		mistake_add(c->mistakes, pos, "expected sqlite PATH, file PATH, pam SERVICE or dovecot PATH",
+		mistake_add(c->mistakes, pos, "expected sqlite PATH, file PATH, pam SERVICE, ldap { ... } or dovecot PATH",
 			    "auth says nowhere to look for passwords");
 	if (kinds > 1)
-		mistake_add(c->mistakes, pos, "keep sqlite and file, or pam, or dovecot", "auth names more than one who answers for all logins");
+		mistake_add(c->mistakes, pos, "keep sqlite and file, or pam, or ldap, or dovecot", "auth names more than one who answers for all logins");
 }
 
 bool read_auth(struct compiler *c, const struct statement *st, void *into)

@@ -80,6 +80,8 @@ bool read_host_path_field(struct compiler *c, const struct statement *st, void *
 bool read_listen(struct compiler *c, const struct statement *st, void *into);
 bool read_tls(struct compiler *c, const struct statement *st, void *into);
 bool read_auth(struct compiler *c, const struct statement *st, void *into);
+void check_ldap(struct compiler *c);
+bool read_ldap(struct compiler *c, const struct statement *st, void *into);
 bool read_table(struct compiler *c, const struct statement *st, void *into);
 bool read_transport(struct compiler *c, const struct statement *st, void *into);
 bool read_retry(struct compiler *c, const struct statement *st, void *into);

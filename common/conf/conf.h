@@ -126,12 +126,33 @@ struct conf_settings {
 #undef SET_BOOL
 };
 
+struct conf_ldap_server {
+	const char *host; /* name or address; NULL with path */
+	const char *path; /* of a Unix socket */
+	uint16_t port;
+};
+
+/* A directory, which is asked who has a login and then, with that entry's name, whether the password is right. */
+struct conf_ldap {
+	struct conf_pos pos;
+	struct conf_ldap_server *servers; /* asked in this order; lookup dials them by their number */
+	size_t server_count;
+	enum conf_tls_mode tls; /* off, verified (StartTLS), implicit (ldaps) */
+	const char *tls_ca; /* file of trusted certificates; NULL: the system's */
+	const char *base, *filter; /* each '?' of the filter stands for the login */
+	const char *object_class; /* that the entry must have; NULL: any */
+	const char *login; /* name of the credential to search with; NULL: anonymous */
+	uint64_t timeout_ms; /* for one server */
+};
+#define CONF_LDAP_SERVERS_MAX 8u
+
 struct conf_auth {
 	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered; SCRAM-SHA-256-PLUS with SCRAM-SHA-256 */
 	const char *sqlite; /* users database of `postern user` */
 	const char *file; /* "login:hash" lines */
 	const char *dovecot; /* socket of Dovecot's authentication service */
 	const char *pam; /* name of a service, or the path of its file; NULL: PAM is not asked */
+	struct conf_ldap *ldap; /* NULL: no directory is asked */
 };
 
 /* What DIAL_ASK may name besides the transports. */

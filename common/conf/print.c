@@ -142,6 +142,28 @@ static void print_mechanisms(uint32_t mechanisms, struct buf *out)
 	buf_add_char(out, '\n');
 }
 
+bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
+{
+	buf_add_text(out, "ldap {\n");
+	for (size_t i = 0; i < l->server_count; i++) {
+		const struct conf_ldap_server *s = &l->servers[i];
+
+		if (s->path != NULL)
+			print_quoted(out, "server", s->path);
+		else
+			buf_addf(out, strchr(s->host, ':') != NULL ? "\tserver \"[%s]:%u\"\n" : "\tserver \"%s:%u\"\n", s->host,
+				 s->port);
+	}
+	print_word(out, "tls", l->tls == TLS_OFF ? "off" : l->tls == TLS_IMPLICIT ? "implicit" : "verified");
+	print_quoted(out, "tls-ca", l->tls_ca);
+	print_quoted(out, "base", l->base);
+	print_quoted(out, "filter", l->filter);
+	print_quoted(out, "object-class", l->object_class);
+	print_word(out, "login", l->login);
+	buf_addf(out, "\ttimeout %" PRIu64 "s\n", (l->timeout_ms + 999) / 1000);
+	return buf_add_text(out, "}\n");
+}
+
 static void print_tls_and_auth(const struct conf *c, struct buf *out)
 {
 	if (c->tls_certificate != NULL) {
@@ -150,12 +172,15 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 		print_quoted(out, "key", c->tls_key);
 		buf_add_text(out, "}\n");
 	}
-	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL || c->auth.dovecot != NULL) {
+	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL || c->auth.dovecot != NULL ||
+	    c->auth.ldap != NULL) {
 		buf_add_text(out, "auth {\n");
 		print_quoted(out, "sqlite", c->auth.sqlite);
 		print_quoted(out, "file", c->auth.file);
 		print_quoted(out, "pam", c->auth.pam);
 		print_quoted(out, "dovecot", c->auth.dovecot);
+		if (c->auth.ldap != NULL)
+			(void)conf_print_ldap(c->auth.ldap, out);
 		print_mechanisms(c->auth.mechanisms, out);
 		buf_add_text(out, "}\n");
 	}

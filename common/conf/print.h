@@ -8,4 +8,7 @@
  * than the buffer takes. */
 bool conf_print(const struct conf *c, struct buf *out);
 
+/* The block of a directory, as it stands in `auth`. */
+bool conf_print_ldap(const struct conf_ldap *l, struct buf *out);
+
 #endif

@@ -7,6 +7,7 @@ static const char *const role_names[ROLE_COUNT] = {
 	[ROLE_QUEUE] = "queue",	      [ROLE_POLICYD] = "policyd",     [ROLE_RELAY] = "relay",
 	[ROLE_LOCAL] = "local",	      [ROLE_AUTHD] = "authd",	      [ROLE_KEYD] = "keyd",
 	[ROLE_RESOLVER] = "resolver", [ROLE_DIAL] = "dial",	      [ROLE_LOG] = "log",
+	[ROLE_LOOKUP] = "lookup",
 	[ROLE_CONF] = "conf",	      [ROLE_MAILBOX] = "mailbox",     [ROLE_VERIFIER] = "verifier",
 	[ROLE_CTL] = "ctl",
 };
@@ -134,6 +135,7 @@ static const struct {
 	{IPC_ACCOUNT_ASK, IPC_ACCOUNT},
 	{IPC_VERIFY_ASK, IPC_VERIFIED},
 	{IPC_PAM_ASK, IPC_VERIFIED},
+	{IPC_DIRECTORY_ASK, IPC_VERIFIED},
 	{IPC_USER_ASK, IPC_USER_FOUND},
 	{IPC_SIGN_ASK, IPC_SIGNED},
 	{IPC_CLIENT_ASK, IPC_CLIENT},

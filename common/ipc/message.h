@@ -20,6 +20,7 @@ enum role {
 	ROLE_KEYD,
 	ROLE_RESOLVER,
 	ROLE_DIAL,
+	ROLE_LOOKUP,
 	ROLE_LOG,
 	ROLE_CONF, /* the master's configuration reader */
 	ROLE_MAILBOX, /* a child of local, one user's */

@@ -1,31 +1,32 @@
-#ifndef POSTERN_AUTHD_WARM_H
-#define POSTERN_AUTHD_WARM_H
+#ifndef POSTERN_WARM_WARM_H
+#define POSTERN_WARM_WARM_H
 
 #include "ipc/link.h"
 #include "os/cage.h"
 
 /*
- * Children that do what blocks: hashing, and asking the system for its users.
+ * Children that do what blocks, for authd and lookup: hashing, asking the system for its users, PAM, LDAP.
  *
- *   authd --fork, before its cage--> parent --cage of its own, fork--> child, child, child
+ *   owner --fork, before its cage--> parent --cage of its own, fork--> child, child, child
  *                                       ^------------ one ends, the next is forked
  *
- * The parent knows nothing: it was forked before authd had a secret, and never reads.  Each child takes one question from the shared
+ * The parent knows nothing: it was forked before its owner had a secret, and never reads.  Each child takes one question from the shared
  * socket, answers and ends, so that no question's secret is there at the next one.  A child that takes too long is killed by its own
- * alarm; one that crashes costs the question it had.  When authd ends, they end.
+ * alarm; one that crashes costs the question it had.  When the owner ends, they end.
  */
 struct warm_spec {
+	enum role owner;
 	const struct cage_spec *cage;
 	struct cage_order order; /* whose parent is filled in here */
 	unsigned children;
 	unsigned seconds; /* for one question, of the clock and of the processor */
 	void (*prepare)(void); /* in the parent, before its cage; or NULL */
 	void (*begin)(void); /* in each child, before it reads its question; or NULL */
-	/* One question: answers it by link_tell_now on `fd`. */
+	/* One question: answers it by link_tell_now on `fd`; `m->fd`, where there is one, is its own. */
 	void (*serve)(int fd, const struct ipc_message *m);
 };
 
-/* Authd's end of the socket; exits 75 when it cannot be had.  Each question must leave as a packet of its own (link_flush). */
+/* The owner's end of the socket; exits 75 when it cannot be had.  Each question must leave as a packet of its own (link_flush). */
 int warm_start(const struct warm_spec *spec);
 
 #endif

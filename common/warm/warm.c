@@ -1,4 +1,4 @@
-#include "authd_warm.h"
+#include "warm/warm.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,24 +13,24 @@
 #include <unistd.h>
 
 #define SOCKET_FD 3
-#define AUTHD_IS_GONE 3 /* exit code of a child whose socket has ended */
+#define OWNER_IS_GONE 3 /* exit code of a child whose socket has ended */
 #define CANNOT_START 75
 #define PAUSE_MS 50
 
 static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent)
 {
 	static char space[LINK_PACKET_MAX];
-	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, ROLE_AUTHD, space);
+	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, spec->owner, space);
 	const struct rlimit cpu = {spec->seconds, spec->seconds};
 	struct ipc_message m;
 
 	/* Forks clear it; the parent may have died before it was set again. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
-		_exit(AUTHD_IS_GONE);
+		_exit(OWNER_IS_GONE);
 	if (spec->begin != NULL)
 		spec->begin();
 	if (!link_receive_now(&now, &m))
-		_exit(AUTHD_IS_GONE);
+		_exit(OWNER_IS_GONE);
 	alarm(spec->seconds);
 	if (setrlimit(RLIMIT_CPU, &cpu) == -1)
 		_exit(CANNOT_START);
@@ -54,9 +54,9 @@ static void pause_a_little(void)
 	nanosleep(&t, NULL);
 }
 
-/* Keeps so many children waiting.  Those that crash at once come back slowly.  A child sees that authd is gone by its socket;
- * without one (the user has no process left) it has to be looked for, because not every end of authd may signal us. */
-static _Noreturn void keep_children(const struct warm_spec *spec, pid_t authd)
+/* Keeps so many children waiting.  Those that crash at once come back slowly.  A child sees that owner is gone by its socket;
+ * without one (the user has no process left) it has to be looked for, because not every end of owner may signal us. */
+static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
 {
 	unsigned alive = 0;
 	int status;
@@ -65,7 +65,7 @@ static _Noreturn void keep_children(const struct warm_spec *spec, pid_t authd)
 		while (alive < spec->children && spawn(spec))
 			alive++;
 		if (alive == 0) {
-			if (getppid() != authd)
+			if (getppid() != owner)
 				_exit(0);
 			pause_a_little();
 			continue;
@@ -76,14 +76,14 @@ static _Noreturn void keep_children(const struct warm_spec *spec, pid_t authd)
 			continue;
 		}
 		alive--;
-		if (WIFEXITED(status) && WEXITSTATUS(status) == AUTHD_IS_GONE)
+		if (WIFEXITED(status) && WEXITSTATUS(status) == OWNER_IS_GONE)
 			_exit(0);
 		if (!WIFEXITED(status))
 			pause_a_little();
 	}
 }
 
-/* What authd has open is none of the children's. */
+/* What owner has open is none of the children's. */
 static bool keep_only(int fd)
 {
 	int flags;
@@ -94,7 +94,7 @@ static bool keep_only(int fd)
 	return flags != -1 && fcntl(SOCKET_FD, F_SETFL, flags & ~O_NONBLOCK) == 0;
 }
 
-static _Noreturn void run_parent(const struct warm_spec *spec, pid_t authd, int fd)
+static _Noreturn void run_parent(const struct warm_spec *spec, pid_t owner, int fd)
 {
 	char missing[CAGE_MISSING_BYTES], why[256] = "";
 	struct cage_order order = spec->order;
@@ -105,18 +105,18 @@ static _Noreturn void run_parent(const struct warm_spec *spec, pid_t authd, int 
 	if (spec->prepare != NULL)
 		spec->prepare();
 	signal(SIGALRM, SIG_DFL);
-	order.parent = authd;
+	order.parent = owner;
 	if (!cage_enter(spec->cage, &order, missing, why, sizeof(why))) {
 		LOG(LEVEL_ERROR, "cage-failed", KV_STR("why", why));
 		_exit(CANNOT_START);
 	}
 	close_range(SOCKET_FD + 1, ~0u, 0);
-	keep_children(spec, authd);
+	keep_children(spec, owner);
 }
 
 int warm_start(const struct warm_spec *spec)
 {
-	pid_t authd = getpid(), pid;
+	pid_t owner = getpid(), pid;
 	int pair[2];
 
 	if (!link_pair(pair))
@@ -125,7 +125,7 @@ int warm_start(const struct warm_spec *spec)
 	if (pid == -1)
 		log_fatal("fork", errno);
 	if (pid == 0)
-		run_parent(spec, authd, pair[1]);
+		run_parent(spec, owner, pair[1]);
 	close(pair[1]);
 	return pair[0];
 }

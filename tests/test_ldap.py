@@ -1,0 +1,227 @@
+"""Logins by a directory: a real OpenLDAP, over StartTLS, ldaps and a Unix socket; and directories that are down, wrong or hostile."""
+
+import base64
+import os
+import shutil
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from harness import ROOT, free_ports, make_certificate, row, wait_until
+
+SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/libexec:/usr/lib/openldap:/usr/bin")
+SUFFIX = "dc=example,dc=test"
+PASSWORD, SEARCHER = "correct-horse", "look-up"
+
+ENTRIES = f"""dn: {SUFFIX}
+objectClass: dcObject
+objectClass: organization
+dc: example
+o: Example
+
+dn: cn=search,{SUFFIX}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: search
+userPassword: {SEARCHER}
+"""
+# name, further object class, mail
+PEOPLE = [("alice", "uidObject", "alice@example.test"), ("bob", None, "bob@example.test"), ("twin1", "uidObject", "twins@example.test"),
+          ("twin2", "uidObject", "twins@example.test"), ("locked", "uidObject", "locked@example.test")]
+
+
+def entry(name, also, mail):
+    password = "" if name == "locked" else f"userPassword: {PASSWORD}\n"
+    return f"\ndn: cn={name},{SUFFIX}\nobjectClass: inetOrgPerson\n" + (f"objectClass: {also}\nuid: {name}\n" if also else "") + \
+        f"cn: {name}\nsn: {name}\nmail: {mail}\n{password}"
+
+
+class Directory:
+    """slapd in a folder of its own, as an ordinary user."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port, self.tls_port = free_ports(2)
+        self.certificate, key = make_certificate(folder, ("localhost",), "slapd")
+        (folder / "db").mkdir()
+        self.socket = folder / "ldapi"
+        schemas = "".join(f"include /etc/ldap/schema/{s}.schema\n" for s in ("core", "cosine", "inetorgperson"))
+        (folder / "slapd.conf").write_text(
+            f"{schemas}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {folder}/pid\nTLSCertificateFile {self.certificate}\n"
+            f"TLSCertificateKeyFile {key}\ndatabase mdb\nsuffix {SUFFIX}\nrootdn cn=admin,{SUFFIX}\ndirectory {folder}/db\n"
+            "access to attrs=userPassword by anonymous auth by * none\n"
+            f'access to * by dn="cn=search,{SUFFIX}" read by * none\n')
+        (folder / "entries").write_text(ENTRIES + "".join(entry(*p) for p in PEOPLE))
+        folder.chmod(0o755)
+        self.user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"] if ROOT else []
+        if ROOT:
+            for path in [folder, *folder.rglob("*")]:
+                shutil.chown(path, "nobody")
+        subprocess.run([*self.user, SLAPD, "-T", "add", "-f", folder / "slapd.conf", "-l", folder / "entries"], check=True,
+                       capture_output=True)
+        self.start()
+
+    def start(self):
+        quoted = str(self.socket).replace("/", "%2F")
+        self.process = subprocess.Popen(
+            [*self.user, SLAPD, "-d", "0", "-f", self.folder / "slapd.conf", "-h",
+             f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} ldapi://{quoted}"], stderr=subprocess.DEVNULL)
+        wait_until(self.answers, 30, "slapd")
+
+    def answers(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.tls_port)) == 0
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    if SLAPD is None or not os.path.isdir("/etc/ldap/schema"):
+        pytest.skip("not here: slapd")
+    (tmp_path / "slapd").mkdir()
+    tmp_path.chmod(0o755)
+    d = Directory(tmp_path / "slapd")
+    yield d
+    d.stop()
+
+
+def ask(suite, block, password=SEARCHER):
+    """The configuration of a suite that asks a directory."""
+    path = suite.folder / "credentials"
+    path.write_text(f"directory: cn=search,{SUFFIX} {password}\n")
+    path.chmod(0o600)
+    if suite.as_root:
+        shutil.chown(path, "root", "postern-authd")
+        path.chmod(0o640)
+    suite.tables = 'table our_domains { "example.test" }\ntable our_users { "alice@example.test" "bob@example.test" }\n'
+    plain = type(suite).conf
+    suite.conf = lambda: f'credentials "{path}"\n' + plain(suite).replace(
+        f'auth {{ sqlite "{suite.folder}/users/users.db" }}',
+        f'auth {{ ldap {{\n{block}\n  base "{SUFFIX}"  filter "(mail=?)"  object-class uidObject  login directory\n}} }}', 1)
+
+
+def code_of(suite, login="alice@example.test", password=PASSWORD):
+    c = suite.smtp(suite.submissions, tls=True, seconds=60)
+    c.ehlo()
+    try:
+        return c.command("AUTH PLAIN " + base64.b64encode(f"\0{login}\0{password}".encode()).decode())[:3]
+    finally:
+        c.close()
+
+
+# A name that is none, or means something in a filter, finds nobody; an entry of another class is none; two of one name are a mistake of ours.
+CODES = {
+    ("alice@example.test", PASSWORD): "235", ("ALICE@example.test", PASSWORD): "235", ("alice@example.test", "wrong"): "535",
+    ("nobody@example.test", PASSWORD): "535", ("bob@example.test", PASSWORD): "535", ("locked@example.test", PASSWORD): "535",
+    ("*", PASSWORD): "535", ("alice*", PASSWORD): "535", ("x)(mail=alice@example.test", PASSWORD): "535",
+    ("alice@example.test)(cn=*", PASSWORD): "535", ("\\2a", PASSWORD): "535", ("twins@example.test", PASSWORD): "454",
+}
+
+
+def test_by_starttls_when_the_first_server_is_down(suite, directory):
+    dead, = free_ports(1)
+    ask(suite, f'server "127.0.0.1:{dead}" server "127.0.0.1:{directory.port}"  tls verified  tls-ca "{directory.certificate}"')
+    suite.start(users=())
+    c = suite.login(password=PASSWORD)
+    c.message("alice@example.test", "bob@example.test")
+    suite.wait_messages("bob@example.test")
+    got = {who: code_of(suite, *who) for who in CODES}
+    for (login, password), code in CODES.items():
+        row("M01", f"ldap-{login}-{password == PASSWORD}", got[login, password] == code)
+    assert not [p for p in (PASSWORD, SEARCHER) if p in suite.log()]
+    c = suite.smtp(suite.submissions, tls=True)
+    c.ehlo()
+    row("A11", "ldap-empty-password", c.command("AUTH PLAIN " + base64.b64encode(b"\0alice@example.test\0").decode())[:1] == "5")
+
+
+def test_what_is_wrong_with_us_is_454(suite, directory, tmp_path):
+    """By reloads, each of which begins with another postern-lookup."""
+    (tmp_path / "other").mkdir()
+    other, _ = make_certificate(tmp_path / "other", ("localhost",))
+    good = f'server "127.0.0.1:{directory.tls_port}"  tls-ca "{directory.certificate}"  tls implicit'
+    ask(suite, good)
+    suite.start(users=())
+    assert code_of(suite) == "235"
+    for variant, block, password, code in (
+            ("another-ca", good.replace(str(directory.certificate), str(other)), SEARCHER, "454"),
+            ("wrong-searcher", good, "not-this", "454"),
+            ("unix-socket", f'server "{directory.socket}"', SEARCHER, "235"),
+            ("no-starttls", f'server "127.0.0.1:{directory.tls_port}"  tls verified  timeout 1s', SEARCHER, "454"),
+            ("again", good, SEARCHER, "235")):
+        ask(suite, block, password)
+        suite.write_conf()
+        suite.postern("reload")
+        wait_until(lambda: len(suite.pids("lookup")) == 1, 20, "postern-lookup")
+        wait_until(lambda: code_of(suite) == code, 60, variant)
+        row("A4", f"ldap-{variant}", code_of(suite) == code)
+    directory.stop()
+    assert code_of(suite) == "454"
+    directory.start()
+    row("A4", "ldap-down-and-up", wait_until(lambda: code_of(suite) == "235", 30, "a login"))
+
+
+class Hostile:
+    """Answers every packet as `mode` says."""
+
+    answers = {
+        "garbage": b"\x00\xff" * 500,
+        "no-end": b"\x30\x84\x7f\xff\xff\xff\x02\x01\x01",
+        "huge": b"\x30\x83\x03\x00\x00\x02\x01\x01\x61\x82\x30\x00" + b"A" * 200000,
+        "referral": b"\x30\x27\x02\x01\x01\x61\x22\x0a\x01\x0a\x04\x00\x04\x00\xa3\x19\x04\x17ldap://127.0.0.1:%PORT%/",
+        "unbind": b"",
+        "nested": b"\x30\x80" * 5000,
+        "negative": b"\x30\x0c\x02\x01\xff\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
+    }
+
+    def __init__(self):
+        self.mode, self.met = "garbage", 0
+        self.trap = socket.create_server(("127.0.0.1", 0))
+        self.trapped = 0
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        for listener, fn in ((self.server, self.answer), (self.trap, self.note)):
+            threading.Thread(target=self.listen, args=(listener, fn), daemon=True).start()
+
+    def listen(self, listener, fn):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=fn, args=(connection,), daemon=True).start()
+
+    def note(self, connection):
+        self.trapped += 1
+        connection.close()
+
+    def answer(self, connection):
+        self.met += 1
+        with connection:
+            try:
+                while connection.recv(65536) and self.mode != "unbind":
+                    if self.mode != "silence":
+                        text = self.answers[self.mode]
+                        connection.sendall(text.replace(b"%PORT%", b"%05d" % self.trap.getsockname()[1]))
+            except OSError:
+                pass
+
+    def close(self):
+        self.server.close()
+        self.trap.close()
+
+
+def test_a_hostile_directory_is_454(suite):
+    hostile = Hostile()
+    ask(suite, f'server "127.0.0.1:{hostile.port}"  tls off  timeout 1s')
+    suite.start(users=())
+    before = suite.pids("lookup")
+    for mode in [*Hostile.answers, "silence"]:
+        hostile.mode, met = mode, hostile.met
+        row("E21", f"ldap-{mode}", code_of(suite, f"{mode}@example.test") == "454" and hostile.met > met)
+    row("E21", "ldap-lives", suite.pids("lookup") == before and hostile.trapped == 0 and "did not answer in time" not in suite.log())
+    hostile.close()
