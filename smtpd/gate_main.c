@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define OPEN_AFTER_MS 20u
@@ -287,6 +288,36 @@ static void drain(struct service *s, uint64_t deadline_ms)
 	stop_if_empty(NULL);
 }
 
+/* ---- descriptors ---- */
+
+/* smtpd has the same limit as we, for it inherits it from the same master.  A session needs one there, and one more for the file of a
+ * large message; without one an smtpd could not take what it is given. */
+#define OTHER_DESCRIPTORS 128u
+
+static uint64_t descriptors(void)
+{
+	struct rlimit rl;
+
+	return getrlimit(RLIMIT_NOFILE, &rl) == 0 ? rl.rlim_cur : 1024;
+}
+
+static uint64_t worker_max(void)
+{
+	uint64_t most = descriptors();
+
+	return most > 2 * OTHER_DESCRIPTORS ? (most - OTHER_DESCRIPTORS) / 2 : OTHER_DESCRIPTORS / 2;
+}
+
+/* Said at the start and at each reload: later it would only be 421 and a riddle. */
+static void compare_descriptors(const struct conf *conf)
+{
+	uint64_t served = worker_max() * conf->set.smtpd_workers;
+
+	if (served < conf->set.connections_max)
+		LOG(LEVEL_WARN, "descriptors-few", KV_NUM("connections-max", conf->set.connections_max), KV_NUM("served", served),
+		    KV_NUM("limit", descriptors()));
+}
+
 /* ---- messages ---- */
 
 static struct doors *doors_of(struct service *s)
@@ -396,6 +427,7 @@ static void bound_generations(void)
 
 static void generation_switched(struct service *s)
 {
+	compare_descriptors(service_conf(s));
 	doors_follow(gate.doors, service_conf(s), service_generation(s)->number);
 	bound_generations();
 }
@@ -412,7 +444,8 @@ static void start(struct service *s)
 {
 	gate.service = s;
 	gate.controls = controls_new(service_loop(s), ask_control, s);
-	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL});
+	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL, worker_max()});
+	compare_descriptors(service_conf(s));
 	gate.lobby = lobby_new(service_loop(s), gate.sessions, on_leave_lobby, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);
 	doors_hold_mail(doors_of(s), true);

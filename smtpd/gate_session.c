@@ -163,12 +163,17 @@ static bool serves(const struct worker *w, bool parent)
 	return w->is_parent == parent && !w->retired && !link_is_broken(w->link);
 }
 
+static bool has_room(const struct gate_sessions *g, const struct worker *w)
+{
+	return g->config.worker_max == 0 || w->sessions < g->config.worker_max;
+}
+
 static struct worker *least_loaded(struct gate_sessions *g)
 {
 	struct worker *best = NULL;
 
 	for (size_t i = 0; i < g->worker_count; i++)
-		if (serves(&g->workers[i], false) && (best == NULL || g->workers[i].sessions < best->sessions))
+		if (serves(&g->workers[i], false) && has_room(g, &g->workers[i]) && (best == NULL || g->workers[i].sessions < best->sessions))
 			best = &g->workers[i];
 	return best;
 }

@@ -46,6 +46,7 @@ struct gate_sessions_config {
 	/* Whether a client that may speak for others may speak for this one; DONE with the limits that hold now. */
 	enum outcome (*may_claim)(const struct gate_visit *visit, const char *client, struct gate_limits *limits_out, void *arg);
 	void *arg;
+	uint64_t worker_max; /* sessions of one shared worker: what it has descriptors for; 0: no bound */
 };
 
 struct gate_sessions *gate_sessions_new(struct loop *loop, const struct gate_sessions_config *config); /* exits 75 without memory */

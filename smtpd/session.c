@@ -490,10 +490,25 @@ static size_t take(struct session *s, struct slice in)
 	return s->state == SESSION_CHUNK ? bdat_input(s, in) : take_line(s, in);
 }
 
+/* A TLS record of a handshake (RFC 8446 §5.1) where a first command should be: it took this port for one with TLS from the first byte.
+ * What follows is no text, and no answer of ours would be read as one. */
+#define TLS_HANDSHAKE 0x16
+
+static bool is_client_hello(const struct session *s, struct slice in)
+{
+	return s->commands == 0 && s->state == SESSION_GREETED && !s->tls.active && s->line.text.len == 0 &&
+	       !s->line.skipping && in.len > 0 && in.at[0] == TLS_HANDSHAKE;
+}
+
 size_t session_input(struct session *s, struct slice in)
 {
 	size_t used = 0;
 
+	if (is_client_hello(s, in)) {
+		snprintf(s->last_verb, sizeof(s->last_verb), "?");
+		reply_and_close(s, "4.7.0", "this is SMTP, and TLS begins with STARTTLS");
+		return in.len;
+	}
 	while (used < in.len && session_takes_input(s)) {
 		struct slice rest = slice_from(in, used);
 

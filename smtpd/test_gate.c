@@ -282,12 +282,14 @@ static void peer_connect(struct house *h, size_t i)
 	gate_sessions_link_up(h->sessions, p->gate_end);
 }
 
+static uint64_t worker_max; /* sessions of a worker; 0: no bound */
+
 static int house_build(void **state)
 {
 	struct house *h = mem_new(1, sizeof(*h));
 
 	h->loop = loop_new();
-	h->sessions = gate_sessions_new(h->loop, &(struct gate_sessions_config){on_ended, may_claim, h});
+	h->sessions = gate_sessions_new(h->loop, &(struct gate_sessions_config){on_ended, may_claim, h, worker_max});
 	h->outside = -1;
 	for (size_t i = 0; i < PEERS; i++)
 		peer_connect(h, i);
@@ -405,6 +407,27 @@ static void test_least_loaded(void **state)
 	assert_int_equal(h->peer[FIRST_WORKER + 1].heard_count, 5);
 }
 
+static int small_house_build(void **state)
+{
+	int built;
+
+	worker_max = 3;
+	built = house_build(state);
+	worker_max = 0;
+	return built;
+}
+
+/* No worker is given more than it has descriptors for. */
+static void test_full_workers(void **state)
+{
+	struct house *h = *state;
+
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
+	assert_int_equal(arrive(h, "192.0.2.7"), GATE_BUSY);
+	assert_int_equal(gate_sessions_count(h->sessions), 6);
+}
+
 static void say_end(struct peer *p, uint64_t session)
 {
 	struct msg_SESSION_END end = {session};
@@ -482,7 +505,7 @@ static void test_witness_returns(void **state)
 
 static void test_starting(void **state)
 {
-	struct gate_sessions *g = gate_sessions_new(NULL, &(struct gate_sessions_config){on_ended, may_claim, NULL});
+	struct gate_sessions *g = gate_sessions_new(NULL, &(struct gate_sessions_config){on_ended, may_claim, NULL, 0});
 	struct gate_visit visit = {.origin = from("192.0.2.7")};
 
 	(void)state;
@@ -1257,6 +1280,7 @@ int main(void)
 		IN_HOUSE(test_attested_before_started),
 		IN_HOUSE(test_attestation_is_on_the_wire_first),
 		IN_HOUSE(test_least_loaded),
+		cmocka_unit_test_setup_teardown(test_full_workers, small_house_build, house_clear),
 		IN_HOUSE(test_end),
 		IN_HOUSE(test_end_of_anothers),
 		IN_HOUSE(test_worker_dies),

@@ -170,7 +170,7 @@ static int open_room(void **state)
 	struct room *r = mem_new(1, sizeof(*r));
 
 	r->loop = loop_new();
-	r->sessions = gate_sessions_new(r->loop, &(struct gate_sessions_config){on_ended, NULL, NULL});
+	r->sessions = gate_sessions_new(r->loop, &(struct gate_sessions_config){on_ended, NULL, NULL, 0});
 	r->lobby = lobby_new(r->loop, r->sessions, on_leave, r);
 	r->proxy = -1;
 	*state = r;

@@ -465,6 +465,58 @@ static void s06_http(void **state)
 	print_message("ROW S06 http pass\n");
 }
 
+/* In every state that takes a command, in clear and in TLS; and in the dialogue of a login, where it is a bad answer. */
+static void s06_http_in_all_states(void **state)
+{
+	static const struct {
+		const char *variant;
+		enum fake_kind kind;
+		const char *before, *code;
+	} cases[] = {
+		{"get-greeted", FAKE_MX, "", "421"},
+		{"get-ready", FAKE_MX, "EHLO c\r\n", "421"},
+		{"get-mail", FAKE_MX, "EHLO c\r\nMAIL FROM:<a@b>\r\n", "421"},
+		{"get-rcpt", FAKE_MX, "EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "421"},
+		{"get-after-starttls", FAKE_SUBMISSION, "EHLO c\r\nSTARTTLS\r\n", "421"},
+		{"get-in-tls", FAKE_SUBMISSIONS, "", "421"},
+		{"get-in-tls-ready", FAKE_SUBMISSIONS, "EHLO c\r\n", "421"},
+		{"get-in-auth", FAKE_SUBMISSIONS, "EHLO c\r\nAUTH PLAIN\r\n", "501 535"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fake f;
+		bool ok;
+
+		begin(&f, cases[i].kind, "");
+		for (struct slice rest = slice_of(cases[i].before), line; slice_cut(&rest, '\n', &line);)
+			fake_feed(&f, slice_make(line.at, line.len + 1), SIZE_MAX); /* STARTTLS stands alone */
+		fake_send(&f, "GET / HTTP/1.1\r\n");
+		ok = code_is(&f, cases[i].code) && (f.closed || cases[i].code[3] == ' ');
+		print_message("ROW S06 %s %s\n", cases[i].variant, ok ? "pass" : "fail");
+		assert_true(ok);
+		fake_clear(&f);
+	}
+}
+
+/* A ClientHello at a port that begins in clear, at once and byte by byte; in a later command it is a bad line as any other. */
+static void s06_client_hello(void **state)
+{
+	static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\nMAIL FROM:<a@b>\r\n";
+
+	(void)state;
+	for (size_t piece = 1; piece < 30; piece += 7) {
+		struct fake f;
+
+		begin(&f, FAKE_MX, "");
+		fake_feed(&f, slice_make(hello, sizeof(hello) - 1), piece);
+		assert_true(code_is(&f, "421"));
+		assert_true(f.closed);
+		fake_clear(&f);
+	}
+	print_message("ROW S06 client-hello pass\n");
+}
+
 /* ---- smuggling ---- */
 
 static const char *suites(void)
@@ -549,6 +601,8 @@ int main(void)
 		cmocka_unit_test(z01_smuggling),	  cmocka_unit_test(z05_nul),
 		cmocka_unit_test(z06_lines),		  cmocka_unit_test(z07_utf8_envelope),
 		cmocka_unit_test(s06_http),
+		cmocka_unit_test(s06_http_in_all_states),
+		cmocka_unit_test(s06_client_hello),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,10 @@
 """Who comes in: behind a proxy, too early, by which listener; and what is believed about it."""
 
+import contextlib
+import functools
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -12,7 +15,7 @@ import time
 
 import pytest
 
-from harness import Smtp, free_ports, program, row, wait_until
+from harness import BIN, ROLES, Smtp, free_ports, program, row, wait_until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 INET = socket.inet_aton("192.0.2.7") + socket.inet_aton("198.51.100.1") + struct.pack(">HH", 4711, 25)
@@ -416,3 +419,214 @@ def test_idle_clients_hear_of_the_end_at_once(suite, listener):
     suite.process.wait(20)
     row("stop", f"{listener}-is-told-why", said.startswith("421 4.3.2"))
     row("stop", f"{listener}-at-once", told < 4)
+
+
+# ---- masses ----
+
+def pss(suite):
+    """KiB of gate and smtpd."""
+    texts = [pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for role in ("gate", "smtpd") for pid in suite.pids(role)]
+    return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) for text in texts)
+
+
+@pytest.mark.skipif(os.environ.get("POSTERN_BUILD", "").endswith("asan+ubsan"), reason="measures memory")
+def test_a_thousand_idle_clients_cost_little(suite):
+    """tests/bench/idle measures ten times as many."""
+    suite.settings = "connections-per-host 2000\nconnections-per-net 2000\nlog-level warn\n"
+    suite.start()
+    for _ in range(20):
+        suite.smtp().close()
+    before = pss(suite)
+    kept = [suite.smtp() for _ in range(1000)]
+    for c in kept:
+        c.send("EHLO client.example\r\n")
+    for c in kept:
+        c.reply()
+    each = (pss(suite) - before) / len(kept)
+    row("masses", "idle-memory", each <= 8)
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "alice@example.test")
+    row("masses", "a-new-client-is-served", len(suite.wait_messages("alice@example.test")) == 1)
+    for c in kept:
+        c.close()
+
+
+@pytest.mark.parametrize("variant", ["zero-window", "half-starttls", "renegotiation"])
+def test_who_does_not_go_on_delays_nobody(suite, variant):
+    """Clients that read nothing, that break off in a handshake, or that want another one: the next is served as before."""
+    suite.settings = "connections-per-host 2000\nconnections-per-net 2000\nlog-level warn\n"
+    suite.start()
+    stalled = []
+    for _ in range(100):
+        c = suite.smtp()
+        stalled.append(c)
+        if variant == "zero-window":
+            c.socket.setblocking(False)
+            with contextlib.suppress(OSError):  # full; or ended, for too many commands
+                while True:
+                    c.socket.send(b"HELP\r\n" * 5000)
+        else:
+            c.ehlo()
+            c.expect(220, "STARTTLS")
+            c.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" if variant == "half-starttls" else
+                   b"\x16\x03\x01\x00\x04\x00\x00\x00\x00")  # a HelloRequest, which is a server's to say
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "alice@example.test")
+    row("O05", variant, len(suite.wait_messages("alice@example.test")) == 1)
+    for c in stalled:
+        c.close()
+
+
+def test_few_descriptors_are_told_and_survived(suite):
+    """Where the limit is lower than connections-max the start says so, and who is too many hears 421; nobody dies of it."""
+    suite.prefix = ["prlimit", "--nofile=400:400"]
+    suite.settings = "connections-max 5000\nconnections-per-host 5000\nconnections-per-net 5000\nsmtpd-workers 1\n"
+    suite.start()
+    line = suite.wait_log(r"descriptors-few .*").group()
+    assert "limit=400" in line and "served=136" in line
+    pids = suite.pids("smtpd") + suite.pids("gate")
+    kept = [suite.smtp() for _ in range(200)]
+    served = [c for c in kept if c.greeting.startswith("220")]
+    row("masses", "too-many-hear-421", len(served) == 136 and all(c.greeting.startswith("421") for c in kept if c not in served))
+    served[0].ehlo()
+    served[0].message("you@elsewhere.test", "alice@example.test", "Subject: large\n\n" + ("x" * 70 + "\n") * 3000)
+    row("masses", "who-is-served-stays", suite.pids("smtpd") + suite.pids("gate") == pids)
+
+
+# ---- the control socket ----
+
+def control(suite):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(str(suite.folder / "run" / "control"))  # waits for room in the queue
+    s.settimeout(20)
+    return s
+
+
+def say(s, data, fds=0):
+    with contextlib.suppress(OSError):
+        if fds:
+            socket.send_fds(s, [data], [0] * fds)
+        else:
+            s.send(data)
+
+
+def started(suite):
+    """What the master has started: the same as long as none of it was restarted."""
+    return {role: suite.pids(role) for role in ROLES}
+
+
+def test_the_control_socket_under_attack(running):
+    """Whatever is said there ends that connection only: same processes afterwards, and the next command is answered."""
+    pids = started(running)
+    packet = captured_question(running)
+    attacks = {
+        "length-0": lambda s: say(s, b""), "length-3": lambda s: say(s, b"abc"), "length-65536": lambda s: say(s, b"x" * 65536),
+        "length-2-31": lambda s: say(s, struct.pack("=IIII", 0x7fffffff, 0x7fffffff, 0x80000000, 0xffffffff)),
+        "one-descriptor": lambda s: say(s, packet, 1), "253-descriptors": lambda s: say(s, packet, 253),
+        "half-a-message": lambda s: say(s, packet[:len(packet) // 2]),
+    }
+    for variant, attack in attacks.items():
+        with control(running) as s:
+            attack(s)
+        running.postern("status")
+        row("O07", variant, pids == started(running))
+    for at in range(min(len(packet), 48)):
+        for value in (0, 0x7f, 0x80, 0xff):
+            with control(running) as s:
+                say(s, packet[:at] + bytes([value]) + packet[at + 1:])
+    running.postern("status")
+    row("O07", "each-byte-of-the-header", pids == started(running))
+    stalled = [control(running) for _ in range(20)]
+    for s in stalled:
+        say(s, packet[:7])
+    running.postern("status")
+    row("O07", "stalled", pids == started(running))
+    for s in stalled:
+        s.close()
+    for _ in range(10000):
+        control(running).close()
+    wait_until(lambda: running.postern("status", check=False).returncode == 0, what="an answer")
+    row("O07", "ten-thousand-connections", pids == started(running))
+
+
+def captured_question(suite):
+    """What `postern status` says, word for word: heard on a socket in the place of the gate's."""
+    folder = suite.folder / "overheard"
+    folder.mkdir()
+    conf = suite.conf_path.read_text().replace(f"runtime {suite.folder}/run", f"runtime {folder}")
+    (suite.folder / "overheard.conf").write_text(conf)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(str(folder / "control"))
+        server.listen()
+        asking = subprocess.Popen([BIN / "postern", "--config", suite.folder / "overheard.conf", "status"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        s, _ = server.accept()
+        packet = s.recv(65536)
+        s.close()
+        asking.wait(20)
+    assert packet
+    return packet
+
+
+# ---- addresses of every kind ----
+
+def test_mapped_addresses_are_ipv4(suite):
+    """Whichever family the socket is of, and whoever names it: one client, one network."""
+    both, proxied = free_ports(2)
+    suite.listeners += f"listen :{both} {{ role mx }}\nlisten 127.0.0.1:{proxied} {{ role mx  proxy 127.0.0.0/8 }}\n"
+    suite.policy = ('policy helo {\n\treject "from {client}" if client in 127.0.0.0/8 and listener.port == %d\n'
+                    '\treject "from {client}" if client in 192.0.2.0/24\n}\n' % both)
+    suite.start()
+    for variant, family, host in (("ipv4", socket.AF_INET, "127.0.0.1"), ("mapped", socket.AF_INET6, "::ffff:127.0.0.1")):
+        c = Smtp.__new__(Smtp)
+        c.socket, c.buffer = socket.socket(family), b""
+        c.socket.settimeout(20)
+        c.socket.connect((host, both))
+        c.reply()
+        row("O06", variant, c.command("EHLO client.example") == "550 5.7.1 from 127.0.0.1")
+    c = connect(proxied, b"PROXY TCP6 ::ffff:192.0.2.7 ::1 0 25\r\n")
+    c.reply()
+    row("O06", "mapped-in-a-header", c.command("EHLO client.example") == "550 5.7.1 from 192.0.2.7")
+    running = suite.wait_log(r"session-open.*client=192\.0\.2\.7 port=0 ")
+    row("O06", "source-port-0", running is not None)
+
+
+SCOPED = """
+import socket, sys
+s = socket.socket(socket.AF_INET6)
+s.settimeout(20)
+s.connect((sys.argv[1], int(sys.argv[2]), 0, socket.if_nametoindex("inner0")))
+f = s.makefile("rwb")
+print(f.readline().decode().strip())
+f.write(b"EHLO client.example\\r\\n"); f.flush()
+line = f.readline()
+while line[3:4] == b"-":
+    line = f.readline()
+print(line.decode().strip())
+"""
+
+
+@pytest.mark.root
+def test_scoped_addresses(suite):
+    """A link-local client, in a network namespace of its own."""
+    name = f"postern-{os.getpid()}"
+    ip = ["ip", "netns", "exec", name, "ip"]
+    run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
+    run(["ip", "netns", "add", name])
+    try:
+        for words in (["link", "set", "lo", "up"], ["link", "add", "inner0", "type", "veth", "peer", "name", "inner1"], ["link", "set", "inner0", "up"],
+                      ["link", "set", "inner1", "up"],
+                      ["addr", "add", "fe80::25/64", "dev", "inner0", "nodad"]):
+            run([*ip, *words])
+        port = free_ports(1)[0]
+        suite.listeners += f"listen :{port} {{ role mx }}\n"
+        suite.prefix = ["ip", "netns", "exec", name]
+        suite.start()
+        got = run(["ip", "netns", "exec", name, "python3", "-c", SCOPED, "fe80::25", str(port)]).stdout.splitlines()
+        row("O06", "scoped", got[0].startswith("220") and got[1].startswith("250"))
+        suite.wait_log(r"session-open.*client=fe80::25 ")
+    finally:
+        suite.stop()
+        subprocess.run(["ip", "netns", "del", name])

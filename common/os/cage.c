@@ -70,11 +70,10 @@ static bool failed(struct entry *e, const char *what)
 
 static bool limit(struct entry *e, int what, const char *name, uint64_t most)
 {
-	const struct rlimit rl = {most, most};
-	struct rlimit now;
+	struct rlimit rl = {most, most}, now;
 
 	if (getrlimit((unsigned)what, &now) == 0 && now.rlim_max < most)
-		return true; /* the caller's own is lower */
+		rl.rlim_cur = rl.rlim_max = now.rlim_max; /* the caller's own is lower: all of that */
 	return setrlimit((unsigned)what, &rl) == 0 || failed(e, name);
 }
 

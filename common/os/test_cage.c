@@ -554,6 +554,25 @@ static void read_status(pid_t pid, char *out, size_t size)
 	close(fd);
 }
 
+/* Where the hard limit of whoever began it is lower than what the role wants, all of that is had, and not the soft one. */
+static void test_all_descriptors(void **state)
+{
+	static const struct cage_spec spec = {.calls = CALLS_BASE, .files_max = 65536};
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		struct cage_order order = order_here(&spec);
+		struct rlimit rl = {64, 1000};
+		char missing[CAGE_MISSING_BYTES], why[256];
+
+		if (setrlimit(RLIMIT_NOFILE, &rl) == -1 || !cage_enter(&spec, &order, missing, why, sizeof(why)))
+			_exit(2);
+		_exit(getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur == 1000 ? 0 : 1);
+	}
+	assert_int_equal(child_status(child), 0);
+}
+
 static void test_floor_in_proc(void **state)
 {
 	static const char *const lines[] = {"\nNoNewPrivs:\t1\n",	    "\nSeccomp:\t2\n",
@@ -697,7 +716,8 @@ static int clean_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_attempts),  cmocka_unit_test(test_floor_in_proc), cmocka_unit_test(test_kernel_6_1),
+		cmocka_unit_test(test_attempts),  cmocka_unit_test(test_all_descriptors),
+		cmocka_unit_test(test_floor_in_proc), cmocka_unit_test(test_kernel_6_1),
 		cmocka_unit_test(test_this_kernel), cmocka_unit_test(test_no_entry),	cmocka_unit_test(test_parent_gone),
 	};
 
