@@ -24,6 +24,7 @@ static bool set_flag(struct cli *cli, const char *option)
 		{"--print", &cli->print},
 		{"--password-stdin", &cli->password_stdin},
 		{"--generate", &cli->generate},
+		{"--repair", &cli->repair},
 		{"--help", &cli->help},
 		{"-h", &cli->help},
 	};

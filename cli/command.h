@@ -12,7 +12,7 @@
 
 struct cli {
 	struct runtime_order where;
-	bool json, print, password_stdin, generate, help;
+	bool json, print, password_stdin, generate, repair, help;
 	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
 	size_t count;
 };
@@ -37,6 +37,7 @@ const struct command *command_parse(const struct command *table, size_t table_le
 int run_check(const struct cli *cli, const struct command *command);
 int run_ask(const struct cli *cli, const struct command *command);
 int run_each(const struct cli *cli, const struct command *command); /* one question for each argument, as field `id` */
+int run_queue_check(const struct cli *cli, const struct command *command);
 int run_upgrade(const struct cli *cli, const struct command *command);
 /* run_ask.c, for those that ask in steps.  False: `why` and `exit` say more. */
 bool ask_open(const struct cli *cli, struct control *c);

@@ -27,6 +27,8 @@ static const struct command commands[] = {
 	{"stop", NULL, "", "finish what is begun, then end", 0, 0, run_ask, "stop", LONG_S, ROWS_TABLE, "stopping"},
 	{"queue", "list", "[--json]", "the messages in the queue", 0, 0, run_ask, "queue.list", SHORT_S, ROWS_TABLE,
 	 "the queue is empty"},
+	{"queue", "check", "[FOLDER] [--repair] [--json]", "the files of the queue against its index; FOLDER: a spool nobody uses", 0, 1,
+	 run_queue_check, "queue.check", LONG_S, ROWS_TABLE, ""},
 	{"queue", "show", "ID... [--json]", "one message: its recipients and what happened to them", 1, MANY, run_each, "queue.show",
 	 SHORT_S, ROWS_LINES, ""},
 	{"queue", "hold", "ID...", "keep a message until it is released", 1, MANY, run_each, "queue.hold", SHORT_S, ROWS_TABLE, ""},

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "control_check.h"
 #include "deliver.h"
 #include "message.h"
 #include "scan.h"
@@ -61,6 +62,7 @@ void control_link_down(struct queue *q, struct link *link)
 	for (struct control_ask *ask = q->asks; ask != NULL; ask = ask->next)
 		if (ask->link == link)
 			ask->link = NULL;
+	control_check_link_down(q, link);
 }
 
 static const char *word_for(enum outcome outcome)
@@ -564,6 +566,12 @@ static void on_remove(struct queue *q, struct link *link, struct ipc_message *m,
 	wish(q, link, m, id, WISH_REMOVE);
 }
 
+static void on_check(struct queue *q, struct link *link, struct ipc_message *m, struct slice id)
+{
+	(void)id;
+	control_check(q, link, m);
+}
+
 static void on_retry(struct queue *q, struct link *link, struct ipc_message *m, struct slice id)
 {
 	if (!slice_eq(id, slice_of("all"))) {
@@ -587,6 +595,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{"queue.list", on_list},	{"queue.show", on_show},     {"queue.hold", on_hold},
 	{"queue.release", on_release}, {"queue.remove", on_remove}, {"queue.retry", on_retry},
+	{"queue.check", on_check},
 };
 
 static struct slice field_find(struct slice records, const char *key)

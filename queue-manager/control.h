@@ -10,6 +10,7 @@
  *   queue.show     id       the message's facts, then a row for each recipient
  *   queue.hold     id       moved to hold/ once nobody works on it; stays there until release
  *   queue.release  id       queue.remove id       queue.retry id | all
+ *   queue.check    repair   the files against the index, in pages (control_check.h)
  *
  * Only root and the suite's own uid (the caller's, where all run as one) are answered.
  */

@@ -27,6 +27,8 @@ struct index_row {
 
 /* `path` is relative to the working folder, which is the spool.  NULL: no memory. */
 struct index *index_open(const char *path);
+/* Reads only, and only one that is whole and of this version; nothing else may have it open.  NULL: it cannot be read. */
+struct index *index_look(const char *path);
 void index_close(struct index **ip);
 /* Begun anew since the last call. */
 bool index_was_reset(struct index *ix);

@@ -1,4 +1,7 @@
+#include "check_main.h"
 #include "queue_service.h"
+
+#include <string.h>
 
 int main(int argc, char **argv)
 {
@@ -23,5 +26,7 @@ int main(int argc, char **argv)
 		.status = queue_status,
 	};
 
+	if (argc == 2 && strcmp(argv[1], "--check") == 0)
+		return check_main();
 	return service_run(&spec, argc, argv);
 }

@@ -16,6 +16,7 @@
 #define QUEUE_RELAYS_MAX 64u
 
 struct map;
+struct run;
 
 struct queue {
 	struct service *service;
@@ -49,6 +50,7 @@ struct queue {
 	struct soon *pump_soon;
 	struct waiting *waiting;
 	struct scan *scan;
+	struct run *checks; /* control_check.h */
 	struct control_ask *asks; /* operators that wait for an answer */
 	bool draining;
 	uint64_t drain_until_ms;

@@ -45,7 +45,7 @@ void spool_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, uint64_t i
 }
 
 /* "new/4/x": the folder itself, or with `bucket` one of its 1024. */
-static void bucket_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned bucket)
+void spool_bucket_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned bucket)
 {
 	char name[ID_CHARS + 1];
 
@@ -90,11 +90,11 @@ static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upp
 	bool made = false;
 	int err = 0;
 
-	bucket_path(parent, folder, upper * 32);
+	spool_bucket_path(parent, folder, upper * 32);
 	parent[strlen(parent) - 2] = '\0';
 	err = make_folder(sp, parent, &made);
 	for (unsigned lower = 0; lower < 32 && err == 0; lower++) {
-		bucket_path(path, folder, upper * 32 + lower);
+		spool_bucket_path(path, folder, upper * 32 + lower);
 		err = make_folder(sp, path, &made);
 	}
 	if (err == 0 && (made || sp->sync_folders))
@@ -145,7 +145,7 @@ bool spool_list(struct spool *sp, enum spool_folder folder, unsigned bucket, uin
 {
 	char path[SPOOL_PATH_BYTES];
 
-	bucket_path(path, folder, bucket);
+	spool_bucket_path(path, folder, bucket);
 	return list_folder(sp, path, ids, max, count_out, err_out);
 }
 
@@ -211,6 +211,35 @@ int spool_mark_cover(struct spool *sp, uint64_t id)
 		err = mark_write(sp, id + MARK_AHEAD);
 	pthread_mutex_unlock(&sp->mark_lock);
 	return err;
+}
+
+uint64_t spool_mark_now(struct spool *sp)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&sp->mark_lock);
+	mark = sp->mark;
+	pthread_mutex_unlock(&sp->mark_lock);
+	return mark;
+}
+
+bool spool_mark_raise(struct spool *sp, uint64_t id)
+{
+	return spool_mark_cover(sp, id) == 0;
+}
+
+bool spool_put_right(struct spool *sp, uint64_t id, const char *path)
+{
+	struct slice folder = slice_sub(slice_of(path), 0, slice_index(slice_of(path), '/'));
+	char right[SPOOL_PATH_BYTES], parent[SPOOL_PATH_BYTES];
+
+	for (enum spool_folder f = SPOOL_NEW; f <= SPOOL_CORRUPT_FOLDER; f++)
+		if (slice_eq(folder, slice_of(folder_names[f]))) {
+			spool_path(right, f, id);
+			spool_bucket_path(parent, f, (unsigned)(id & (SPOOL_BUCKETS - 1)));
+			return sp->ops->rename(sp->root, path, right) == 0 && spool_sync_folder(sp, parent) == 0;
+		}
+	return false;
 }
 
 uint64_t spool_mark(const struct spool *sp)
@@ -282,28 +311,50 @@ static int look_at_filesystem(struct spool *sp, bool sync_folders)
 	return 0;
 }
 
-struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out)
+static struct spool *begin(int root_fd, const struct spool_config *config)
 {
 	struct spool *sp = mem_new(1, sizeof(*sp));
-	int err = ENOMEM;
 
 	if (sp == NULL) {
 		(void)config->ops->close(root_fd);
-		*err_out = err;
 		return NULL;
 	}
 	sp->root = root_fd;
 	sp->ops = config->ops;
 	(void)pthread_mutex_init(&sp->mark_lock, NULL);
 	atomic_store(&sp->reserve_bytes, config->reserve_bytes);
-	err = look_at_filesystem(sp, config->sync_folders);
+	return sp;
+}
+
+static int make_and_empty(struct spool *sp, bool sync_folders)
+{
+	int err = look_at_filesystem(sp, sync_folders);
+
 	if (err == 0)
 		err = make_all(sp);
 	if (err == 0)
 		err = mark_read(sp);
 	sp->mark_at_start = sp->mark;
-	if (err == 0)
-		err = empty_drafts(sp);
+	return err == 0 ? empty_drafts(sp) : err;
+}
+
+struct spool *spool_look(int root_fd, const struct spool_config *config, int *err_out)
+{
+	struct spool *sp = begin(root_fd, config);
+
+	*err_out = sp == NULL ? ENOMEM : mark_read(sp);
+	if (*err_out != 0)
+		spool_close(&sp);
+	else
+		sp->mark_at_start = sp->mark;
+	return sp;
+}
+
+struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out)
+{
+	struct spool *sp = begin(root_fd, config);
+	int err = sp == NULL ? ENOMEM : make_and_empty(sp, config->sync_folders);
+
 	if (err != 0)
 		spool_close(&sp);
 	*err_out = err;

@@ -34,10 +34,18 @@ const char *spool_folder_name(enum spool_folder folder);
 
 /* Makes and syncs the folders, reads the high-water mark, empties draft/.  Takes `root_fd`.  NULL with *err_out. */
 struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out);
+/* For somebody who only reads: nothing is made, emptied or written.  The same errors. */
+struct spool *spool_look(int root_fd, const struct spool_config *config, int *err_out);
 void spool_close(struct spool **sp);
 void spool_set_reserve(struct spool *sp, uint64_t reserve_bytes);
 /* No id up to this one may be given out again. */
 uint64_t spool_mark(const struct spool *sp);
+/* As it stands on the disk now; any thread. */
+uint64_t spool_mark_now(struct spool *sp);
+/* The mark is at or above `id`.  False: it could not be written. */
+bool spool_mark_raise(struct spool *sp, uint64_t id);
+/* A message file at `path` ("new/a/b/ID"), in the wrong one of its folder's buckets, goes to the right one.  Never replaces. */
+bool spool_put_right(struct spool *sp, uint64_t id, const char *path);
 /* At an orderly end: the mark stands at the last id, with nothing ahead. */
 void spool_mark_exactly(struct spool *sp, uint64_t id);
 

@@ -19,6 +19,7 @@ struct spool {
 
 #define SPOOL_PATH_BYTES 40
 void spool_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, uint64_t id);
+void spool_bucket_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned bucket);
 /* Closes; 0, or the errno of `result` == -1, or of the close. */
 int spool_finish(struct spool *sp, int fd, int result);
 /* All of it, whatever the kernel takes at a time; -1 with errno. */

@@ -153,7 +153,7 @@ int spool_open_read(struct spool *sp, uint64_t id, enum spool_folder folder)
 
 	spool_path(path, folder, id);
 	do
-		fd = sp->ops->openat(sp->root, path, O_RDONLY, 0);
+		fd = sp->ops->openat(sp->root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0); /* a FIFO must not stop the thread */
 	while (fd == -1 && errno == EINTR);
 	return fd;
 }
