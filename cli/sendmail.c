@@ -7,11 +7,13 @@
 #include "runtime.h"
 #include "sendmail_options.h"
 #include "submit_header.h"
+#include "submit_session.h"
 #include "submit_smtp.h"
 #include "submit_text.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "mail/dsn.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -36,6 +38,7 @@ struct submission {
 	bool eof;
 	struct submit_text text;
 	struct submit_smtp smtp;
+	struct buf mail_parameters, rcpt_parameters;
 	char login[128], full_name[128];
 };
 
@@ -154,6 +157,25 @@ static const char *domain_part(const struct submission *s, const char *address)
 	return strchr(address, '@') != NULL || address[0] == '\0' ? "" : s->smtp.host;
 }
 
+/* What the sender is to be told (RFC 3461), as parameters of MAIL, and of each RCPT. */
+static void make_parameters(struct submission *s)
+{
+	buf_clear(&s->mail_parameters);
+	buf_clear(&s->rcpt_parameters);
+	if (!s->smtp.has_dsn)
+		return;
+	if (s->options.ret != 0)
+		buf_addf(&s->mail_parameters, " RET=%s", dsn_ret_text(s->options.ret));
+	if (s->options.envid[0] != '\0') {
+		buf_add_text(&s->mail_parameters, " ENVID=");
+		dsn_envid_add(slice_of(s->options.envid), &s->mail_parameters);
+	}
+	if (s->options.notify != 0) {
+		buf_add_text(&s->rcpt_parameters, " NOTIFY=");
+		dsn_notify_add(s->options.notify, &s->rcpt_parameters);
+	}
+}
+
 static bool say_mail(struct submission *s)
 {
 	const char *from = s->options.has_sender ? s->options.sender : s->login;
@@ -161,9 +183,9 @@ static bool say_mail(struct submission *s)
 	/* A header beyond ASCII alone asks for nothing: old programs write such, and their mail must not come back for it. */
 	bool utf8 = !is_ascii(slice_of(from)) || !is_ascii(buf_slice(&s->recipients));
 
-	return submit_smtp_say(&s->smtp, "the sender was refused", 2, "MAIL FROM:<%s%s%s>%s%s", from, domain[0] != '\0' ? "@" : "",
+	return submit_smtp_say(&s->smtp, "the sender was refused", 2, "MAIL FROM:<%s%s%s>%s%s%s", from, domain[0] != '\0' ? "@" : "",
 			       domain, s->smtp.has_8bitmime ? " BODY=8BITMIME" : "",
-			       utf8 && s->smtp.has_smtputf8 ? " SMTPUTF8" : "");
+			       utf8 && s->smtp.has_smtputf8 ? " SMTPUTF8" : "", buf_text(&s->mail_parameters));
 }
 
 static bool say_recipients(struct submission *s)
@@ -175,8 +197,8 @@ static bool say_recipients(struct submission *s)
 		char about[ADDRESS_LIST_ONE_MAX + 32];
 
 		snprintf(about, sizeof(about), "%.*s was refused", SLICE_ARG(one));
-		if (!submit_smtp_say(&s->smtp, about, 2, "RCPT TO:<%.*s%s%s>", SLICE_ARG(one), domain[0] != '\0' ? "@" : "",
-				     domain))
+		if (!submit_smtp_say(&s->smtp, about, 2, "RCPT TO:<%.*s%s%s>%s", SLICE_ARG(one),
+				     domain[0] != '\0' ? "@" : "", domain, buf_text(&s->rcpt_parameters)))
 			return false;
 	}
 	return true;
@@ -251,7 +273,10 @@ static int talk(struct submission *s)
 
 	if (!runtime_socket(&where, "submission", path))
 		return complain(SUBMIT_EX_USAGE, "the path of the submission socket is too long");
-	if (!submit_smtp_open(&s->smtp, path) || !say_mail(s) || !say_recipients(s))
+	if (!submit_smtp_open(&s->smtp, path))
+		return failed(s);
+	make_parameters(s);
+	if (!say_mail(s) || !say_recipients(s))
 		return failed(s);
 	return send_message(s);
 }
@@ -309,6 +334,8 @@ static int submit(struct submission *s)
 
 	s->recipients = buf_make(RECIPIENTS_MAX * (ADDRESS_LIST_ONE_MAX + 1));
 	s->head = buf_make(SUBMIT_HEADER_MAX + 2 * PIECE_BYTES);
+	s->mail_parameters = buf_make(256);
+	s->rcpt_parameters = buf_make(64);
 	if (!take_sender(s))
 		return complain(SUBMIT_EX_USAGE, "the sender after -f is no address");
 	find_user(s);
@@ -321,10 +348,31 @@ static int submit(struct submission *s)
 	}
 	buf_free(&s->recipients);
 	buf_free(&s->head);
+	buf_free(&s->mail_parameters);
+	buf_free(&s->rcpt_parameters);
 	return exit;
 }
 
-/* ---- mailq ---- */
+/* ---- -bs ---- */
+
+static int speak_smtp(struct submission *s)
+{
+	const struct runtime_order where = {NULL, NULL};
+	char path[CLI_PATH_MAX];
+	int fd;
+	bool ok;
+
+	if (!runtime_socket(&where, "submission", path))
+		return complain(SUBMIT_EX_USAGE, "the path of the submission socket is too long");
+	fd = submit_smtp_connect(&s->smtp, path);
+	if (fd == -1)
+		return failed(s);
+	ok = submit_session_run(fd, STDIN_FILENO, STDOUT_FILENO);
+	close(fd);
+	return ok ? SUBMIT_EX_OK : complain(SUBMIT_EX_OSERR, "the session ended before its end: cannot write to standard output");
+}
+
+/* ---- mailq, -q ---- */
 
 static int show_queue(struct control *c)
 {
@@ -350,7 +398,24 @@ static int show_queue(struct control *c)
 	return complain(a == NULL ? c->exit : SUBMIT_EX_TEMPFAIL, a == NULL ? c->why : "the queue cannot be listed now");
 }
 
-static int list_queue(void)
+static int retry_queue(struct control *c)
+{
+	const struct rec_control_field all = {slice_of("id"), slice_of("all")};
+	struct buf fields = buf_make(256);
+	const struct msg_CONTROL_ANSWER *a = NULL;
+
+	if (rec_control_field_add(&fields, &all))
+		a = control_ask(c, "queue.retry", slice_empty(), buf_slice(&fields), 30);
+	buf_free(&fields);
+	if (a == NULL)
+		return complain(c->exit, c->why);
+	if (outcome_kind(a->outcome) == KIND_OK)
+		return SUBMIT_EX_OK;
+	return complain(a->outcome == OC_NOT_ALLOWED ? SUBMIT_EX_NOPERM : SUBMIT_EX_TEMPFAIL,
+			a->outcome == OC_NOT_ALLOWED ? "only root may have the queue tried now" : "the queue cannot be tried now");
+}
+
+static int ask_queue(int (*ask)(struct control *c))
 {
 	const struct runtime_order where = {NULL, NULL};
 	char path[CLI_PATH_MAX];
@@ -358,7 +423,7 @@ static int list_queue(void)
 	int exit;
 
 	if (runtime_socket(&where, "control", path) && control_open(&c, path))
-		exit = show_queue(&c);
+		exit = ask(&c);
 	else
 		exit = complain(c.exit, c.why);
 	control_close(&c);
@@ -377,9 +442,15 @@ int main(int argc, char **argv)
 	case SENDMAIL_SUBMIT:
 		return submit(&s);
 	case SENDMAIL_LIST:
-		return list_queue();
-	case SENDMAIL_ALIASES:
-		return SUBMIT_EX_OK;
+		return ask_queue(show_queue);
+	case SENDMAIL_RETRY:
+		return ask_queue(retry_queue);
+	case SENDMAIL_SESSION:
+		return speak_smtp(&s);
+	case SENDMAIL_ALIASES: /* no database of aliases exists */
+		return puts("There is nothing to build: tables are read as they are, files again at `postern reload`.") >= 0
+			       ? SUBMIT_EX_OK
+			       : SUBMIT_EX_OSERR;
 	}
 	return SUBMIT_EX_USAGE;
 }

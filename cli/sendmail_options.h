@@ -1,8 +1,9 @@
 #ifndef POSTERN_SENDMAIL_OPTIONS_H
 #define POSTERN_SENDMAIL_OPTIONS_H
 
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /*
  * The command line of sendmail(1), as programs have used it for forty years.  Pure.
@@ -10,7 +11,9 @@
 enum sendmail_mode {
 	SENDMAIL_SUBMIT, /* -bm */
 	SENDMAIL_LIST, /* -bp, mailq */
-	SENDMAIL_ALIASES, /* -bi, newaliases: there is nothing to build */
+	SENDMAIL_ALIASES, /* -bi, -I, newaliases: there is nothing to build */
+	SENDMAIL_SESSION, /* -bs: SMTP on standard input and output */
+	SENDMAIL_RETRY, /* -q: what waits is tried now */
 };
 
 struct sendmail_options {
@@ -20,6 +23,8 @@ struct sendmail_options {
 	bool has_sender; /* -f, -r */
 	const char *sender; /* "" is the null sender */
 	const char *full_name; /* -F */
+	uint64_t notify, ret; /* -N, -R: mail/dsn.h */
+	const char *envid; /* -V; "": not said */
 	char *const *recipients; /* the arguments after the options */
 	size_t recipient_count;
 };

@@ -74,6 +74,7 @@ static void note_keyword(struct submit_smtp *s, struct slice line)
 		return;
 	s->has_8bitmime = s->has_8bitmime || slice_eq_nocase(word, slice_of("8BITMIME"));
 	s->has_smtputf8 = s->has_smtputf8 || slice_eq_nocase(word, slice_of("SMTPUTF8"));
+	s->has_dsn = s->has_dsn || slice_eq_nocase(word, slice_of("DSN"));
 }
 
 static bool read_reply(struct submit_smtp *s)
@@ -189,25 +190,36 @@ bool submit_smtp_start(struct submit_smtp *s, int fd)
 	return submit_smtp_say(s, "EHLO", 2, "EHLO localhost");
 }
 
-bool submit_smtp_open(struct submit_smtp *s, const char *socket_path)
+int submit_smtp_connect(struct submit_smtp *s, const char *socket_path)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	char what[200];
 	int fd;
 
 	*s = (struct submit_smtp){.fd = -1};
-	if (!slice_copy(slice_of(socket_path), to.sun_path, sizeof(to.sun_path)))
-		return fail(s, SUBMIT_EX_USAGE, "the path of the submission socket is too long", "");
+	if (!slice_copy(slice_of(socket_path), to.sun_path, sizeof(to.sun_path))) {
+		fail(s, SUBMIT_EX_USAGE, "the path of the submission socket is too long", "");
+		return -1;
+	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return fail_errno(s, SUBMIT_EX_OSERR, "cannot make a socket");
+	if (fd < 0) {
+		fail_errno(s, SUBMIT_EX_OSERR, "cannot make a socket");
+		return -1;
+	}
 	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == -1) {
 		snprintf(what, sizeof(what), "cannot connect to %s (is Postern running?)", socket_path);
 		fail_errno(s, SUBMIT_EX_TEMPFAIL, what);
 		close(fd);
-		return false;
+		return -1;
 	}
-	return submit_smtp_start(s, fd);
+	return fd;
+}
+
+bool submit_smtp_open(struct submit_smtp *s, const char *socket_path)
+{
+	int fd = submit_smtp_connect(s, socket_path);
+
+	return fd != -1 && submit_smtp_start(s, fd);
 }
 
 void submit_smtp_close(struct submit_smtp *s)

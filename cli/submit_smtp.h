@@ -18,11 +18,13 @@ struct submit_smtp {
 	struct buf out; /* what is not yet sent */
 	struct submit_reply reply;
 	char host[256]; /* as the server calls itself */
-	bool has_8bitmime, has_smtputf8;
+	bool has_8bitmime, has_smtputf8, has_dsn;
 	int exit;
 	char why[800];
 };
 
+/* Connects, and no more: the descriptor, or -1 with `why`. */
+int submit_smtp_connect(struct submit_smtp *s, const char *socket_path);
 /* Connects and says EHLO. */
 bool submit_smtp_open(struct submit_smtp *s, const char *socket_path);
 /* Over a descriptor that is connected already; it is taken. */

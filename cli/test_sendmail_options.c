@@ -1,5 +1,7 @@
 #include "sendmail_options.h"
 
+#include "mail/dsn.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +48,11 @@ static void accepts(void **state)
 		{{"sendmail", "-bm", "-r", "x", "a", NULL}, SENDMAIL_SUBMIT, false, false, "x", "", 1},
 		{{"sendmail", "-B8BITMIME", "-N", "never", "-R", "hdrs", "-V", "id", "-em", "-G", "-U", "-v", "a", NULL},
 		 SENDMAIL_SUBMIT, false, false, NULL, "", 1},
+		{{"sendmail", "-oi", "-ODeliveryMode=b", "-O", "ErrorMode=m", "-t", NULL}, SENDMAIL_SUBMIT, true, true, NULL, "", 0},
+		{{"sendmail", "-OIgnoreDots=True", "-pSMTP:host", "-odb", "-odq", "-oep", "a", NULL}, SENDMAIL_SUBMIT, false, true, NULL, "", 1},
+		{{"sendmail", "-bs", NULL}, SENDMAIL_SESSION, false, false, NULL, "", 0},
+		{{"sendmail", "-q", NULL}, SENDMAIL_RETRY, false, false, NULL, "", 0},
+		{{"sendmail", "-I", NULL}, SENDMAIL_ALIASES, false, false, NULL, "", 0},
 		{{"sendmail", "-bp", NULL}, SENDMAIL_LIST, false, false, NULL, "", 0},
 		{{"/usr/bin/mailq", NULL}, SENDMAIL_LIST, false, false, NULL, "", 0},
 		{{"newaliases", NULL}, SENDMAIL_ALIASES, false, false, NULL, "", 0},
@@ -90,6 +97,19 @@ static void refuses(void **state)
 		{"no-value", {"sendmail", "-f", NULL}},
 		{"empty-o", {"sendmail", "-o", "", NULL}},
 		{"cluster", {"sendmail", "-tX/tmp/x", NULL}},
+		{"queue-run-interval", {"sendmail", "-q15m", NULL}},
+		{"queue-run-of-some", {"sendmail", "-qRexample.org", NULL}},
+		{"address-test", {"sendmail", "-bt", NULL}},
+		{"verify", {"sendmail", "-bv", "a@b", NULL}},
+		{"batch", {"sendmail", "-bS", NULL}},
+		{"long-queue-folder", {"sendmail", "-OQueueDirectory=/tmp", "a@b", NULL}},
+		{"long-log-file", {"sendmail", "-O", "PidFile=/tmp/pid", "a@b", NULL}},
+		{"long-without-name", {"sendmail", "-O", "", "a@b", NULL}},
+		{"notify", {"sendmail", "-N", "never,success", "a@b", NULL}},
+		{"notify-line", {"sendmail", "-N", "success\r\nX", "a@b", NULL}},
+		{"return", {"sendmail", "-R", "body", "a@b", NULL}},
+		{"envid-line", {"sendmail", "-V", "a\nb", "a@b", NULL}},
+		{"envid-empty", {"sendmail", "-V", "", "a@b", NULL}},
 	};
 
 	(void)state;
@@ -99,8 +119,26 @@ static void refuses(void **state)
 		bool pass = !parse(cases[i].words, &o, why) && why[0] != '\0';
 
 		printf("ROW S23 %s %s\n", cases[i].variant, pass ? "pass" : "fail");
+		if (strstr(cases[i].variant, "file") != NULL || strcmp(cases[i].variant, "config") == 0)
+			printf("ROW N08 sendmail-%s %s\n", cases[i].variant, pass ? "pass" : "fail");
 		assert_true(pass);
 	}
+}
+
+static void notifications(void **state)
+{
+	static const char *const words[] = {"sendmail", "-Nsuccess,delay", "-R", "FULL", "-V", "a b+c", "a@b", NULL};
+	static const char *const nothing[] = {"sendmail", "a@b", NULL};
+	struct sendmail_options o;
+	char why[200];
+
+	(void)state;
+	assert_true(parse(words, &o, why));
+	assert_int_equal(o.notify, DSN_SUCCESS | DSN_DELAY);
+	assert_int_equal(o.ret, DSN_RET_FULL);
+	assert_string_equal(o.envid, "a b+c");
+	assert_true(parse(nothing, &o, why));
+	assert_true(o.notify == 0 && o.ret == DSN_RET_UNSAID && o.envid[0] == '\0');
 }
 
 static void no_name(void **state)
@@ -119,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(notifications),
 		cmocka_unit_test(no_name),
 	};
 

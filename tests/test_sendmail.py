@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN
+from harness import BIN, programs_for
 
 
 def sendmail(suite, *words, input=b"Subject: s\n\nby sendmail\n", **options):
@@ -44,6 +44,59 @@ def test_exit_codes(local):
 def test_bp_lists_the_queue(local):
     done = sendmail(local, "-bp")
     assert done.returncode == 0, done.stderr
+
+
+def test_bs_is_a_session(local):
+    """SMTP on standard input and output, as mail programs with "pipe to an MTA" speak it: all at once, and answered to the end."""
+    done = sendmail(local, "-bs", input=b"EHLO me\r\nMAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n"
+                    b"Subject: bs\r\n\r\nover a session\r\n.\r\nQUIT\r\n")
+    assert done.returncode == 0, done.stderr
+    codes = [line[:3] for line in done.stdout.decode().splitlines() if line[3:4] == " "]
+    assert codes == ["220", "250", "250", "250", "354", "250", "221"]
+    (text,) = local.wait_messages("bob@example.test")
+    assert b"over a session" in text and b"uid" in text
+
+
+def test_bs_without_an_end(local):
+    """What the server heard is answered; a message that is cut off is none."""
+    done = sendmail(local, "-bs", input=b"EHLO me\r\nMAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: x\r\n")
+    assert done.returncode == 0 and b"\r\n354 " in done.stdout
+    sendmail(local, "-f", "alice@example.test", "bob@example.test")
+    assert len(local.wait_messages("bob@example.test")) == 1
+
+
+def test_notifications_are_asked_for(local):
+    done = sendmail(local, "-f", "alice@example.test", "-N", "success", "-R", "hdrs", "-V", "job 7+1", "bob@example.test")
+    assert done.returncode == 0, done.stderr
+    (report,) = local.wait_messages("alice@example.test")
+    assert b"Action: delivered" in report and b"Original-Envelope-Id: job 7+1\n" in report
+
+
+def test_q_tries_now(local):
+    assert sendmail(local, "-q").returncode == 0
+    assert sendmail(local, "-q15m").returncode == 64
+
+
+def test_newaliases_has_nothing_to_do(local):
+    done = sendmail(local, "-bi")
+    assert done.returncode == 0 and b"nothing to build" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["-bd"], ["-bt"], ["-bv", "bob@example.test"], ["-bS"], ["-oQ/tmp", "bob@example.test"],
+                                   ["-OQueueDirectory=/tmp", "bob@example.test"], ["-C/tmp/x", "bob@example.test"]])
+def test_refused_with_a_sentence(local, words):
+    done = sendmail(local, *words)
+    assert done.returncode == 64 and done.stderr.startswith(b"sendmail: ") and len(done.stderr.split()) > 4
+
+
+@pytest.mark.root
+def test_mailq_is_for_root(local):
+    environment = {"POSTERN_RUNTIME": str(local.folder / "run"), "PATH": "/usr/bin"}
+    for folder in list(local.folder.parents)[:3] + [local.folder]:
+        folder.chmod(0o755)
+    done = subprocess.run(["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", programs_for("nobody") / "sendmail",
+                           "-bp"], capture_output=True, timeout=60, env=environment, cwd="/")
+    assert done.returncode in (75, 77) and b"root" in done.stderr, done
 
 
 def test_no_set_id_bits():
