@@ -103,7 +103,7 @@ static bool set_long(struct parsing *p, const char *value)
 {
 	static const char *const ignored[] = {"DeliveryMode", "ErrorMode",    "MeToo",	      "Verbose", "EightBitMode",
 					      "SaveFromLine", "SevenBitInput", "OldStyleHeaders"};
-	struct slice rest = slice_of(value), name;
+	struct slice rest = slice_of(value), name = slice_empty();
 
 	if (slice_cut(&rest, '=', &name) && slice_eq_nocase(name, slice_of("IgnoreDots"))) {
 		p->out->ignore_dots = is_true(rest.at);

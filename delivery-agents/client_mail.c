@@ -175,7 +175,7 @@ static void say_orcpt(struct client *c, const struct client_recipient *r)
 		buf_add_slice(&made, r->original);
 		orcpt = buf_slice(&made);
 	}
-	if (dsn_orcpt_is_valid(orcpt) && dsn_orcpt_add(orcpt, &value)) {
+	if (orcpt.len > 0 && dsn_orcpt_is_valid(orcpt) && dsn_orcpt_add(orcpt, &value)) {
 		buf_add_text(&c->out, " ORCPT=");
 		buf_add_slice(&c->out, buf_slice(&value));
 	}
