@@ -22,7 +22,7 @@ static const char conf[] =
 	"listen 127.0.0.1:2525 { role mx }\n"
 	"listen 127.0.0.1:2526 { role submission  auth-from 192.0.2.0/24 }\n"
 	"tls { certificate /x/certificate; key /x/key }\n"
-	"auth { sqlite /x/users.db; file /x/flat }\n"
+	"auth { sqlite /x/users.db; file /x/flat; mechanisms plain login scram-sha-256 cram-md5 }\n"
 	"credentials /x/credentials\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\"; login isp }\n"
@@ -59,8 +59,16 @@ static void put(const char *file, const char *content, mode_t mode)
 	close(fd);
 }
 
+#define SCRAM_KEYS \
+	"SCRAM-SHA-256$65536:AAECAwQFBgcICQoLDA0ODw==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
 static void add_users(void)
 {
+	/* Keys of some password: what is tested here is failing. */
+	static const struct users_verifier verifiers[] = {
+		{"scram-sha-256", {SCRAM_KEYS, sizeof(SCRAM_KEYS) - 1}},
+		{"cram-md5", {"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 64}},
+	};
 	struct buf why = buf_make(256);
 	struct users *u;
 	char path[64];
@@ -68,7 +76,7 @@ static void add_users(void)
 	snprintf(path, sizeof(path), "%s/users.db", name);
 	u = users_open(path, true, getgid(), &why);
 	assert_non_null(u);
-	assert_int_equal(users_add(u, slice_of("alice@example.test"), slice_of("wonder land"), NULL, 0), OC_DONE);
+	assert_int_equal(users_add(u, slice_of("alice@example.test"), slice_of("wonder land"), verifiers, ARRAY_LEN(verifiers)), OC_DONE);
 	users_free(&u);
 	snprintf(path, sizeof(path), "%s/users.db" USERS_SECRETS_SUFFIX, name);
 	if (as_root)
@@ -248,7 +256,7 @@ static void test_dialogues(void **state)
 	open_session(r, 7, "192.0.2.1");
 	open_session(r, 8, "192.0.2.1");
 	assert_int_equal(respond(r, 7, secret), OC_AUTH_UNAVAILABLE);
-	assert_int_equal(begin(r, 7, MECHANISM_SCRAM_SHA_256, false, slice_empty()), OC_AUTH_UNAVAILABLE); /* not offered */
+	assert_int_equal(begin(r, 7, MECHANISM_XOAUTH2, false, slice_empty()), OC_AUTH_UNAVAILABLE); /* not offered */
 	assert_int_equal(begin(r, 7, (enum mechanism)999, false, slice_empty()), OC_AUTH_UNAVAILABLE);
 	for (int i = 0; i < 50; i++) {
 		assert_int_equal(begin(r, 7, MECHANISM_LOGIN, true, alice), OC_AUTH_CONTINUE);
@@ -272,6 +280,37 @@ static void test_dialogues(void **state)
 	harness_settle(r->h);
 	assert_int_equal(respond(r, 7, alice), OC_AUTH_UNAVAILABLE);
 	print_message("ROW F02 dialogues pass\nROW A10 dialogue-of-another pass\n");
+}
+
+/* Who has keys, who has none, who does not exist: the same form, the same words, and never sooner. */
+static void test_nobody_by_other_mechanisms(void **state)
+{
+	static const char *const users[] = {"alice@example.test", "locked@example.test", "nobody@example.test"};
+	size_t lengths[ARRAY_LEN(users)];
+	struct run *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		char text[512], client[32];
+
+		snprintf(client, sizeof(client), "192.0.2.%zu", i + 1);
+		open_session(r, 20 + i, client);
+		snprintf(text, sizeof(text), "n,,n=%s,r=abc", users[i]);
+		assert_int_equal(begin(r, 20 + i, MECHANISM_SCRAM_SHA_256, true, slice_of(text)), OC_AUTH_CONTINUE);
+		assert_true(r->took_ms >= 99);
+		lengths[i] = strlen(r->challenge);
+		assert_int_equal(lengths[i], lengths[0]);
+		snprintf(text, sizeof(text), "c=biws,%.*s,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", (int)strcspn(r->challenge, ","),
+			 r->challenge);
+		assert_int_equal(respond(r, 20 + i, slice_of(text)), OC_AUTH_FAILED);
+		assert_true(r->took_ms >= 99);
+		assert_int_equal(begin(r, 20 + i, MECHANISM_CRAM_MD5, false, slice_empty()), OC_AUTH_CONTINUE);
+		snprintf(text, sizeof(text), "%s 0123456789abcdef0123456789abcdef", users[i]);
+		assert_int_equal(respond(r, 20 + i, slice_of(text)), OC_AUTH_FAILED);
+		assert_true(r->took_ms >= 99);
+		assert_string_equal(r->text, "");
+	}
+	assert_int_equal(r->queue_logins + r->policyd_logins, 0);
+	print_message("ROW A01 scram-and-cram pass\nROW A02 scram-and-cram pass\n");
 }
 
 static void test_failures(void **state)
@@ -592,6 +631,7 @@ static int run_all(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_login),
 		TEST(test_dialogues),
+		TEST(test_nobody_by_other_mechanisms),
 		TEST(test_failures),
 		TEST(test_no_confusion),
 		TEST(test_attempts_are_bounded),
