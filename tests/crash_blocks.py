@@ -57,9 +57,9 @@ class Device:
         self.mount = folder / "mount"
 
     @contextlib.contextmanager
-    def plain(self):
-        """To make what is there before the recording begins."""
-        run("mount", "-t", self.kind, "-o", "loop", self.base, self.mount)
+    def plain(self, image=None):
+        """To make what is there before the recording begins, or to look at what is there after it."""
+        run("mount", "-t", self.kind, "-o", "loop", image or self.base, self.mount)
         try:
             yield self.mount
         finally:
@@ -120,7 +120,7 @@ class Disk:
 
     def __init__(self, device, records):
         self.device, self.records, self.at = device, records, 0
-        self.flushed, self.image = device.folder / "flushed", device.folder / "state"
+        self.flushed, self.image, self.built = device.folder / "flushed", None, 0
         run("cp", "--sparse=always", device.base, self.flushed)
 
     def apply(self, path, records):
@@ -134,6 +134,8 @@ class Disk:
         flush = max((i for i in range(self.at, state.place) if self.records[i].kind == "F"), default=self.at - 1) + 1
         self.apply(self.flushed, self.records[self.at:flush])
         self.at = max(self.at, flush)
+        self.built += 1
+        self.image = self.device.folder / f"state-{self.built}"  # of its own: a loop device that lingers has the old one in its cache
         run("cp", "--sparse=always", self.flushed, self.image)
         after = self.records[self.at:state.place]
         if state.way != "nothing":
@@ -149,6 +151,7 @@ class Disk:
             yield mount
         finally:
             run("umount", mount)
+            image.unlink()
 
 
 def marked(records, place):

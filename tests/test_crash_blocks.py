@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from crash import WHOLE
-from crash_blocks import RECORDINGS, missing, replay, scratch
+from crash_blocks import RECORDINGS, SPOOL_LOOK, SpoolRecording, missing, replay, run, scratch
 from harness import row
 
-pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE else 150)]
+pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE else 400)]
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
 STATES = int(os.environ.get("POSTERN_STATES", 500 if WHOLE else 20))
 MESSAGES = 48 if WHOLE else 12
@@ -50,3 +50,38 @@ def test_the_same_without_syncs_loses(folder, name, kind):
     got = replay(recording, records, min(STATES, 60), SEED, until_bad=not WHOLE)
     print(f"BLOCKS {kind} {name} without-syncs states={got.states} against-the-oracle={got.bad} half-files={got.torn}")
     row("C01", f"{name}-{kind}-control-bites", got.bad > 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_breaks(folder, kind):
+    """From a moment on every write fails: 4xx from then on.  What had its 250 before is there when the disk is well again."""
+    recording = SpoolRecording(kind, folder, 0)
+    recording.prepare()
+    suite, device, replies = recording.suite, recording.device, []
+    with device.recorded() as mount:
+        recording.place(mount)
+        suite.launch()
+        for n in range(3):
+            recording.send(f"m{n}", "you@elsewhere.test", 300)
+        device.mark("fail now")
+        for n in range(3, 6):
+            replies.append(reply_to(suite, f"m{n}", 90000 if n == 5 else 300))
+        suite.kill_all()
+        device.mark("heal now")
+        recording.clear_away(mount)
+    with device.plain(device.live) as mount:  # its journal is played back
+        found = {line.split()[4] for line in run(SPOOL_LOOK, mount).splitlines() if " ok " in line}
+    print(f"{kind}: {replies}, there: {sorted(found)}")
+    row("C07", f"eio-{kind}", all(r[0] == "4" for r in replies) and {"m0", "m1", "m2"} <= found)
+
+
+def reply_to(suite, mark, size):
+    c = suite.smtp(seconds=60)
+    c.ehlo()
+    for line in ("MAIL FROM:<bob@example.test>", "RCPT TO:<you@elsewhere.test>"):
+        got = c.command(line)
+        if got[0] != "2":
+            return got
+    got = c.data(f"Subject: {mark}\n\n" + ("z" * 76 + "\n") * (size // 77))
+    c.close()
+    return got

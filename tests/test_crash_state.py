@@ -14,7 +14,7 @@ import pytest
 from crash import STRIKE, WHOLE, Bench, Strike, struck, turn_clock
 from harness import alive, row, wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE else 150)]
+pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE else 400)]
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
 LATER = "you@later.test"
 

@@ -3,7 +3,8 @@
  *
  * A FUSE file system of two files: FOLDER/disk, which is DISK, for a loop device to lie on; and FOLDER/mark.  All that is written
  * to either is appended to LOG, in order, and so is each flush of the disk: what a real disk would have been told, so that every
- * state in which it may be after a power cut can be built again.  Ends when FOLDER is unmounted.
+ * state in which it may be after a power cut can be built again.  A mark that begins with "fail" makes all writes to the disk fail
+ * with EIO from then on, one with "heal" ends that.  Ends when FOLDER is unmounted.
  *
  * A record of LOG, in the byte order of the machine: kind ('W' write, 'F' flush, 'M' mark), three zero bytes, length (4 bytes),
  * offset (8), and the bytes that were written.
@@ -31,6 +32,7 @@ struct record {
 static const char disk_path[] = "/disk", mark_path[] = "/mark";
 static int disk = -1, log_file = -1;
 static off_t disk_bytes;
+static bool failing; /* guarded by order */
 static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 
 static int append(char kind, uint64_t offset, const char *data, size_t length)
@@ -70,6 +72,19 @@ static int read_file(const char *path, char *into, size_t size, off_t offset, st
 	return got == -1 ? -errno : (int)got;
 }
 
+static bool begins(const char *data, size_t size, const char *word)
+{
+	return size >= strlen(word) && memcmp(data, word, strlen(word)) == 0;
+}
+
+static void hear_mark(const char *data, size_t size)
+{
+	if (begins(data, size, "fail"))
+		failing = true;
+	else if (begins(data, size, "heal"))
+		failing = false;
+}
+
 static int write_file(const char *path, const char *data, size_t size, off_t offset, struct fuse_file_info *info)
 {
 	bool is_disk = strcmp(path, disk_path) == 0;
@@ -77,7 +92,9 @@ static int write_file(const char *path, const char *data, size_t size, off_t off
 
 	(void)info;
 	pthread_mutex_lock(&order);
-	if (is_disk && pwrite(disk, data, size, offset) != (ssize_t)size)
+	if (!is_disk)
+		hear_mark(data, size);
+	else if (failing || pwrite(disk, data, size, offset) != (ssize_t)size)
 		result = -EIO;
 	if (result == 0)
 		result = append(is_disk ? 'W' : 'M', (uint64_t)offset, data, size);
