@@ -1,9 +1,9 @@
 # postern-keyd: the process that has the private keys.  Included by this folder's CMakeLists.txt.
-set(KEYD_SOURCES keyd_key.c keyd_request.c keyd_session.c)
+set(KEYD_SOURCES keyd_certificate.c keyd_decide.c keyd_key.c keyd_request.c keyd_session.c)
 
 postern_program(postern-keyd
 	DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
-	SOURCES keyd_main.c ${KEYD_SOURCES}
+	SOURCES keyd_main.c keyd_generation.c ${KEYD_SOURCES}
 	LINKS common_service common_tls)
 postern_unit_test(test_keyd
 	SOURCES test_keyd.c ${KEYD_SOURCES} ../common/tls/test_certificate.c
@@ -11,3 +11,6 @@ postern_unit_test(test_keyd
 postern_fuzz(fuzz_tls_key_request
 	SOURCES fuzz_tls_key_request.c keyd_request.c
 	LINKS common_base common_tls)
+postern_fuzz(fuzz_sign_ask
+	SOURCES fuzz_sign_ask.c keyd_decide.c keyd_request.c keyd_session.c
+	LINKS common_base common_ipc common_tls)

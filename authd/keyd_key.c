@@ -156,47 +156,12 @@ const struct keyd_kind *keyd_key_kind(const struct keyd_key *k)
 	return &k->kind;
 }
 
-/* ---- the certificate ---- */
-
-static X509 *first_certificate(struct slice pem)
+bool keyd_key_is_of(const struct keyd_key *k, struct x509_st *certificate)
 {
-	BIO *bio = pem.len > KEYD_CHAIN_FILE_MAX ? NULL : BIO_new_mem_buf(pem.at, (int)pem.len);
-	X509 *x = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	bool is = X509_check_private_key(certificate, k->key) == 1;
 
-	BIO_free(bio);
 	ERR_clear_error();
-	return x;
-}
-
-static enum keyd_match check_dates(X509 *x, int64_t now_s, char *why)
-{
-	time_t now = (time_t)now_s;
-
-	if (X509_cmp_time(X509_get0_notBefore(x), &now) >= 0) {
-		snprintf(why, KEYD_WHY_BYTES, "the certificate is not valid yet; is the clock right?");
-		return KEYD_OUT_OF_DATE;
-	}
-	if (X509_cmp_time(X509_get0_notAfter(x), &now) <= 0) {
-		snprintf(why, KEYD_WHY_BYTES, "the certificate has expired; renew it and reload");
-		return KEYD_OUT_OF_DATE;
-	}
-	return KEYD_MATCHES;
-}
-
-enum keyd_match keyd_key_match(const struct keyd_key *k, struct slice chain_pem, int64_t now_s, char why[KEYD_WHY_BYTES])
-{
-	X509 *x = first_certificate(chain_pem);
-	enum keyd_match match = KEYD_NO_MATCH;
-
-	if (x == NULL)
-		snprintf(why, KEYD_WHY_BYTES, "there is no certificate in PEM form (-----BEGIN CERTIFICATE-----)");
-	else if (X509_check_private_key(x, k->key) != 1)
-		snprintf(why, KEYD_WHY_BYTES, "the private key is not the certificate's; give both of the same issue");
-	else
-		match = check_dates(x, now_s, why);
-	X509_free(x);
-	ERR_clear_error();
-	return match;
+	return is;
 }
 
 /* ---- signing ---- */

@@ -25,13 +25,9 @@ void keyd_key_free(struct keyd_key **kp);
 
 const struct keyd_kind *keyd_key_kind(const struct keyd_key *k);
 
-enum keyd_match {
-	KEYD_MATCHES,
-	KEYD_OUT_OF_DATE, /* the certificate is the key's, but expired or not yet valid */
-	KEYD_NO_MATCH, /* unreadable, or another key's */
-};
-/* Whether the first certificate of a PEM chain is this key's, and good at `now_s` (wall clock); else a sentence in `why`. */
-enum keyd_match keyd_key_match(const struct keyd_key *k, struct slice chain_pem, int64_t now_s, char why[KEYD_WHY_BYTES]);
+struct x509_st; /* OpenSSL's X509 */
+/* The key is that certificate's. */
+bool keyd_key_is_of(const struct keyd_key *k, struct x509_st *certificate);
 
 /* Signs what keyd_request_refusal found nothing against.  False: it cannot be done. */
 bool keyd_key_sign(struct keyd_key *k, uint64_t scheme, struct slice tbs, struct buf *signature_out);

@@ -6,16 +6,13 @@
 
 #include <errno.h>
 
-struct session {
-	uint64_t worker;
-	unsigned signatures;
-};
-
 struct keyd_sessions {
-	struct map *by_number; /* -> struct session, owned */
+	struct map *by_number; /* -> struct keyd_session, owned */
+	keyd_release_fn *release;
+	void *arg;
 };
 
-struct keyd_sessions *keyd_sessions_new(void)
+struct keyd_sessions *keyd_sessions_new(keyd_release_fn *release, void *arg)
 {
 	struct keyd_sessions *s = mem_new(1, sizeof(*s));
 
@@ -23,14 +20,23 @@ struct keyd_sessions *keyd_sessions_new(void)
 		s->by_number = map_new(KEYD_SESSIONS_MAX);
 	if (s == NULL || s->by_number == NULL)
 		log_fatal("sessions", ENOMEM);
+	s->release = release;
+	s->arg = arg;
 	return s;
 }
 
-static bool free_session(struct slice key, void *value, void *arg)
+static void free_session(struct keyd_sessions *s, struct keyd_session *session)
+{
+	if (session == NULL)
+		return;
+	s->release(session->generation, s->arg);
+	free(session);
+}
+
+static bool free_each(struct slice key, void *value, void *arg)
 {
 	(void)key;
-	(void)arg;
-	free(value);
+	free_session(arg, value);
 	return true;
 }
 
@@ -41,35 +47,37 @@ void keyd_sessions_free(struct keyd_sessions **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
-	map_each(s->by_number, free_session, NULL);
+	map_each(s->by_number, free_each, s);
 	map_free(&s->by_number);
 	free(s);
 }
 
-bool keyd_sessions_open(struct keyd_sessions *s, uint64_t number, uint64_t worker)
+bool keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct keyd_session *attested)
 {
-	struct session *session = map_find_u64(s->by_number, number);
+	struct keyd_session *known = map_find_u64(s->by_number, number), *session = NULL;
+	bool kept = known != NULL && known->worker == attested->worker;
 
-	if (session != NULL)
-		return session->worker == worker;
-	session = mem_new(1, sizeof(*session));
-	if (session == NULL)
-		return false;
-	session->worker = worker;
-	if (map_put_u64(s->by_number, number, session))
-		return true;
-	free(session);
-	return false;
+	if (known == NULL)
+		session = mem_new(1, sizeof(*session));
+	if (session != NULL) {
+		*session = *attested;
+		session->signatures = 0;
+		if (map_put_u64(s->by_number, number, session))
+			return true;
+		free(session);
+	}
+	s->release(attested->generation, s->arg);
+	return kept;
 }
 
 void keyd_sessions_close(struct keyd_sessions *s, uint64_t number)
 {
-	free(map_take_u64(s->by_number, number));
+	free_session(s, map_take_u64(s->by_number, number));
 }
 
 void keyd_sessions_forget_all(struct keyd_sessions *s)
 {
-	map_each(s->by_number, free_session, NULL);
+	map_each(s->by_number, free_each, s);
 	map_free(&s->by_number);
 	s->by_number = map_new(KEYD_SESSIONS_MAX);
 	if (s->by_number == NULL)
@@ -81,10 +89,12 @@ uint64_t keyd_sessions_count(const struct keyd_sessions *s)
 	return map_count(s->by_number);
 }
 
-enum keyd_right keyd_sessions_use(struct keyd_sessions *s, uint64_t number, uint64_t worker)
+enum keyd_right keyd_sessions_use(struct keyd_sessions *s, uint64_t number, uint64_t worker,
+				  const struct keyd_session **session_out)
 {
-	struct session *session = map_find_u64(s->by_number, number);
+	struct keyd_session *session = map_find_u64(s->by_number, number);
 
+	*session_out = NULL;
 	if (session == NULL)
 		return KEYD_UNKNOWN;
 	if (session->worker != worker)
@@ -92,5 +102,6 @@ enum keyd_right keyd_sessions_use(struct keyd_sessions *s, uint64_t number, uint
 	if (session->signatures >= KEYD_SIGNATURES_MAX)
 		return KEYD_SPENT;
 	session->signatures++;
+	*session_out = session;
 	return KEYD_RIGHT;
 }

@@ -1,6 +1,6 @@
 /* keyd's parts: what it signs, for whom, with which keys; and that a real handshake is among what it signs. */
-#include "keyd_key.h"
-#include "keyd_session.h"
+#include "keyd_certificate.h"
+#include "keyd_decide.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -161,29 +161,100 @@ static void test_changed_requests(void **state)
 
 /* ---- for whom ---- */
 
+static unsigned released; /* holds given back; its address stands for a generation */
+
+static void count_release(void *generation, void *arg)
+{
+	assert_ptr_equal(generation, &released);
+	(*(unsigned *)arg)++;
+}
+
+static bool attest(struct keyd_sessions *s, uint64_t number, uint64_t worker)
+{
+	return keyd_sessions_open(s, number, &(struct keyd_session){.worker = worker, .listener = 1, .generation = &released});
+}
+
 static void test_sessions(void **state)
 {
-	struct keyd_sessions *s = keyd_sessions_new();
+	struct keyd_sessions *s = keyd_sessions_new(count_release, &released);
+	const struct keyd_session *session;
 
 	(void)state;
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_UNKNOWN);
-	assert_true(keyd_sessions_open(s, 1, 5));
-	assert_int_equal(keyd_sessions_use(s, 1, 6), KEYD_NOT_YOURS);
-	assert_int_equal(keyd_sessions_use(s, 2, 5), KEYD_UNKNOWN);
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_RIGHT);
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_RIGHT);
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_SPENT);
-	assert_true(keyd_sessions_open(s, 1, 5)); /* attested again: nothing is given back */
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_SPENT);
-	assert_false(keyd_sessions_open(s, 1, 6));
+	released = 0;
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_UNKNOWN);
+	assert_true(attest(s, 1, 5));
+	assert_int_equal(keyd_sessions_use(s, 1, 6, &session), KEYD_NOT_YOURS);
+	assert_null(session);
+	assert_int_equal(keyd_sessions_use(s, 2, 5, &session), KEYD_UNKNOWN);
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_RIGHT);
+	assert_int_equal(session->listener, 1);
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_RIGHT);
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_SPENT);
+	assert_true(attest(s, 1, 5)); /* attested again: nothing is given back */
+	assert_int_equal(released, 1);
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_SPENT);
+	assert_false(attest(s, 1, 6));
+	assert_int_equal(released, 2);
 	keyd_sessions_close(s, 1);
-	assert_int_equal(keyd_sessions_use(s, 1, 5), KEYD_UNKNOWN);
+	assert_int_equal(released, 3);
+	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_UNKNOWN);
 	keyd_sessions_close(s, 1);
-	assert_true(keyd_sessions_open(s, 3, 5));
+	assert_true(attest(s, 3, 5));
 	keyd_sessions_forget_all(s);
+	assert_int_equal(released, 4);
 	assert_int_equal(keyd_sessions_count(s), 0);
+	assert_true(attest(s, 4, 5));
 	keyd_sessions_free(&s);
+	assert_int_equal(released, 5);
 	printf("ROW T11 signatures-of-a-session pass\nROW T11 session-of-another pass\n");
+}
+
+/* Listener 1 may use key 0, listener 2 key 1. */
+static const struct keyd_kind *kind_of(void *generation, uint64_t listener, uint64_t number, void *arg)
+{
+	assert_ptr_equal(generation, &released);
+	assert_null(arg);
+	return number + 1 == listener ? &kind_p256 : NULL;
+}
+
+static const struct {
+	const char *name;
+	struct keyd_ask ask;
+	bool digest_only;
+	enum keyd_decision decision;
+} decisions[] = {
+	{"no such session", {9, 5, 0, 0x0403, {"", 0}}, false, KEYD_NOT_NOW},
+	{"another worker", {1, 6, 0, 0x0403, {"", 0}}, false, KEYD_LIE},
+	{"another listener's key", {1, 5, 1, 0x0403, {"", 0}}, false, KEYD_REFUSE},
+	{"no such key", {2, 5, 7, 0x0403, {"", 0}}, false, KEYD_REFUSE},
+	{"another scheme", {3, 5, 0, 0x0804, {"", 0}}, false, KEYD_REFUSE},
+	{"a bare digest", {3, 5, 0, 0x0403, {"", 0}}, true, KEYD_REFUSE},
+	{"too often", {3, 5, 0, 0x0403, {"", 0}}, false, KEYD_REFUSE},
+	{"good", {4, 5, 0, 0x0403, {"", 0}}, false, KEYD_SIGN},
+};
+
+static void test_decisions(void **state)
+{
+	struct keyd_sessions *s = keyd_sessions_new(count_release, &released);
+	struct buf tbs = buf_make(TLS_TBS_MAX);
+
+	(void)state;
+	verify_message(&tbs, SERVER, 32);
+	for (uint64_t number = 1; number <= 4; number++)
+		assert_true(attest(s, number, 5));
+	for (size_t i = 0; i < ARRAY_LEN(decisions); i++) {
+		struct keyd_ask ask = decisions[i].ask;
+		const struct keyd_session *session;
+		const char *why;
+
+		print_message("%s\n", decisions[i].name);
+		ask.tbs = decisions[i].digest_only ? slice_from(buf_slice(&tbs), tbs.len - 32) : buf_slice(&tbs);
+		assert_int_equal(keyd_decide(s, &ask, kind_of, NULL, &session, &why), decisions[i].decision);
+		assert_int_equal(why == NULL, decisions[i].decision == KEYD_SIGN);
+	}
+	buf_free(&tbs);
+	keyd_sessions_free(&s);
+	printf("ROW T11 key-of-another-listener pass\n");
 }
 
 /* ---- with which keys ---- */
@@ -309,6 +380,7 @@ static void test_certificates(void **state)
 {
 	struct keyd_key *k = read_key(ec256);
 	char why[KEYD_WHY_BYTES] = "";
+	struct keyd_certificate *c;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(certificates); i++) {
@@ -316,11 +388,68 @@ static void test_certificates(void **state)
 
 		test_certificate(*certificates[i].certified, NAME, certificates[i].from_s, certificates[i].until_s, &pem);
 		print_message("%s\n", certificates[i].name);
-		assert_int_equal(keyd_key_match(k, buf_slice(&pem), clock_wall_s(), why), certificates[i].match);
+		c = keyd_certificate_read(buf_slice(&pem), why);
+		assert_non_null(c);
+		assert_int_equal(keyd_certificate_match(c, k, clock_wall_s(), why), certificates[i].match);
+		keyd_certificate_free(&c);
 		buf_free(&pem);
 	}
-	assert_int_equal(keyd_key_match(k, slice_of("nothing"), clock_wall_s(), why), KEYD_NO_MATCH);
+	assert_null(keyd_certificate_read(slice_of("nothing"), why));
 	keyd_key_free(&k);
+}
+
+static struct keyd_certificate *certificate_of(const char *names, long from_s, long until_s)
+{
+	struct buf pem = buf_make(1 << 16);
+	char why[KEYD_WHY_BYTES];
+	struct keyd_certificate *c;
+
+	test_certificate(ec256, names, from_s, until_s, &pem);
+	c = keyd_certificate_read(buf_slice(&pem), why);
+	assert_non_null(c);
+	buf_free(&pem);
+	return c;
+}
+
+static void test_certificate_names(void **state)
+{
+	struct keyd_certificate *old = certificate_of("one.x.test,DNS:two.x.test", -60, YEAR_S);
+	struct keyd_certificate *less = certificate_of("two.x.test", -60, YEAR_S);
+	struct keyd_certificate *wild = certificate_of("*.x.test", -60, YEAR_S);
+
+	(void)state;
+	assert_true(keyd_certificate_is_for(old, "One.x.test"));
+	assert_false(keyd_certificate_is_for(old, "three.x.test"));
+	assert_false(keyd_certificate_is_for(old, "*.x.test"));
+	assert_true(keyd_certificate_is_for(wild, "*.x.test"));
+	assert_false(keyd_certificate_is_for(wild, "a.b.x.test"));
+	assert_null(keyd_certificate_lacks(old, less));
+	assert_string_equal(keyd_certificate_lacks(less, old), "one.x.test");
+	assert_null(keyd_certificate_lacks(wild, old));
+	assert_string_not_equal(keyd_certificate_fingerprint(old), keyd_certificate_fingerprint(less));
+	keyd_certificate_free(&old);
+	keyd_certificate_free(&less);
+	keyd_certificate_free(&wild);
+}
+
+static void test_certificate_ends(void **state)
+{
+	static const struct {
+		long from_days, until_days;
+		bool soon;
+	} lives[] = {{-1, 89, false}, {-77, 13, true}, {-75, 15, false}, {-4, 2, false}, {-5, 1, true}, {-3000, 13, true},
+		     {-30, 15, false}, {-34, 11, true}, {-10, -1, true}};
+	char date[KEYD_DATE_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lives); i++) {
+		struct keyd_certificate *c = certificate_of(NAME, lives[i].from_days * 86400, lives[i].until_days * 86400);
+
+		assert_int_equal(keyd_certificate_ends_soon(c, clock_wall_s()), lives[i].soon);
+		keyd_certificate_end_date(c, date);
+		assert_int_equal(strlen(date), 10);
+		keyd_certificate_free(&c);
+	}
 }
 
 /* ---- real handshakes ---- */
@@ -361,7 +490,7 @@ static void step(struct tls_conn *c, struct buf *in, struct buf *out, struct buf
 static bool shake(struct tls_server *server, struct tls_client *client, sign_fn *sign, void *arg)
 {
 	struct asked asked = {0, buf_make(TLS_TBS_MAX)};
-	struct tls_conn *s = tls_conn_server(server, ask, &asked), *c = tls_conn_client(client, NAME);
+	struct tls_conn *s = tls_conn_server(server, ask, &asked), *c = tls_conn_client(client, NAME, NULL);
 	struct buf to_server = buf_make(1 << 20), to_client = buf_make(1 << 20), plain = buf_make(1000);
 	struct buf signature = buf_make(KEYD_SIGNATURE_MAX);
 	enum tls_want at_client, at_server;
@@ -391,7 +520,7 @@ static void make_sides(struct slice chain, struct tls_server **server, struct tl
 {
 	char why[TLS_WHY_BYTES];
 
-	*server = tls_server_new(&(struct tls_server_config){.chain_pem = chain, .listener = "a"}, why);
+	*server = test_server(chain, "a", false);
 	*client = tls_client_new(&(struct tls_client_config){.trust_pem = chain, .verify = true}, why);
 	assert_non_null(*server);
 	assert_non_null(*client);
@@ -644,10 +773,13 @@ int main(void)
 		cmocka_unit_test(test_arbitrary_bytes),
 		cmocka_unit_test(test_changed_requests),
 		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_bad_key_files),
 		cmocka_unit_test(test_damaged_key_files),
 		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_certificate_names),
+		cmocka_unit_test(test_certificate_ends),
 		cmocka_unit_test(test_handshakes),
 		cmocka_unit_test(test_in_the_cage),
 		cmocka_unit_test(test_worker_memory),

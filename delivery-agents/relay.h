@@ -125,6 +125,8 @@ struct conn {
 	struct client_verdict failure; /* of the hosts tried before */
 	char failed_host[352];
 	bool without_tls; /* optional TLS failed with this host: once without */
+	bool session_offered; /* in the handshake under way, or the last one: a session of an earlier connection */
+	bool whole_handshake; /* that failed with this host: once more, from the beginning */
 
 	/* relay_io.c */
 	int fd; /* owned; -1 */

@@ -143,7 +143,7 @@ static void dial(struct conn *c);
 static void try_next(struct conn *c)
 {
 	c->host++;
-	c->without_tls = false;
+	c->without_tls = c->whole_handshake = false;
 	if (c->host < c->hosts.count && !service_is_draining(c->relay->service))
 		dial(c);
 	else
@@ -194,6 +194,7 @@ static void dial(struct conn *c)
 
 	set_label(c, one);
 	c->tls_text[0] = '\0';
+	c->session_offered = false;
 	conn_enter(c, CONN_DIALLING);
 	ask(c, ROLE_DIAL, IPC_DIAL_ASK, &question, timeout_ms + ANSWER_SLACK_MS, on_dialled);
 }
@@ -406,15 +407,25 @@ static void log_login(const struct conn *c, const struct client_verdict *v)
 		    KV_STR("do", "check the line of this login in the credentials file"));
 }
 
-/* Before it was ready: the same host without TLS where that is allowed, once; else the next host. */
+/* Before it was ready: the same host with a handshake from the beginning, once; without TLS where that is allowed, once; else the next
+ * host. */
 static void closed_early(struct conn *c)
 {
 	struct client_verdict v = *client_failure(c->client);
 	bool without_tls = client_failed_in_tls(c->client) && c->transport->tls == TLS_OPTIONAL && !c->without_tls &&
 			   c->transport->login == NULL;
 
+	bool whole_handshake = client_failed_in_tls(c->client) && c->session_offered && !c->whole_handshake;
+
 	log_login(c, &v);
 	io_close(c);
+	/* A host that makes nothing of the session we offered is not one that cannot do TLS. */
+	if (whole_handshake) {
+		LOG(LEVEL_INFO, "tls-session-refused", KV_STR("host", c->label), KV_STR("why", v.reply.text));
+		c->whole_handshake = true;
+		dial(c);
+		return;
+	}
 	if (without_tls) {
 		LOG(LEVEL_WARN, "tls-given-up", KV_STR("host", c->label), KV_STR("why", v.reply.text),
 		    KV_STR("transport", c->transport->name));

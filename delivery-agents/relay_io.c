@@ -124,7 +124,7 @@ static void note_tls(struct conn *c)
 	snprintf(c->tls_text, sizeof(c->tls_text), "%s %s %s", f->version, f->cipher,
 		 f->peer_verified ? "verified" : "not verified");
 	LOG(LEVEL_INFO, "tls-open", KV_STR("host", c->label), KV_STR("version", f->version),
-	    KV_STR("cipher", f->cipher), KV_STR("verified", f->peer_verified ? "yes" : "no"));
+	    KV_STR("cipher", f->cipher), KV_STR("verified", f->peer_verified ? "yes" : "no"), KV_NUM("resumed", f->resumed));
 }
 
 static enum client_want feed(struct conn *c, struct buf *plain, enum client_want want)
@@ -181,16 +181,26 @@ static bool has_spoken(const struct conn *c, char *byte)
 	return c->transport->tls != TLS_IMPLICIT && recv(c->fd, byte, 1, MSG_PEEK) == 1;
 }
 
+/* Where sessions are kept: an address is not a name, and another port another server. */
+static void destination(const struct conn *c, char out[96])
+{
+	const struct hosts_one *one = &c->hosts.list[c->host];
+
+	snprintf(out, 96, "%.64s:%u", one->address[0] != '\0' ? one->address : one->name, c->transport->port);
+}
+
 static enum client_want begin_tls(struct conn *c)
 {
 	struct tls_client *trusted = trust_of(c->generation->state, c->transport);
-	char byte;
+	char byte, where[96];
 
 	if (has_spoken(c, &byte))
 		return client_input(c->client, slice_make(&byte, 1));
-	c->tls = trusted == NULL ? NULL : tls_conn_client(trusted, tls_name(c));
+	destination(c, where);
+	c->tls = trusted == NULL ? NULL : tls_conn_client(trusted, tls_name(c), where);
 	if (c->tls == NULL)
 		return lost(c, OC_NO_MEMORY, "TLS cannot be started");
+	c->session_offered = tls_facts(c->tls)->offered;
 	return tls_take(c, slice_empty(), CLIENT_WANT_READ);
 }
 

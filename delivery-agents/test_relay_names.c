@@ -154,7 +154,7 @@ static bool is_taken(EVP_PKEY *key, const struct name *n, const char *common_nam
 	SSL_set_accept_state(server);
 	trusted = tls_client_new(&(struct tls_client_config){buf_slice(&pem), true}, why);
 	assert_non_null(trusted);
-	c = tls_conn_client(trusted, wanted);
+	c = tls_conn_client(trusted, wanted, NULL);
 	assert_non_null(c);
 	taken = shake_hands(c, server) && tls_facts(c)->peer_verified;
 	tls_conn_free(&c);

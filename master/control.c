@@ -186,9 +186,13 @@ static void control_status(struct master *m, const struct asker *who, struct sli
 static void on_reloaded(struct master *m, bool done, const char *text, void *arg)
 {
 	struct asker *who = arg;
+	struct buf words = buf_make(8192);
 
 	(void)m;
-	answer(who, done ? OC_DONE : OC_BAD_INPUT, text, NULL);
+	if (done)
+		(void)buf_addf(&words, "reloaded%s%.8000s", text[0] == '\0' ? "" : "\n", text);
+	answer(who, done ? OC_DONE : OC_BAD_INPUT, done ? buf_text(&words) : text, NULL);
+	buf_free(&words);
 	free(who);
 }
 

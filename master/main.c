@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Flags and surroundings; the master itself is master.c. */
 #define EX_USAGE 64
+#define FILES_MAX 16384u
 
 static int usage(FILE *to)
 {
@@ -145,6 +147,17 @@ static bool take_option(int option, struct master_options *o)
 	}
 }
 
+/* Two descriptors for each certificate of a generation, and of the next one.  What children may have is set in their cages. */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == -1)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char **argv)
 {
 	struct master_options options = {.config = POSTERN_SYSCONF "/postern.conf", .ready_fd = -1};
@@ -154,6 +167,7 @@ int main(int argc, char **argv)
 	    !default_libexec(options.libexec, sizeof(options.libexec)))
 		return EX_USAGE;
 	umask(077);
+	raise_files();
 	while ((option = getopt_long(argc, argv, "c:Fh", long_options, NULL)) != -1) {
 		if (option == 'h')
 			return usage(stdout);

@@ -68,6 +68,7 @@ static void say_ready(struct master *m)
 	watch_children(m);
 	notify_status("ready");
 	notify_ready();
+	renewal_start(m);
 }
 
 static bool turn_is_over(const struct master *m)
@@ -279,6 +280,7 @@ static void free_all(struct master *m)
 	probes_free(m);
 	timer_free(&m->stop);
 	timer_free(&m->watch);
+	renewal_free(&m->renewal);
 	plan_free(&m->plan);
 	programs_close(&m->programs);
 	os_close(&m->spool_fd);

@@ -57,6 +57,7 @@ enum master_phase { PHASE_READING, PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING
 
 struct reload; /* reload.c */
 struct upgrade; /* upgrade.c */
+struct renewal; /* renewal.c */
 
 struct master {
 	struct loop *loop;
@@ -81,6 +82,7 @@ struct master {
 	struct reload *reload; /* NULL: none is under way */
 	struct upgrade *upgrade; /* NULL: no trial is under way */
 	bool leaving; /* STOPPING, and then a new master */
+	struct renewal *renewal; /* owned; NULL before the first readiness */
 	int exit_code;
 };
 
@@ -116,6 +118,8 @@ void on_control_ask(struct slot *gate, struct ipc_message *m);
 typedef void reload_done_fn(struct master *m, bool done, const char *text, void *arg);
 /* Begins one.  `done` is called exactly once, maybe from here. */
 void reload_start(struct master *m, reload_done_fn *done, void *arg);
+/* The same for the configuration in force, whose files (PATH_COPY) are others than they were. */
+void reload_files(struct master *m, reload_done_fn *done, void *arg);
 /* A process has gone: its answer will not come. */
 void reload_slot_gone(struct master *m, struct slot *s);
 
@@ -133,6 +137,10 @@ void upgrade_execute(struct master *m);
 /* ---- watch.c ---- */
 /* From now on, and as the plan in force says: asks all children again and again, and restarts those that hang. */
 void watch_children(struct master *m);
+
+/* ---- renewal.c: certificates and the like that change under way ---- */
+void renewal_start(struct master *m);
+void renewal_free(struct renewal **rp);
 
 /* ---- prepare.c: folders, sockets, users; while still privileged ---- */
 bool prepare_folders(struct master *m, struct buf *why);

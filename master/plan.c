@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct plan *plan_new(uint64_t number)
@@ -49,7 +50,7 @@ bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice p
 {
 	struct plan_path *at = &p->paths[p->path_count];
 
-	if (p->path_count == PLAN_PATHS_MAX || kind > PATH_FOLDER_OF || path.len == 0 || path.at[0] != '/')
+	if (p->path_count == PLAN_PATHS_MAX || kind > PATH_COPY || path.len == 0 || path.at[0] != '/')
 		return false;
 	*at = (struct plan_path){roles, (enum conf_path_kind)kind, slice_dup(path), -1};
 	if (at->path == NULL)
@@ -135,13 +136,67 @@ static int open_folder(const char *path)
 	return fd == -1 && errno == EACCES ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
 }
 
-static bool open_path(struct plan_path *at, struct buf *why)
+/* O_NONBLOCK: a FIFO in the place of a file must not stop the master. */
+static int open_file(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+static void add_mark(uint64_t *mark, uint64_t number)
+{
+	*mark = (*mark ^ number) * 1099511628211u; /* FNV-1a, by numbers */
+}
+
+static void add_stat(uint64_t *mark, bool there, const struct stat *st)
+{
+	if (!there) {
+		add_mark(mark, 1);
+		return;
+	}
+	add_mark(mark, st->st_dev);
+	add_mark(mark, st->st_ino);
+	add_mark(mark, (uint64_t)st->st_size);
+	add_mark(mark, (uint64_t)st->st_mtim.tv_sec);
+	add_mark(mark, (uint64_t)st->st_mtim.tv_nsec);
+	add_mark(mark, (uint64_t)st->st_ctim.tv_sec);
+	add_mark(mark, (uint64_t)st->st_ctim.tv_nsec);
+}
+
+static int open_copy(const char *path, uint64_t *mark)
+{
+	int from = open_file(path), fd = -1, saved;
+	struct stat st;
+
+	if (from != -1)
+		add_stat(mark, fstat(from, &st) == 0, &st);
+	if (from != -1)
+		fd = os_memfd_copy("postern-file", from, PLAN_COPY_MAX);
+	saved = errno;
+	os_close(&from);
+	errno = saved;
+	return fd;
+}
+
+uint64_t plan_files_mark(const struct plan *p)
+{
+	uint64_t mark = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < p->path_count; i++)
+		if (p->paths[i].kind == PATH_COPY)
+			add_stat(&mark, stat(p->paths[i].path, &st) == 0, &st);
+	return mark;
+}
+
+static bool open_path(struct plan *p, struct plan_path *at, struct buf *why)
 {
 	char *folder = at->kind == PATH_FOLDER_OF ? folder_of(at->path) : NULL;
 	const char *name = folder != NULL ? folder : at->path;
 
-	/* O_NONBLOCK: a FIFO in the place of a file must not stop the master. */
-	at->fd = folder != NULL ? open_folder(folder) : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (folder != NULL)
+		at->fd = open_folder(folder);
+	else
+		at->fd = at->kind == PATH_COPY ? open_copy(name, &p->files_mark) : open_file(name);
 	if (at->fd == -1)
 		buf_addf(why, "cannot open %s, which the configuration names: %s\n", name, strerror(errno));
 	free(folder);
@@ -152,8 +207,10 @@ bool plan_open_paths(struct plan *p, struct buf *why)
 {
 	bool all = true;
 
+	p->files_mark = 0;
 	for (size_t i = 0; i < p->path_count; i++)
-		all = open_path(&p->paths[i], why) && all;
+		if (p->paths[i].fd == -1)
+			all = open_path(p, &p->paths[i], why) && all;
 	return all;
 }
 
@@ -168,6 +225,51 @@ static const struct plan_listener *find_listener(const struct plan *p, const str
 static int share(int fd)
 {
 	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
+static bool copy_settings(struct plan *p, const struct plan *old)
+{
+	p->bundle_fd = share(old->bundle_fd);
+	p->smtpd_workers = old->smtpd_workers;
+	p->relay_workers = old->relay_workers;
+	p->smtpd_parents = old->smtpd_parents;
+	p->watchdog_ms = old->watchdog_ms;
+	p->lookups = old->lookups;
+	return p->bundle_fd >= 0 && set_text(&p->spool, slice_of(old->spool)) && set_text(&p->runtime, slice_of(old->runtime)) &&
+	       set_text(&p->user_prefix, slice_of(old->user_prefix)) && set_text(&p->log_level, slice_of(old->log_level));
+}
+
+static bool copy_paths(struct plan *p, const struct plan *old)
+{
+	for (size_t i = 0; i < old->path_count; i++) {
+		const struct plan_path *from = &old->paths[i];
+
+		if (!plan_add_path(p, from->roles, from->kind, slice_of(from->path)))
+			return false;
+		if (from->kind != PATH_COPY)
+			p->paths[i].fd = share(from->fd);
+	}
+	return true;
+}
+
+static bool copy_listeners(struct plan *p, const struct plan *old)
+{
+	for (size_t i = 0; i < old->listener_count; i++) {
+		const struct plan_listener *from = &old->listeners[i];
+
+		if (!plan_add_listener(p, from->index, from->port, slice_of(from->address), slice_of(from->name)))
+			return false;
+	}
+	return true;
+}
+
+struct plan *plan_again(const struct plan *old, uint64_t number)
+{
+	struct plan *p = plan_new(number);
+
+	if (p != NULL && !(copy_settings(p, old) && copy_paths(p, old) && copy_listeners(p, old)))
+		plan_free(&p);
+	return p;
 }
 
 static bool bind_one(struct plan_listener *at, const struct plan *old, struct buf *why)

@@ -9,14 +9,15 @@
  * One generation of the configuration as the master has it: the sealed text, which it never looks into, and what the reader
  * said about it: paths to open, addresses to listen on, a few settings.
  */
-#define PLAN_PATHS_MAX 256u
+#define PLAN_PATHS_MAX 768u /* two for each certificate */
+#define PLAN_COPY_MAX (4u << 20) /* bytes of a file that is copied */
 #define PLAN_LISTENERS_MAX 64u
 
 struct plan_path {
 	uint32_t roles;
 	enum conf_path_kind kind;
 	char *path; /* owned: as the configuration names it */
-	int fd; /* owned: the file, or the folder it lies in; -1 until opened */
+	int fd; /* owned: the file, the folder it lies in, or a sealed copy; -1 until opened */
 };
 
 struct plan_listener {
@@ -40,6 +41,7 @@ struct plan {
 	uint64_t smtpd_workers, relay_workers;
 	uint64_t watchdog_ms; /* 0: hung children are left alone */
 	uint64_t lookups; /* 1 where a directory is asked */
+	uint64_t files_mark; /* of the files that were copied, as they were then */
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };
 
@@ -54,6 +56,11 @@ bool plan_set(struct plan *p, struct slice name, struct slice value);
 bool plan_is_whole(const struct plan *p);
 /* What the master itself does otherwise from now on. */
 void plan_in_force(const struct plan *p);
+
+/* The same generation anew, with its files still to be opened and copied.  NULL: no memory, or no descriptor. */
+struct plan *plan_again(const struct plan *old, uint64_t number);
+/* A number that is another one when a file that was copied is another file by now, or was written to. */
+uint64_t plan_files_mark(const struct plan *p);
 
 /* Opens every path; all that fail are named in `why`. */
 bool plan_open_paths(struct plan *p, struct buf *why);

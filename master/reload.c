@@ -23,11 +23,15 @@ struct reload {
 	struct plan *next; /* owned until in force */
 	struct asked asked[SLOTS_MAX];
 	size_t waiting;
+	bool of_files; /* the configuration is the same, files it names are others */
 	bool refused;
-	struct buf text; /* why it was refused */
+	struct buf text; /* why it was refused, or what is new */
 	struct soon *finish; /* owned */
 	reload_done_fn *done;
 	void *arg;
+	/* An operator asked while this one, which nobody asked for, was under way; NULL: nobody did. */
+	reload_done_fn *next_done;
+	void *next_arg;
 };
 
 static void refuse(struct reload *r, struct slice why)
@@ -94,6 +98,19 @@ static void put_in_force(struct reload *r)
 	slots_start(m);
 }
 
+/* That files were refused is told by who looks at them, and once. */
+static void tell_log(struct reload *r)
+{
+	uint64_t generation = r->master->plan->number;
+	struct slice text = buf_slice(&r->text);
+
+	if (!r->refused)
+		LOG(LEVEL_INFO, r->of_files ? "files-taken-up" : "reloaded", KV_NUM("generation", generation),
+		    KV_TEXT("new", text));
+	else if (!r->of_files)
+		LOG(LEVEL_ERROR, "reload-refused", KV_NUM("generation", generation), KV_TEXT("why", text));
+}
+
 static void on_finish(void *arg)
 {
 	struct reload *r = arg;
@@ -105,12 +122,11 @@ static void on_finish(void *arg)
 		put_in_force(r);
 	m->reload = NULL;
 	probes_end(m);
-	if (r->refused)
-		LOG(LEVEL_ERROR, "reload-refused", KV_NUM("generation", m->plan->number), KV_TEXT("why", buf_slice(&r->text)));
-	else
-		LOG(LEVEL_INFO, "reloaded", KV_NUM("generation", m->plan->number));
+	tell_log(r);
 	notify_ready();
 	r->done(m, !r->refused, buf_text(&r->text), r->arg);
+	if (r->next_done != NULL)
+		reload_start(m, r->next_done, r->next_arg);
 	soon_free(&r->finish);
 	buf_free(&r->text);
 	free(r);
@@ -141,6 +157,8 @@ static void on_checked(struct ipc_message *m, void *arg)
 		refuse(r, slice_of("did not answer in time"));
 	} else if (m->body.GENERATION_CHECKED.outcome != OC_DONE) {
 		refuse(r, m->body.GENERATION_CHECKED.reason);
+	} else {
+		(void)buf_add_slice(&r->text, m->body.GENERATION_CHECKED.reason);
 	}
 	answered(r, (size_t)(a - r->asked));
 }
@@ -223,21 +241,46 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 		ask_all(r);
 }
 
-void reload_start(struct master *m, reload_done_fn *done, void *arg)
+static struct reload *begin(struct master *m, reload_done_fn *done, void *arg)
 {
-	const struct reader_order order = {m->options->config, m->conf_uid, m->conf_gid};
 	struct reload *r = m->reload == NULL && m->phase == PHASE_RUNNING ? mem_new(1, sizeof(*r)) : NULL;
 
 	if (r == NULL) {
 		done(m, false, m->reload != NULL ? "a reload is under way already" : "not running yet, or stopping", arg);
-		return;
+		return NULL;
 	}
 	*r = (struct reload){.master = m, .done = done, .arg = arg, .text = buf_make(1 << 18)};
 	r->finish = soon_new(m->loop, on_finish, r);
 	m->reload = r;
+	return r;
+}
+
+void reload_start(struct master *m, reload_done_fn *done, void *arg)
+{
+	const struct reader_order order = {m->options->config, m->conf_uid, m->conf_gid};
+	struct reload *r = m->reload;
+
+	if (r != NULL && r->of_files && r->next_done == NULL) {
+		r->next_done = done;
+		r->next_arg = arg;
+		return;
+	}
+	r = begin(m, done, arg);
+	if (r == NULL)
+		return;
 	notify_reloading();
 	if (reader_start(m->loop, &order, ++m->generations, on_plan, r) == NULL) {
 		refuse(r, slice_of("the configuration reader could not be started"));
 		soon_call(r->finish);
 	}
+}
+
+void reload_files(struct master *m, reload_done_fn *done, void *arg)
+{
+	struct reload *r = begin(m, done, arg);
+
+	if (r == NULL)
+		return;
+	r->of_files = true;
+	on_plan(plan_again(m->plan, ++m->generations), slice_of("no memory"), r);
 }

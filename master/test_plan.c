@@ -2,11 +2,13 @@
 
 #include "base/mem.h"
 #include "listen.h"
+#include "os/fd.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,7 +52,7 @@ static void test_bounds(void **state)
 
 	(void)state;
 	assert_false(plan_add_path(p, 1, 0, text("relative")));
-	assert_false(plan_add_path(p, 1, 2, text("/kind")));
+	assert_false(plan_add_path(p, 1, 3, text("/kind")));
 	assert_false(plan_add_path(p, 1, 0, text("")));
 	for (unsigned i = 0; i < PLAN_PATHS_MAX; i++)
 		assert_true(plan_add_path(p, 1, 0, text("/a")));
@@ -88,6 +90,119 @@ static void test_paths_are_opened(void **state)
 	assert_non_null(strstr(buf_text(&why), "/no/such/b"));
 	buf_free(&why);
 	plan_free(&p);
+}
+
+/* ---- copies ---- */
+
+static void write_file(const char *path, const char *content)
+{
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(content, f) >= 0 && fclose(f) == 0);
+}
+
+static void assert_holds(int fd, const char *content)
+{
+	struct buf got = buf_make(1000);
+
+	assert_true(os_memfd_read(fd, 1000, &got)); /* sealed, too */
+	assert_string_equal(buf_text(&got), content);
+	buf_free(&got);
+}
+
+static struct plan *plan_of_copies(const char *a, const char *b)
+{
+	struct plan *p = plan_new(1);
+
+	assert_true(plan_set(p, text("spool"), text("/s")) && plan_set(p, text("runtime"), text("/r")) &&
+		    plan_set(p, text("user_prefix"), text("postern")) && plan_set(p, text("log_level"), text("info")));
+	p->bundle_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(a)) && plan_add_path(p, 1, PATH_FILE, text("/etc/passwd")) &&
+		    plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(b)));
+	assert_true(plan_add_listener(p, 0, 25, text("::1"), text("n")));
+	return p;
+}
+
+/* A generation keeps what its files held; the next one of the same configuration has what they hold then. */
+static void test_copies(void **state)
+{
+	char folder[] = "/tmp/test_plan.XXXXXX", a[64], b[64], fresh[64];
+	struct buf why = buf_make(1000);
+	struct plan *p, *next;
+	uint64_t mark;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(a, sizeof(a), "%s/a", folder);
+	snprintf(b, sizeof(b), "%s/b", folder);
+	snprintf(fresh, sizeof(fresh), "%s/new", folder);
+	write_file(a, "first");
+	write_file(b, "");
+	p = plan_of_copies(a, b);
+	assert_true(plan_open_paths(p, &why));
+	assert_int_equal(plan_files_mark(p), p->files_mark);
+	/* written over in place, and replaced */
+	write_file(a, "second, and longer");
+	write_file(fresh, "other");
+	assert_int_equal(rename(fresh, b), 0);
+	mark = plan_files_mark(p);
+	assert_int_not_equal(mark, p->files_mark);
+	assert_holds(p->paths[0].fd, "first");
+	assert_holds(p->paths[2].fd, "");
+	next = plan_again(p, 2);
+	assert_non_null(next);
+	assert_true(plan_open_paths(next, &why));
+	assert_int_equal(next->files_mark, mark);
+	assert_holds(next->paths[0].fd, "second, and longer");
+	assert_holds(next->paths[2].fd, "other");
+	assert_int_equal(next->listener_count, 1);
+	assert_string_equal(next->spool, "/s");
+	plan_free(&p);
+	plan_free(&next);
+	/* gone: another mark, and no plan */
+	p = plan_of_copies(a, b);
+	assert_true(plan_open_paths(p, &why));
+	unlink(a);
+	assert_int_not_equal(plan_files_mark(p), p->files_mark);
+	next = plan_again(p, 2);
+	assert_false(plan_open_paths(next, &why));
+	assert_non_null(strstr(buf_text(&why), a));
+	plan_free(&p);
+	plan_free(&next);
+	unlink(b);
+	rmdir(folder);
+	buf_free(&why);
+}
+
+/* What is no file, or too much of one, is no copy. */
+static void test_what_is_no_copy(void **state)
+{
+	char folder[] = "/tmp/test_plan.XXXXXX", a[64];
+	struct buf why = buf_make(1000);
+	struct plan *p;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(a, sizeof(a), "%s/a", folder);
+	assert_int_equal(mkfifo(a, 0600), 0);
+	p = plan_of_copies(a, "/etc/passwd");
+	assert_false(plan_open_paths(p, &why));
+	plan_free(&p);
+	unlink(a);
+	write_file(a, "");
+	assert_int_equal(truncate(a, PLAN_COPY_MAX + 1), 0);
+	p = plan_of_copies(a, "/etc/passwd");
+	assert_false(plan_open_paths(p, &why));
+	assert_non_null(strstr(buf_text(&why), "too large"));
+	plan_free(&p);
+	assert_int_equal(truncate(a, PLAN_COPY_MAX), 0);
+	p = plan_of_copies(a, "/etc/passwd");
+	assert_true(plan_open_paths(p, &why));
+	plan_free(&p);
+	unlink(a);
+	rmdir(folder);
+	buf_free(&why);
 }
 
 static void test_new_folders(void **state)
@@ -221,7 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_the_reader_says), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_paths_are_opened),     cmocka_unit_test(test_new_folders),
+		cmocka_unit_test(test_paths_are_opened), cmocka_unit_test(test_copies), cmocka_unit_test(test_what_is_no_copy),     cmocka_unit_test(test_new_folders),
 		cmocka_unit_test(test_listeners),	     cmocka_unit_test(test_every_address),
 		cmocka_unit_test(test_named_sockets),
 	};

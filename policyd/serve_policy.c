@@ -32,6 +32,18 @@ static void set_text(struct facts *f, enum fact_id id, struct slice text)
 	f->value[id].text = text;
 }
 
+/* Names nobody vouches for are nobody's. */
+static void set_client_certificate(struct facts *f, const struct msg_POLICY_ASK *ask)
+{
+	struct slice names = ask->tls_client_verified ? ask->tls_client_names : slice_empty(), rest = names, first = slice_empty();
+
+	(void)slice_cut(&rest, ' ', &first);
+	set_text(f, FACT_TLS_CLIENT_FINGERPRINT, ask->tls_client_fingerprint);
+	set_text(f, FACT_TLS_CLIENT_NAME, first);
+	set_text(f, FACT_TLS_CLIENT_NAMES, names);
+	f->value[FACT_TLS_CLIENT_VERIFIED].number = ask->tls_client_verified != 0;
+}
+
 /* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */
 static struct facts gather(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
 {
@@ -49,6 +61,7 @@ static struct facts gather(const struct attested_session *s, const struct msg_PO
 	set_text(&f, FACT_TLS_VERSION, ask->tls_version);
 	set_text(&f, FACT_TLS_CIPHER, ask->tls_cipher);
 	set_text(&f, FACT_TLS_SNI, ask->tls_sni);
+	set_client_certificate(&f, ask);
 	set_text(&f, FACT_HELO_NAME, ask->helo);
 	set_text(&f, FACT_SENDER, ask->sender);
 	set_text(&f, FACT_RECIPIENT, ask->recipient);

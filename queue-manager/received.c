@@ -6,6 +6,7 @@
 
 #define HELO_MAX 255u
 #define FOR_MAX 320u
+#define TLS_MAX 500u
 
 /* Who gave it to us: attested by the gate, never as the client says, but for the HELO name. */
 static void add_from(struct buf *out, const struct spool_mail *mail)
@@ -36,7 +37,7 @@ bool received_add(struct buf *out, const struct spool_mail *mail, struct slice h
 	text_add_atom(out, mail->protocol.len > 0 ? mail->protocol : slice_of("SMTP"), 32);
 	if (mail->tls.len > 0) {
 		buf_add_text(out, "\r\n\t(");
-		for (size_t i = 0; i < mail->tls.len && i < 128; i++)
+		for (size_t i = 0; i < mail->tls.len && i < TLS_MAX; i++)
 			buf_add_char(out, strchr("()\\", mail->tls.at[i]) != NULL ? '?' : mail->tls.at[i]);
 		buf_add_text(out, ")");
 	}

@@ -103,6 +103,7 @@ bool ask_policy(struct conn *c)
 {
 	const struct session *s = &c->session;
 	const struct transaction *t = s->transaction;
+	const struct tls_peer *client = s->tls.client;
 	bool about_rcpt = t != NULL && s->stage == STAGE_RCPT;
 	const struct msg_POLICY_ASK ask = {
 		.session = s->place.number,
@@ -118,6 +119,9 @@ bool ask_policy(struct conn *c)
 		.tls_cipher = slice_of(s->tls.cipher),
 		.tls_sni = slice_of(s->tls.sni),
 		.tags = buf_slice(&s->tags),
+		.tls_client_verified = client != NULL && client->verified,
+		.tls_client_fingerprint = slice_of(client == NULL ? "" : client->fingerprint),
+		.tls_client_names = slice_of(client == NULL ? "" : client->names),
 	};
 
 	conn_ask(c, ROLE_POLICYD, IPC_POLICY_ASK, &ask, LINK_ASK_MS, on_policy);

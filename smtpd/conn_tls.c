@@ -25,7 +25,6 @@ static bool ask_key(const struct tls_key_request *request, void *arg)
 	struct conn *c = arg;
 	const struct msg_SIGN_ASK ask = {
 		.session = c->session.place.number,
-		.generation = c->generation->number,
 		.key = request->key,
 		.scheme = request->scheme,
 		.tbs = request->tbs,
@@ -63,7 +62,8 @@ static void note_bindings(const struct tls_conn *tls, struct session_tls *out)
 static void note_tls(struct conn *c)
 {
 	const struct tls_facts *facts = tls_facts(c->tls);
-	struct session_tls tls = {.active = true, .bits = facts->bits};
+	const struct tls_peer *client = facts->client;
+	struct session_tls tls = {.active = true, .bits = facts->bits, .client = client};
 
 	snprintf(tls.version, sizeof(tls.version), "%s", facts->version);
 	snprintf(tls.cipher, sizeof(tls.cipher), "%s", facts->cipher);
@@ -71,7 +71,12 @@ static void note_tls(struct conn *c)
 	if (c->session.place.takes_logins)
 		note_bindings(c->tls, &tls);
 	LOG(LEVEL_INFO, "tls-open", KV_SESSION(c->session.place.number), KV_STR("version", tls.version),
-	    KV_STR("cipher", tls.cipher), KV_STR("sni", tls.sni), KV_NUM("resumed", facts->resumed));
+	    KV_STR("cipher", tls.cipher), KV_NUM("bits", tls.bits), KV_STR("sni", facts->asked), KV_NUM("resumed", facts->resumed),
+	    KV_STR("client.certificate", client == NULL ? "none" : client->verified ? "verified" : "not-verified"));
+	if (client != NULL)
+		LOG(LEVEL_INFO, "client-certificate", KV_SESSION(c->session.place.number),
+		    KV_STR("verified", client->verified ? "yes" : "no"), KV_STR("fingerprint", client->fingerprint),
+		    KV_STR("subject", client->subject), KV_STR("names", client->names));
 	session_tls_open(&c->session, &tls);
 	conn_enter(c, CONN_OPEN);
 	if (c->session.state == SESSION_CONNECT)

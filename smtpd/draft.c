@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define FILE_MS 30000u
+#define TLS_TEXT_MAX 500u /* as DRAFT_OPEN carries it */
 /* The client waits 10 minutes (RFC 5321 §4.5.3.2.6), but not every client has read that. */
 #define COMMIT_MS 60000u
 
@@ -58,11 +59,24 @@ void draft_abort(struct conn *c)
 
 /* ---- opening ---- */
 
-static void tls_text(const struct session *s, char *out, size_t size)
+/* For the comment in Received (RFC 3848 says only "S"). */
+static void tls_text(const struct session *s, struct buf *out)
 {
-	out[0] = '\0';
-	if (s->tls.active)
-		snprintf(out, size, "%s %s %u bits", s->tls.version, s->tls.cipher, s->tls.bits);
+	const struct tls_peer *client = s->tls.client;
+	struct slice names = slice_of(client == NULL ? "" : client->names), first = slice_empty();
+
+	if (!s->tls.active)
+		return;
+	buf_addf(out, "%s %s %u bits", s->tls.version, s->tls.cipher, s->tls.bits);
+	if (s->tls.sni[0] != '\0')
+		buf_addf(out, ", asked for %s", s->tls.sni);
+	if (client == NULL)
+		return;
+	(void)slice_cut(&names, ' ', &first);
+	if (client->verified && first.len > 0)
+		buf_addf(out, ", verified client %.*s", SLICE_ARG(slice_sub(first, 0, 100)));
+	else
+		buf_addf(out, ", %sclient sha256 %s", client->verified ? "verified " : "unverified ", client->fingerprint);
 }
 
 /* A body that is not all here yet needs what the client said it would, and what was seen. */
@@ -78,7 +92,8 @@ static bool tell_open(struct conn *c)
 {
 	const struct session *s = &c->session;
 	const struct transaction *t = s->transaction;
-	char tls[128];
+	struct buf tls = buf_make(TLS_TEXT_MAX);
+	bool told;
 	struct msg_DRAFT_OPEN open = {
 		.session = s->place.number,
 		.draft = c->draft.number,
@@ -92,9 +107,11 @@ static bool tell_open(struct conn *c)
 		.auth = slice_of(t->auth),
 	};
 
-	tls_text(s, tls, sizeof(tls));
-	open.tls = slice_of(tls);
-	return tell(c, IPC_DRAFT_OPEN, &open);
+	tls_text(s, &tls);
+	open.tls = buf_slice(&tls);
+	told = tell(c, IPC_DRAFT_OPEN, &open);
+	buf_free(&tls);
+	return told;
 }
 
 static bool tell_recipients(struct conn *c)

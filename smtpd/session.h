@@ -4,6 +4,7 @@
 #include "command_line.h"
 #include "conf/conf.h"
 #include "sasl/mechanism.h"
+#include "tls/tls.h"
 #include "transaction.h"
 
 /*
@@ -51,6 +52,13 @@ enum session_want {
 	WANT_CLOSE, /* after `out` was sent */
 };
 
+/*
+ * What is known of the encryption.  `client` is the certificate the client showed and whose private key it proved to have in the
+ * handshake (TLS_CLIENT_ASK and REQUIRE; NULL: none).  Only with client->verified does the listener's client-ca vouch for the names
+ * in it; without, nothing but the fingerprint means anything.  This process has checked it itself: it is worth what a statement of
+ * this worker about its own session is worth.  Never from an earlier session: where client certificates are asked for, none is resumed.
+ * It lives as long as the connection.
+ */
 struct session_tls {
 	bool active;
 	char version[32], cipher[64], sni[256];
@@ -58,6 +66,7 @@ struct session_tls {
 	/* Bindings of the channel, for authd; empty where there is none (tls/tls.h). */
 	char exporter[32], end_point[64];
 	size_t exporter_len, end_point_len;
+	const struct tls_peer *client; /* borrowed from the TLS connection */
 };
 
 /* Where it stands, and who it is with: only XCLIENT changes it. */

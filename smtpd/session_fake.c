@@ -37,7 +37,7 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 	*f = (struct fake){
 		.said = buf_make(SAID_MAX), .stored = buf_make(SAID_MAX), .messages = buf_make(SAID_MAX)};
 	set_limits(&f->conf.set);
-	f->conf.tls_certificate = "certificate.pem";
+	f->conf.certificate_count = 1;
 	f->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		f->conf.policy[i] = rules ? (struct rule_list *)(void *)&some_rules : NULL;

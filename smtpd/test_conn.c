@@ -278,13 +278,9 @@ static void turn(struct world *w, int64_t ms)
 
 static void make_tls(struct world *w)
 {
-	const struct tls_server_config config = {
-		.chain_pem = buf_slice(&chain), .key = 0, .listener = "x", .tickets = false};
-	char why[TLS_WHY_BYTES];
-
 	w->state = mem_new(1, sizeof(*w->state) + sizeof(w->state->tls[0]));
 	w->state->count = 1;
-	w->state->tls[0] = tls_server_new(&config, why);
+	w->state->tls[0] = test_server(buf_slice(&chain), "x", false);
 	assert_non_null(w->state->tls[0]);
 	w->generation.state = w->state;
 }
@@ -316,7 +312,7 @@ static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode a
 					     .data_timeout_ms = 20000,
 					     .session_timeout_ms = 100000,
 					     .message_timeout_ms = 50000};
-	w->conf.tls_certificate = "x";
+	w->conf.certificate_count = 1;
 	w->listener = (struct conf_listener){
 		.name = "x", .tls = tls, .auth = auth, .hostname = "mx.example.test"};
 	w->conf.listeners = &w->listener;
@@ -342,7 +338,7 @@ static void wrap(struct world *w)
 	struct tls_client *context = tls_client_new(&config, why);
 	struct buf out = buf_make(1 << 20);
 
-	w->client = tls_conn_client(context, "mx.example.test");
+	w->client = tls_conn_client(context, "mx.example.test", NULL);
 	tls_client_free(&context);
 	tls_step(w->client, slice_empty(), &out, &w->said);
 	send_raw(w, &out);
@@ -544,7 +540,7 @@ static void test_keyd_silent(void **state)
 	(void)state;
 	begin(&w, TLS_IMPLICIT, AUTH_OFF);
 	w.hold = true;
-	w.client = tls_conn_client(context, NULL);
+	w.client = tls_conn_client(context, NULL, NULL);
 	tls_client_free(&context);
 	tls_step(w.client, slice_empty(), &out, &w.said);
 	send_raw(&w, &out);

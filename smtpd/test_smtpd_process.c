@@ -209,7 +209,7 @@ static void wrap(struct play *p)
 	struct tls_client *context = tls_client_new(&config, why);
 	struct buf out = buf_make(1 << 20);
 
-	p->tls = tls_conn_client(context, "mx.example.test");
+	p->tls = tls_conn_client(context, "mx.example.test", NULL);
 	tls_client_free(&context);
 	tls_step(p->tls, slice_empty(), &out, &p->said);
 	send_bytes(p, &out);

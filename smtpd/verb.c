@@ -64,7 +64,7 @@ static void run_helo(struct session *s, struct slice args)
 static bool offers_tls(const struct session *s)
 {
 	return (s->place.tls == TLS_OPTIONAL || s->place.tls == TLS_REQUIRED) &&
-	       s->place.conf->tls_certificate != NULL;
+	       s->place.conf->certificate_count > 0;
 }
 
 static bool offers_starttls_now(const struct session *s)

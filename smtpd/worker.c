@@ -7,92 +7,12 @@
 #include "service/service.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define DRAIN_MARGIN_MS 1000u
 #define LEAVE_FRESH_MS 2000u
 #define LEAVE_TICK_MS 250u
-
-/* ---- what a generation needs ---- */
-
-struct tls_server *smtpd_generation_tls(const struct generation *g, uint64_t listener)
-{
-	const struct smtpd_generation *state = g->state;
-
-	return state != NULL && listener < state->count ? state->tls[listener] : NULL;
-}
-
-/* The descriptor may be shared with others: never by its own offset. */
-static bool read_chain(int fd, struct buf *out)
-{
-	for (;;) {
-		char *room = buf_room(out, 4096);
-		ssize_t n = room == NULL ? -1 : pread(fd, room, 4096, (off_t)out->len);
-
-		if (n == -1 && room != NULL && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0;
-		buf_grew(out, (size_t)n);
-	}
-}
-
-static bool make_servers(const struct conf *conf, struct slice chain,
-			 struct smtpd_generation *state, char why[TLS_WHY_BYTES])
-{
-	for (size_t i = 0; i < conf->listener_count; i++) {
-		const struct conf_listener *l = &conf->listeners[i];
-		const struct tls_server_config config = {
-			.chain_pem = chain,
-			.key = 0,
-			.listener = l->name,
-			.tickets = l->isolation == ISOLATION_SHARED,
-		};
-
-		if (l->tls == TLS_OFF)
-			continue;
-		state->tls[i] = tls_server_new(&config, why);
-		if (state->tls[i] == NULL)
-			return false;
-	}
-	return true;
-}
-
-bool smtpd_generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
-{
-	const struct conf *conf = g->conf;
-	struct smtpd_generation *state =
-		mem_new(1, sizeof(*state) + conf->listener_count * sizeof(state->tls[0]));
-	struct buf chain = buf_make(TLS_CHAIN_MAX);
-	char reason[TLS_WHY_BYTES] = "it cannot be read";
-	bool good = true;
-
-	if (state == NULL)
-		log_fatal("generation", ENOMEM);
-	state->count = conf->listener_count;
-	g->state = state;
-	if (conf->tls_certificate != NULL)
-		good = read_chain(service_path_fd(s, g->number, slice_of(conf->tls_certificate)),
-				  &chain) &&
-		       make_servers(conf, buf_slice(&chain), state, reason);
-	if (!good)
-		snprintf(why, why_size, "certificate %s: %s", conf->tls_certificate, reason);
-	buf_free(&chain);
-	return good;
-}
-
-void smtpd_generation_free(struct service *s, struct generation *g)
-{
-	struct smtpd_generation *state = g->state;
-
-	(void)s;
-	for (size_t i = 0; state != NULL && i < state->count; i++)
-		tls_server_free(&state->tls[i]);
-	free(state);
-	g->state = NULL;
-}
 
 /* ---- connections ---- */
 

@@ -42,12 +42,14 @@ struct worker {
 	char space[READ_BYTES]; /* what is being read, by whoever reads */
 };
 
+/* ---- listener_tls.c ---- */
 /* The server for that listener, or NULL. */
 struct tls_server *smtpd_generation_tls(const struct generation *g, uint64_t listener);
-/* generation_ready and generation_free of the service; `tickets`: sessions may be resumed here. */
+/* generation_ready and generation_free of the service. */
 bool smtpd_generation_ready(struct service *s, struct generation *g, char *why, size_t why_size);
 void smtpd_generation_free(struct service *s, struct generation *g);
 
+/* ---- worker.c ---- */
 void worker_init(struct worker *w, struct loop *loop, const struct ports *ports);
 /* Takes `fd`, and the hold on `g`. */
 void worker_begin(struct worker *w, const struct msg_SESSION_START *start, int fd,

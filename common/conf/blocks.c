@@ -39,6 +39,15 @@ static bool read_banner_field(struct compiler *c, const struct statement *st, vo
 	return *text != NULL;
 }
 
+/* In the order of their enums. */
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const client_certificates[] = {"off", "ask", "require", NULL};
+static const char *const unknown_hosts[] = {"default", "refuse", NULL};
+
+static bool read_tls_host(struct compiler *c, const struct statement *st, void *into);
+static bool read_unknown_host(struct compiler *c, const struct statement *st, void *into);
+static bool read_ciphers(struct compiler *c, const struct statement *st, void *into);
+
 #define LISTEN(member) offsetof(struct conf_listener, member)
 static const struct statement listen_rows[] = {
 	{"role", read_choice_field, LISTEN(role), 0, 0, roles, false},
@@ -52,7 +61,83 @@ static const struct statement listen_rows[] = {
 	{"proxy", read_nets_field, LISTEN(proxy), 0, 0, NULL, false},
 	{"xclient", read_nets_field, LISTEN(xclient), 0, 0, NULL, false},
 	{"greet-pause", read_time_field, LISTEN(greet_pause_ms), 0, GREET_PAUSE_MAX_MS, NULL, false},
+	{"tls-host", read_tls_host, 0, 0, 0, NULL, true},
+	{"tls-unknown-host", read_unknown_host, 0, 0, 0, unknown_hosts, false},
+	{"tls-minimum", read_choice_field, LISTEN(tls_minimum), 0, 0, tls_versions, false},
+	{"tls-ciphers", read_ciphers, 0, 0, 0, NULL, false},
+	{"client-certificate", read_choice_field, LISTEN(client_certificate), 0, 0, client_certificates, false},
+	{"client-ca", read_path_field, LISTEN(client_ca), 0, 0, NULL, false},
 };
+
+/* A host name, or one with a wildcard for its first label; NULL: told.  In lower case. */
+static const char *take_certificate_name(struct compiler *c, struct conf_pos *pos_out)
+{
+	struct token t;
+	struct slice name;
+	char *copy;
+
+	if (!take_text(c->p, "a host name", &t))
+		return NULL;
+	*pos_out = t.pos;
+	name = slice_starts(t.text, slice_of("*.")) ? slice_from(t.text, 2) : t.text;
+	if (!is_host_name(name)) {
+		mistake_add(c->mistakes, t.pos, "expected a host name such as mail.example.net or \"*.example.net\"",
+			    "\"%.*s\" is no host name", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+		return NULL;
+	}
+	copy = arena_text(c->arena, t.text);
+	for (size_t i = 0; copy != NULL && copy[i] != '\0'; i++)
+		copy[i] = ascii_lower(copy[i]);
+	return copy;
+}
+
+static bool read_tls_host(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_listener *l = into;
+	void *hosts = l->tls_hosts;
+	struct conf_name *slot, read;
+
+	(void)st;
+	read.name = take_certificate_name(c, &read.pos);
+	if (read.name == NULL)
+		return false;
+	slot = arena_push(c->arena, &hosts, &l->tls_host_count, sizeof(*slot));
+	l->tls_hosts = hosts;
+	if (slot == NULL)
+		return false;
+	*slot = read;
+	return true;
+}
+
+static bool read_unknown_host(struct compiler *c, const struct statement *st, void *into)
+{
+	unsigned index;
+
+	if (!take_choice(c->p, st->keyword, st->words, &index))
+		return false;
+	((struct conf_listener *)into)->tls_known_hosts = index == 1;
+	return true;
+}
+
+/* OpenSSL judges a list when a listener is made; here only what could not be one. */
+static bool read_ciphers(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_listener *l = into;
+	struct token t;
+
+	(void)st;
+	if (!take_text(c->p, "modern, intermediate, compatible or a list", &t))
+		return false;
+	for (size_t i = 0; i < t.text.len; i++)
+		if (!ascii_is_alnum(t.text.at[i]) && memchr("+-!:@=_", t.text.at[i], 7) == NULL) {
+			mistake_add(c->mistakes, t.pos,
+				    "expected modern, intermediate, compatible, or such as \"ECDHE+AESGCM:ECDHE+CHACHA20\"",
+				    "this is no list of ciphers");
+			return false;
+		}
+	l->tls_ciphers = arena_text(c->arena, t.text);
+	return l->tls_ciphers != NULL && t.text.len > 0;
+}
 
 bool listener_said(const struct compiler *c, size_t listener, const char *keyword)
 {
@@ -103,21 +188,80 @@ bool read_listen(struct compiler *c, const struct statement *st, void *into)
 
 /* ---- tls, auth ---- */
 
+static const struct statement certificate_rows[] = {
+	{"certificate", read_host_path_field, offsetof(struct conf_certificate, chain), 0, 0, NULL, false},
+	{"key", read_host_path_field, offsetof(struct conf_certificate, key), 0, 0, NULL, false},
+};
+
+static bool add_certificate(struct compiler *c, const struct conf_certificate *read)
+{
+	void *all = c->conf->certificates;
+	struct conf_certificate *slot = NULL;
+
+	if (c->conf->certificate_count == CONF_CERTIFICATES_MAX) {
+		mistake_add(c->mistakes, read->pos, "expected at most 200; one certificate may have many names",
+			    "there are too many certificates");
+		return false;
+	}
+	slot = arena_push(c->arena, &all, &c->conf->certificate_count, sizeof(*slot));
+	c->conf->certificates = all;
+	if (slot == NULL)
+		return false;
+	*slot = *read;
+	return true;
+}
+
+static void needs_both(struct compiler *c, const struct conf_certificate *read, const char *of)
+{
+	mistake_add(c->mistakes, read->pos, "expected both: certificate PATH and key PATH", "%s has no %s", of,
+		    read->chain == NULL ? "certificate" : "key");
+}
+
+/* host NAME, or host NAME { certificate PATH  key PATH } */
+static bool read_host(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_certificate read = {.name = NULL};
+	struct said said = {0};
+
+	(void)st;
+	(void)into;
+	read.name = take_certificate_name(c, &read.pos);
+	if (read.name == NULL)
+		return false;
+	if (parser_at(c->p, TOKEN_OPEN)) {
+		if (!read_block(c, "host", certificate_rows, ARRAY_LEN(certificate_rows), &read, &said))
+			return false;
+		if (read.chain == NULL || read.key == NULL) {
+			needs_both(c, &read, "host");
+			return false;
+		}
+	}
+	for (size_t i = 1; i < c->conf->certificate_count; i++)
+		if (strcmp(c->conf->certificates[i].name, read.name) == 0) {
+			mistake_add(c->mistakes, read.pos, "", "two certificates are for host %s", read.name);
+			return false;
+		}
+	return add_certificate(c, &read);
+}
+
+/* The default is the first certificate, wherever it stands in the block. */
 bool read_tls(struct compiler *c, const struct statement *st, void *into)
 {
 	static const struct statement rows[] = {
-		{"certificate", read_host_path_field, offsetof(struct conf, tls_certificate), 0, 0,
-		 NULL, false},
-		{"key", read_host_path_field, offsetof(struct conf, tls_key), 0, 0, NULL, false},
+		{"certificate", read_host_path_field, offsetof(struct conf_certificate, chain), 0, 0, NULL, false},
+		{"key", read_host_path_field, offsetof(struct conf_certificate, key), 0, 0, NULL, false},
+		{"host", read_host, 0, 0, 0, NULL, true},
 	};
-	struct conf_pos pos = c->p->last.pos;
+	struct conf_certificate first = {.pos = c->p->last.pos};
 
 	(void)st;
-	if (!read_block(c, "tls", rows, ARRAY_LEN(rows), into, &c->tls_said))
+	(void)into;
+	if (!add_certificate(c, &first) ||
+	    !read_block(c, "tls", rows, ARRAY_LEN(rows), &first, &c->tls_said))
 		return false;
-	if (c->conf->tls_certificate == NULL || c->conf->tls_key == NULL)
-		mistake_add(c->mistakes, pos, "expected both: certificate PATH and key PATH",
-			    "tls has no %s", c->conf->tls_certificate == NULL ? "certificate" : "key");
+	c->conf->certificates[0] = first;
+	if (first.chain == NULL || first.key == NULL)
+		needs_both(c, &first, "tls");
 	return true;
 }
 

@@ -11,7 +11,8 @@
 
 static bool has_tls(const struct compiler *c)
 {
-	return c->conf->tls_certificate != NULL && c->conf->tls_key != NULL;
+	return c->conf->certificate_count > 0 && c->conf->certificates[0].chain != NULL &&
+	       c->conf->certificates[0].key != NULL;
 }
 
 static void default_listener(struct compiler *c, size_t i)
@@ -29,6 +30,11 @@ static void default_listener(struct compiler *c, size_t i)
 		l->hostname = c->conf->set.hostname;
 	if (l->called == NULL)
 		l->called = arena_text(c->arena, slice_of(l->name));
+	/* Among hosts of the internet are old ones, for which some encryption is more than none. */
+	if (l->tls_ciphers == NULL)
+		l->tls_ciphers = submission ? "intermediate" : "compatible";
+	if (strcmp(l->tls_ciphers, "modern") == 0)
+		l->tls_minimum = TLS_1_3;
 }
 
 static void default_transport(struct compiler *c, size_t i)
@@ -91,6 +97,44 @@ static void check_listener_tls(struct compiler *c, const struct conf_listener *l
 			    "passwords would cross the network in clear at listener %s", l->name);
 }
 
+static void check_tls_hosts(struct compiler *c, const struct conf_listener *l)
+{
+	for (size_t i = 0; i < l->tls_host_count; i++) {
+		struct wordlist names = {NULL, 0};
+		bool found = false;
+
+		for (size_t k = 1; k < c->conf->certificate_count; k++) {
+			wordlist_add(c->arena, &names, c->conf->certificates[k].name);
+			found = found || strcmp(c->conf->certificates[k].name, l->tls_hosts[i].name) == 0;
+		}
+		if (!found)
+			mistake_unknown(c->mistakes, l->tls_hosts[i].pos, "host of tls", slice_of(l->tls_hosts[i].name),
+					&names);
+	}
+}
+
+static void check_client_certificate(struct compiler *c, const struct conf_listener *l)
+{
+	if (l->client_certificate == CLIENT_CERTIFICATE_REQUIRE && l->client_ca == NULL)
+		mistake_add(c->mistakes, l->pos, "write client-ca PATH, or client-certificate ask",
+			    "listener %s requires client certificates, and nothing says whose are good", l->name);
+	if (l->client_certificate == CLIENT_CERTIFICATE_OFF && l->client_ca != NULL)
+		mistake_add(c->mistakes, l->pos, "write client-certificate ask or client-certificate require",
+			    "client-ca has no meaning where no client certificate is asked for");
+}
+
+/* Words about TLS on a listener without. */
+static void check_tls_words(struct compiler *c, size_t i)
+{
+	static const char *const needs_tls[] = {"tls-host",    "tls-unknown-host",   "tls-minimum",
+						"tls-ciphers", "client-certificate", "client-ca"};
+
+	for (size_t k = 0; k < ARRAY_LEN(needs_tls); k++)
+		if (c->conf->listeners[i].tls == TLS_OFF && listener_said(c, i, needs_tls[k]))
+			mistake_add(c->mistakes, c->conf->listeners[i].pos, "", "%s has no meaning with tls off",
+				    needs_tls[k]);
+}
+
 static void check_listener(struct compiler *c, size_t i)
 {
 	const struct conf_listener *l = &c->conf->listeners[i];
@@ -104,6 +148,9 @@ static void check_listener(struct compiler *c, size_t i)
 	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
 		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
 			    "listener %s would only wait", l->name);
+	check_tls_words(c, i);
+	check_tls_hosts(c, l);
+	check_client_certificate(c, l);
 	if (l->auth != AUTH_OFF && !c->auth_block)
 		mistake_add(c->mistakes, l->pos, "write auth { sqlite PATH }, or auth off here",
 			    "listener %s takes logins, and nothing says where passwords are", l->name);

@@ -84,8 +84,8 @@ static void default_retry(struct compiler *c)
 		c->conf->retry = (struct conf_retry){steps, sizeof(steps) / sizeof(steps[0])};
 }
 
-/* {host} and {hostname} in the paths of tls. */
-static const char *with_host(struct compiler *c, const char *path)
+/* A path with {host} and {hostname} filled in. */
+static const char *with_host(struct compiler *c, const char *path, const char *host)
 {
 	struct buf out = buf_make(8192);
 	struct slice rest = slice_of(path);
@@ -95,17 +95,37 @@ static const char *with_host(struct compiler *c, const char *path)
 	if (path == NULL || slice_index(rest, '{') == SLICE_NONE)
 		return path;
 	while ((open = slice_index(rest, '{')) != SLICE_NONE) {
-		size_t close = slice_index(rest, '}');
+		struct slice from = slice_from(rest, open);
 
 		buf_add_slice(&out, slice_sub(rest, 0, open));
-		buf_add_text(&out, c->conf->set.hostname);
-		rest = slice_from(rest, close + 1);
+		buf_add_text(&out, slice_starts(from, slice_of("{host}")) ? host : c->conf->set.hostname);
+		rest = slice_from(from, slice_index(from, '}') + 1);
 	}
 	buf_add_slice(&out, rest);
 	if (buf_ok(&out))
 		text = arena_text(c->arena, buf_slice(&out));
 	buf_free(&out);
 	return text;
+}
+
+/* {host} is the name of that host (without its wildcard), of the default the name of this one.  A host without paths of its own
+ * has those of the default. */
+static void fill_certificates(struct compiler *c)
+{
+	struct conf_certificate *all = c->conf->certificates;
+
+	for (size_t i = c->conf->certificate_count; i-- > 0;) {
+		const char *host = i == 0 ? c->conf->set.hostname : all[i].name;
+
+		if (all[i].chain == NULL && strstr(all[0].chain, "{host}") == NULL)
+			mistake_add(c->mistakes, all[i].pos,
+				    "write host NAME { certificate PATH  key PATH }, or {host} in the paths of tls",
+				    "host %s would have the certificate of all others", host);
+		if (host[0] == '*')
+			host += strlen("*.");
+		all[i].chain = with_host(c, all[i].chain == NULL ? all[0].chain : all[i].chain, host);
+		all[i].key = with_host(c, all[i].key == NULL ? all[0].key : all[i].key, host);
+	}
 }
 
 /* ---- the compilation ---- */
@@ -122,10 +142,8 @@ static void compile(struct compiler *c)
 	compile_file(c, arena_text(c->arena, name), text);
 	default_hostname(c);
 	default_retry(c);
-	if (mistakes_count(c->mistakes) == 0) {
-		c->conf->tls_certificate = with_host(c, c->conf->tls_certificate);
-		c->conf->tls_key = with_host(c, c->conf->tls_key);
-	}
+	if (mistakes_count(c->mistakes) == 0)
+		fill_certificates(c);
 	if (!arena_failed(c->arena))
 		check_all(c);
 }

@@ -34,6 +34,14 @@ struct conf_nets {
 	size_t count;
 };
 
+enum conf_tls_version { TLS_1_2, TLS_1_3 };
+enum conf_client_certificate { CLIENT_CERTIFICATE_OFF, CLIENT_CERTIFICATE_ASK, CLIENT_CERTIFICATE_REQUIRE };
+
+struct conf_name {
+	struct conf_pos pos;
+	const char *name;
+};
+
 struct conf_listener {
 	struct conf_pos pos;
 	char name[64]; /* "127.0.0.1:2525" */
@@ -50,6 +58,21 @@ struct conf_listener {
 	struct conf_nets proxy; /* not empty: each connection comes from these, and begins with a PROXY header */
 	struct conf_nets xclient; /* who may say XCLIENT */
 	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
+	struct conf_name *tls_hosts; /* the certificates it may use, by their names; none: all */
+	size_t tls_host_count;
+	bool tls_known_hosts; /* a handshake that asks for a name no certificate is for is refused */
+	enum conf_tls_version tls_minimum;
+	const char *tls_ciphers; /* "compatible", "intermediate", "modern", or a list as OpenSSL writes it */
+	enum conf_client_certificate client_certificate;
+	const char *client_ca; /* file of trusted certificates; NULL: none is trusted, only asked for */
+};
+
+/* A certificate and its private key.  Its place in `certificates` is the key's number at keyd; the first is the default. */
+#define CONF_CERTIFICATES_MAX 200u
+struct conf_certificate {
+	struct conf_pos pos;
+	const char *name; /* the host it is for, in lower case: "mail.example.net", "*.example.net"; NULL: the default */
+	const char *chain, *key; /* files */
 };
 
 enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_SQLITE, TABLE_DIRECTORY };
@@ -166,7 +189,8 @@ struct conf {
 	size_t trusted_count;
 	struct conf_listener *listeners;
 	size_t listener_count;
-	const char *tls_certificate, *tls_key; /* NULL: no TLS is offered */
+	struct conf_certificate *certificates; /* none: no TLS is offered */
+	size_t certificate_count;
 	struct conf_auth auth;
 	const char *credentials; /* file for authd: "NAME: user password" lines; NULL: none */
 	struct conf_table *tables;
@@ -196,12 +220,18 @@ const struct conf_table *conf_table_find(const struct conf *c, struct slice name
 bool conf_is_trusted(const struct conf *c, struct slice address);
 /* Whether that client may log in there. */
 bool conf_takes_logins(const struct conf_listener *l, struct slice client);
+/* Whether sessions of that listener (its number) may be shown that certificate (its number): keyd signs nothing else. */
+bool conf_may_use_certificate(const struct conf *c, uint64_t listener, uint64_t certificate);
+/* What a client of that listener is shown that asks for no name, or for one no certificate is for. */
+size_t conf_default_certificate(const struct conf *c, size_t listener);
 bool conf_is_local_name(const struct conf *c, struct slice domain); /* the hostname itself */
 
 /* Every path the configuration names, and which roles may have it (the master opens it and hands it on). */
 enum conf_path_kind {
 	PATH_FILE, /* opened read-only */
 	PATH_FOLDER_OF, /* the folder the file lies in: the file may be replaced, and has companions (sqlite) */
+	PATH_COPY, /* what the file holds now, sealed: the same for every process of a generation, whenever it starts; a file that
+		      changes makes a new generation */
 };
 typedef void conf_path_fn(uint32_t roles /* 1u << enum role */, enum conf_path_kind kind, const char *path, void *arg);
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);

@@ -99,6 +99,21 @@ static void print_nets(struct buf *out, const char *keyword, const struct conf_n
 		buf_add_char(out, '\n');
 }
 
+static void print_listener_tls(const struct conf_listener *l, struct buf *out)
+{
+	static const char *const asks[] = {[CLIENT_CERTIFICATE_OFF] = "off",
+					   [CLIENT_CERTIFICATE_ASK] = "ask",
+					   [CLIENT_CERTIFICATE_REQUIRE] = "require"};
+
+	for (size_t i = 0; i < l->tls_host_count; i++)
+		print_quoted(out, "tls-host", l->tls_hosts[i].name);
+	print_word(out, "tls-unknown-host", l->tls_known_hosts ? "refuse" : "default");
+	print_word(out, "tls-minimum", l->tls_minimum == TLS_1_3 ? "1.3" : "1.2");
+	print_quoted(out, "tls-ciphers", l->tls_ciphers);
+	print_word(out, "client-certificate", asks[l->client_certificate]);
+	print_quoted(out, "client-ca", l->client_ca);
+}
+
 static void print_listener(const struct conf_listener *l, struct buf *out)
 {
 	static const char *const auths[] = {
@@ -121,6 +136,8 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 		unit_print_time(out, l->greet_pause_ms);
 		buf_add_char(out, '\n');
 	}
+	if (l->tls != TLS_OFF)
+		print_listener_tls(l, out);
 	buf_add_text(out, "}\n");
 }
 
@@ -166,12 +183,20 @@ bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
 
 static void print_tls_and_auth(const struct conf *c, struct buf *out)
 {
-	if (c->tls_certificate != NULL) {
-		buf_add_text(out, "tls {\n");
-		print_quoted(out, "certificate", c->tls_certificate);
-		print_quoted(out, "key", c->tls_key);
-		buf_add_text(out, "}\n");
+	for (size_t i = 0; i < c->certificate_count; i++) {
+		const struct conf_certificate *one = &c->certificates[i];
+
+		buf_add_text(out, i == 0 ? "tls {\n" : "\thost ");
+		if (i > 0)
+			rules_print_text(out, one->name);
+		buf_add_text(out, i == 0 ? "" : " {\n\t");
+		print_quoted(out, "certificate", one->chain);
+		buf_add_text(out, i == 0 ? "" : "\t");
+		print_quoted(out, "key", one->key);
+		buf_add_text(out, i == 0 ? "" : "\t}\n");
 	}
+	if (c->certificate_count > 0)
+		buf_add_text(out, "}\n");
 	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL || c->auth.dovecot != NULL ||
 	    c->auth.ldap != NULL) {
 		buf_add_text(out, "auth {\n");

@@ -43,6 +43,37 @@ bool conf_is_local_name(const struct conf *c, struct slice domain)
 	return false;
 }
 
+/* ---- certificates ---- */
+
+static size_t find_certificate(const struct conf *c, struct slice name)
+{
+	size_t i = 0;
+
+	while (i < c->certificate_count && !slice_eq_nocase(slice_of(c->certificates[i].name), name))
+		i++;
+	return i;
+}
+
+bool conf_may_use_certificate(const struct conf *c, uint64_t listener, uint64_t certificate)
+{
+	const struct conf_listener *l = listener < c->listener_count ? &c->listeners[listener] : NULL;
+
+	if (l == NULL || l->tls == TLS_OFF || certificate >= c->certificate_count)
+		return false;
+	for (size_t i = 0; i < l->tls_host_count; i++)
+		if (find_certificate(c, slice_of(l->tls_hosts[i].name)) == certificate)
+			return true;
+	return l->tls_host_count == 0;
+}
+
+size_t conf_default_certificate(const struct conf *c, size_t listener)
+{
+	const struct conf_listener *l = &c->listeners[listener];
+	size_t i = find_certificate(c, slice_of(l->tls_host_count > 0 ? l->tls_hosts[0].name : l->hostname));
+
+	return i < c->certificate_count ? i : 0;
+}
+
 /* ---- paths ---- */
 
 struct visit {
@@ -81,21 +112,30 @@ bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]
 	return n > 0 && n < CONF_BASE_MAX;
 }
 
+/* keyd checks that each key is its certificate's, and when that ends. */
+static void visit_certificates(const struct visit *v, const struct conf *c)
+{
+	for (size_t i = 0; i < c->certificate_count; i++) {
+		visit(v, 1u << ROLE_SMTPD | 1u << ROLE_KEYD, PATH_COPY, c->certificates[i].chain);
+		visit(v, 1u << ROLE_KEYD, PATH_COPY, c->certificates[i].key);
+	}
+	for (size_t i = 0; i < c->listener_count; i++)
+		visit(v, 1u << ROLE_SMTPD, PATH_COPY, c->listeners[i].client_ca);
+}
+
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 {
 	const struct visit v = {fn, arg};
-	const uint32_t authd = 1u << ROLE_AUTHD, keyd = 1u << ROLE_KEYD;
+	const uint32_t authd = 1u << ROLE_AUTHD;
 
 	for (size_t i = 0; i < c->table_count; i++)
 		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].path);
 	visit(&v, authd, PATH_FOLDER_OF, c->auth.sqlite);
 	visit(&v, authd, PATH_FILE, c->auth.file);
 	visit(&v, authd, PATH_FILE, c->credentials);
-	/* keyd checks that the key is the certificate's, and when that ends */
-	visit(&v, 1u << ROLE_SMTPD | keyd, PATH_FILE, c->tls_certificate);
-	visit(&v, keyd, PATH_FILE, c->tls_key);
+	visit_certificates(&v, c);
 	for (size_t i = 0; i < c->transport_count; i++)
-		visit(&v, 1u << ROLE_RELAY, PATH_FILE, c->transports[i].tls_ca);
+		visit(&v, 1u << ROLE_RELAY, PATH_COPY, c->transports[i].tls_ca);
 	for (size_t i = 0; i < c->transport_count; i++)
 		visit_base(&v, &c->transports[i]);
 }

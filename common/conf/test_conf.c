@@ -106,8 +106,8 @@ static void test_settings(void **state)
 	assert_int_equal(c->set.data_timeout_ms, 600000);
 	assert_int_equal(c->set.line_max, 65536);
 	assert_string_equal(c->set.spool, "/var/spool/postern");
-	assert_string_equal(c->tls_certificate, "/etc/mx1.example.org/cert.pem");
-	assert_string_equal(c->tls_key, "/etc/mx1.example.org/key.pem");
+	assert_string_equal(c->certificates[0].chain, "/etc/mx1.example.org/cert.pem");
+	assert_string_equal(c->certificates[0].key, "/etc/mx1.example.org/key.pem");
 	assert_true(conf_is_trusted(c, slice_of("127.9.9.9")));
 	assert_true(conf_is_trusted(c, slice_of("::1")));
 	assert_true(conf_is_trusted(c, slice_of("::ffff:192.0.2.1")));
@@ -211,12 +211,14 @@ static void test_transports(void **state)
 
 static void note_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
 {
+	static const char *const kinds[] = {
+		[PATH_FILE] = "file", [PATH_FOLDER_OF] = "folder-of", [PATH_COPY] = "copy"};
 	struct buf *out = arg;
 
 	for (unsigned role = 0; role < ROLE_COUNT; role++)
 		if (roles & (1u << role))
 			buf_addf(out, "%s ", role_name((enum role)role));
-	buf_addf(out, "%s %s\n", kind == PATH_FILE ? "file" : "folder-of", path);
+	buf_addf(out, "%s %s\n", kinds[kind], path);
 }
 
 /* The private key and the passwords go to nobody but those who need them. */
@@ -232,9 +234,9 @@ static void test_paths(void **state)
 					    "authd folder-of /var/users.db\n"
 					    "authd file /etc/users\n"
 					    "authd file /etc/credentials\n"
-					    "smtpd keyd file /etc/mx1.example.org/cert.pem\n"
-					    "keyd file /etc/mx1.example.org/key.pem\n"
-					    "relay file /etc/ca.pem\n"
+					    "smtpd keyd copy /etc/mx1.example.org/cert.pem\n"
+					    "keyd copy /etc/mx1.example.org/key.pem\n"
+					    "relay copy /etc/ca.pem\n"
 					    "local folder-of /var/mail/.\n");
 	buf_free(&out);
 	conf_free(&c);

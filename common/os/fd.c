@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +57,58 @@ static bool write_all(int fd, struct slice content)
 	return true;
 }
 
+static int seal(int fd)
+{
+	int saved;
+
+	if (fcntl(fd, F_ADD_SEALS, SEALS) == 0 && lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* One byte more than `max` is asked for, to tell that there is more. */
+static bool copy_all(int fd, int from, size_t max)
+{
+	off_t at = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && (size_t)at <= max) {
+		n = sendfile(fd, from, &at, max + 1 - (size_t)at);
+		if (n == -1 && errno == EINTR)
+			n = 1;
+	}
+	if (n == 0)
+		return true;
+	if (n > 0)
+		errno = EFBIG;
+	return false;
+}
+
+int os_memfd_copy(const char *name, int from, size_t max)
+{
+	struct stat st;
+	int fd, saved;
+
+	if (fstat(from, &st) == -1)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd == -1)
+		return -1;
+	if (copy_all(fd, from, max))
+		return seal(fd);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
 int os_memfd_sealed(const char *name, struct slice content)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -63,8 +116,8 @@ int os_memfd_sealed(const char *name, struct slice content)
 
 	if (fd == -1)
 		return -1;
-	if (write_all(fd, content) && fcntl(fd, F_ADD_SEALS, SEALS) == 0 && lseek(fd, 0, SEEK_SET) == 0)
-		return fd;
+	if (write_all(fd, content))
+		return seal(fd);
 	saved = errno;
 	close(fd);
 	errno = saved;
@@ -88,13 +141,19 @@ static bool read_all(int fd, char *at, size_t len)
 	return true;
 }
 
-bool os_memfd_read(int fd, size_t max, struct buf *out)
+bool os_memfd_is_sealed(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals != -1 && (seals & SEALS) == SEALS;
+}
+
+bool os_memfd_read(int fd, size_t max, struct buf *out)
+{
 	struct stat st;
 	char *room;
 
-	if (seals == -1 || (seals & SEALS) != SEALS || fstat(fd, &st) == -1)
+	if (!os_memfd_is_sealed(fd) || fstat(fd, &st) == -1)
 		return false;
 	if (st.st_size < 0 || (uint64_t)st.st_size > max)
 		return false;

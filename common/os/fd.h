@@ -19,6 +19,12 @@ bool os_pipe(int out[2]);
 /* A memory file that holds `content` and can never change again (F_SEAL_SEAL SHRINK GROW WRITE), at offset 0.  -1: errno. */
 int os_memfd_sealed(const char *name, struct slice content);
 
+/* The same with what the regular file `from` holds now, from its beginning; its bytes never pass through this process.  -1: errno
+ * (EFBIG: more than `max` bytes; EINVAL: no regular file). */
+int os_memfd_copy(const char *name, int from, size_t max);
+
+bool os_memfd_is_sealed(int fd); /* one of these two */
+
 /* Adds what a sealed memory file holds to `out`.  False (nothing added): not sealed, larger than `max`, or not readable.  The
  * seals are checked first, so the sender cannot change it under the reader's hands. */
 bool os_memfd_read(int fd, size_t max, struct buf *out);

@@ -22,6 +22,10 @@ enum fact_id {
 	FACT_TLS_VERSION, /* "TLSv1.3"; empty: in clear */
 	FACT_TLS_CIPHER,
 	FACT_TLS_SNI,
+	FACT_TLS_CLIENT_FINGERPRINT, /* of its certificate; empty: it showed none */
+	FACT_TLS_CLIENT_NAME, /* the first of them */
+	FACT_TLS_CLIENT_NAMES, /* in the certificate, a space between; empty unless it was verified */
+	FACT_TLS_CLIENT_VERIFIED,
 	FACT_HELO_NAME, /* as said */
 	FACT_LOGIN, /* attested; empty: none */
 	FACT_AUTHENTICATED, /* derived from login */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/fd.h"
 #include "service/internal.h"
 
 #include <errno.h>
@@ -86,8 +87,9 @@ static size_t collect_paths(struct service *s, struct cage_path out[CAGE_PATHS_M
 
 	if (s->root_fd >= 0 && (s->spec->cage->calls & CALLS_FILES) != 0)
 		out[n++] = (struct cage_path){s->root_fd, true};
+	/* A copy in memory is no path. */
 	SLIST_FOREACH(p, &s->paths, next)
-		if (n < CAGE_PATHS_MAX)
+		if (n < CAGE_PATHS_MAX && !os_memfd_is_sealed(p->fd))
 			out[n++] = (struct cage_path){p->fd, (s->spec->cage->calls & CALLS_FILES) != 0};
 	return n;
 }
@@ -142,6 +144,17 @@ static void begin(struct service *s, char missing[CAGE_MISSING_BYTES])
 	enter_cage(s, missing);
 }
 
+/* `why` of a generation that is agreed to. */
+static void note(struct service *s, uint64_t number, char *why, size_t why_size)
+{
+	struct buf text = buf_make(why_size - 1);
+
+	if (s->spec->generation_note != NULL)
+		s->spec->generation_note(s, generation_find(s, number), &text);
+	(void)slice_copy(buf_slice(&text), why, why_size);
+	buf_free(&text);
+}
+
 static void on_generation_check(struct service *s, struct ipc_message *m)
 {
 	uint64_t number = m->body.GENERATION_CHECK.generation;
@@ -156,6 +169,8 @@ static void on_generation_check(struct service *s, struct ipc_message *m)
 		if (s->spec->start != NULL)
 			s->spec->start(s);
 	}
+	if (agreed)
+		note(s, number, why, sizeof(why));
 	tell_checked(s, m->request, number, agreed, why);
 	if (first && agreed)
 		link_tell(s->master, IPC_READY, &(struct msg_READY){slice_of(missing)}, -1);

@@ -45,6 +45,8 @@ struct service_spec {
 	/* Checks a generation and makes what the program needs of it.  False with `why`: refused.  May be NULL. */
 	bool (*generation_ready)(struct service *s, struct generation *g, char *why, size_t why_size);
 	void (*generation_free)(struct service *s, struct generation *g);
+	/* What would be new with a generation that is ready, in lines for the operator who made it.  May be NULL. */
+	void (*generation_note)(struct service *s, const struct generation *g, struct buf *out);
 	void (*generation_switched)(struct service *s);
 	void (*link_up)(struct service *s, struct link *link);
 	/* A LINK_ATTACH from the gate, which introduces only workers of single sessions.  True: it was for this, and m->fd is taken

@@ -34,6 +34,8 @@ struct tls_conn {
 	enum key_state key;
 	struct buf signature;
 	struct tls_facts facts;
+	struct tls_peer *client; /* owned; NULL: none was shown */
+	char *session_key; /* owned; client: sessions are kept under it; NULL: none are */
 	char error[TLS_WHY_BYTES];
 };
 
@@ -128,7 +130,7 @@ static struct tls_conn *conn_new(SSL_CTX *ctx)
 	if (c == NULL)
 		return NULL;
 	c->signature = buf_make(SIGNATURE_MAX);
-	c->facts.version = c->facts.cipher = c->facts.verify_error = "";
+	c->facts.version = c->facts.cipher = c->facts.verify_error = c->facts.asked = "";
 	c->ssl = SSL_new(ctx);
 	if (c->ssl == NULL || !attach_bios(c)) {
 		tls_conn_free(&c);
@@ -136,6 +138,7 @@ static struct tls_conn *conn_new(SSL_CTX *ctx)
 	}
 	SSL_set_msg_callback(c->ssl, on_message);
 	SSL_set_msg_callback_arg(c->ssl, c);
+	SSL_set_app_data(c->ssl, c);
 	return c;
 }
 
@@ -143,7 +146,6 @@ struct tls_conn *tls_conn_server(struct tls_server *server, tls_key_ask_fn *ask,
 {
 	struct tls_conn *c;
 
-	tls_server_turn_ticket_key(server);
 	c = conn_new(server->ctx);
 	if (c == NULL)
 		return NULL;
@@ -177,7 +179,29 @@ static bool set_name(struct tls_conn *c, const char *name)
 	       SSL_set_tlsext_host_name(c->ssl, c->facts.sni) == 1;
 }
 
-struct tls_conn *tls_conn_client(struct tls_client *client, const char *name)
+const char *tls_session_key(const SSL *ssl)
+{
+	const struct tls_conn *c = SSL_get_app_data(ssl);
+
+	return c == NULL ? NULL : c->session_key;
+}
+
+/* A session of before, where there is one for this destination and name. */
+static bool set_session(struct tls_conn *c, const char *name, const char *destination)
+{
+	struct buf key = buf_make(1024);
+	bool ok = buf_add_text(&key, destination) && buf_add_char(&key, ' ') && buf_add_text(&key, name == NULL ? "" : name);
+
+	if (ok)
+		c->session_key = slice_dup(buf_slice(&key));
+	buf_free(&key);
+	if (c->session_key == NULL)
+		return false;
+	c->facts.offered = tls_session_offer(c->ssl, c->session_key);
+	return true;
+}
+
+struct tls_conn *tls_conn_client(struct tls_client *client, const char *name, const char *destination)
 {
 	struct tls_conn *c = conn_new(client->ctx);
 
@@ -185,7 +209,8 @@ struct tls_conn *tls_conn_client(struct tls_client *client, const char *name)
 		return NULL;
 	SSL_set_connect_state(c->ssl);
 	/* A name that cannot be checked must not be left unchecked: no connection then. */
-	if (name != NULL && (name[0] == '\0' || !set_name(c, name)))
+	if ((name != NULL && (name[0] == '\0' || !set_name(c, name))) ||
+	    (destination != NULL && !set_session(c, name, destination)))
 		tls_conn_free(&c);
 	ERR_clear_error();
 	return c;
@@ -202,6 +227,13 @@ static void finish_job(struct tls_conn *c)
 	ERR_clear_error();
 }
 
+/* OpenSSL takes a session for spoilt whose connection ended without close_notify; many hosts just go (RFC 5246 §7.2.1 allows to
+ * resume it all the same). */
+static void keep_session(struct tls_conn *c)
+{
+	SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
 void tls_conn_free(struct tls_conn **cp)
 {
 	struct tls_conn *c = *cp;
@@ -210,8 +242,12 @@ void tls_conn_free(struct tls_conn **cp)
 		return;
 	*cp = NULL;
 	finish_job(c);
+	if (c->ssl != NULL && (c->state == ST_OPEN || c->state == ST_CLOSED))
+		keep_session(c);
 	SSL_free(c->ssl);
 	buf_free(&c->signature);
+	free(c->client);
+	free(c->session_key);
 	free(c);
 }
 
@@ -226,20 +262,26 @@ static void note_sni(struct tls_conn *c)
 {
 	struct slice name = slice_of(SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name));
 
-	if (!SSL_is_server(c->ssl))
-		return;
+	c->facts.asked = name.at;
 	for (size_t i = 0; i < name.len; i++)
 		if (!is_host_char(name.at[i]))
 			return;
-	(void)slice_copy(name, c->facts.sni, sizeof(c->facts.sni));
+	if (!slice_copy(name, c->facts.sni, sizeof(c->facts.sni)))
+		return;
+	for (size_t i = 0; i < name.len; i++)
+		c->facts.sni[i] = ascii_lower(c->facts.sni[i]);
 }
 
-static void note_peer(struct tls_conn *c)
+static void note_client(struct tls_conn *c)
+{
+	c->client = tls_peer_new(SSL_get0_peer_certificate(c->ssl), SSL_get_verify_result(c->ssl) == X509_V_OK);
+	c->facts.client = c->client;
+}
+
+static void note_host(struct tls_conn *c)
 {
 	long verdict = SSL_get_verify_result(c->ssl);
 
-	if (SSL_is_server(c->ssl))
-		return;
 	c->facts.peer_verified = verdict == X509_V_OK && SSL_get0_peer_certificate(c->ssl) != NULL;
 	if (!c->facts.peer_verified)
 		c->facts.verify_error = X509_verify_cert_error_string(verdict);
@@ -253,17 +295,30 @@ static void enter_open(struct tls_conn *c)
 	c->facts.cipher = SSL_get_cipher_name(c->ssl);
 	c->facts.bits = (unsigned)SSL_get_cipher_bits(c->ssl, NULL);
 	c->facts.resumed = SSL_session_reused(c->ssl) == 1;
+	if (!SSL_is_server(c->ssl)) {
+		note_host(c);
+		return;
+	}
 	note_sni(c);
-	note_peer(c);
+	note_client(c);
 }
 
 static enum tls_want handshake_failed(struct tls_conn *c)
 {
 	long verdict = SSL_get_verify_result(c->ssl);
 
-	if (SSL_is_server(c->ssl) || verdict == X509_V_OK)
+	if (c->facts.offered)
+		tls_session_spoilt(c->ssl, c->session_key);
+	if (verdict == X509_V_OK)
 		return fail(c, "TLS handshake failed");
-	note_peer(c);
+	if (SSL_is_server(c->ssl)) {
+		snprintf(c->error, sizeof(c->error), "the client's certificate is not good: %s",
+			 X509_verify_cert_error_string(verdict));
+		c->state = ST_FAILED;
+		ERR_clear_error();
+		return TLS_FAILED;
+	}
+	note_host(c);
 	c->state = ST_FAILED;
 	snprintf(c->error, sizeof(c->error), "the host's certificate is not good: %s", c->facts.verify_error);
 	ERR_clear_error();
@@ -401,6 +456,8 @@ enum tls_want tls_end_of_input(struct tls_conn *c)
 {
 	if (is_over(c))
 		return standing(c);
+	if (c->state == ST_OPEN)
+		keep_session(c);
 	return fail(c, c->state == ST_OPEN ? "connection cut off without close_notify" :
 					     "connection ended in the TLS handshake");
 }

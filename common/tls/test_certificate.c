@@ -33,16 +33,24 @@ static void take_bio(BIO *bio, struct buf *out)
 
 void test_certificate(EVP_PKEY *key, const char *name, long from_s, long until_s, struct buf *pem)
 {
+	char common[64];
+
+	snprintf(common, sizeof(common), "%.*s", (int)strcspn(name, ","), name);
+	test_certificate_named(key, common, name, from_s, until_s, pem);
+}
+
+void test_certificate_named(EVP_PKEY *key, const char *common, const char *names, long from_s, long until_s, struct buf *pem)
+{
 	X509 *x = X509_new();
 	BIO *bio = BIO_new(BIO_s_mem());
-	char san[300];
+	static char san[32768];
 
-	snprintf(san, sizeof(san), "DNS:%s", name);
+	snprintf(san, sizeof(san), "DNS:%s", names);
 	need(X509_set_version(x, 2) == 1);
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
 	X509_gmtime_adj(X509_getm_notBefore(x), from_s);
 	X509_gmtime_adj(X509_getm_notAfter(x), until_s);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)common, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	need(X509_set_pubkey(x, key) == 1);
 	add_extension(x, NID_subject_alt_name, san);
@@ -78,4 +86,15 @@ bool test_sign(EVP_PKEY *key, uint16_t number, struct slice tbs, struct buf *out
 		buf_grew(out, len);
 	EVP_MD_CTX_free(md);
 	return ok;
+}
+
+struct tls_server *test_server(struct slice chain, const char *listener, bool tickets)
+{
+	char why[TLS_WHY_BYTES];
+	struct tls_host host = {NULL, tls_certificate_new(chain, 0, why)};
+	const struct tls_server_config config = {.hosts = &host, .host_count = 1, .listener = listener, .tickets = tickets};
+	struct tls_server *s = host.certificate == NULL ? NULL : tls_server_new(&config, why);
+
+	tls_certificate_free(&host.certificate);
+	return s;
 }

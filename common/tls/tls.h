@@ -12,7 +12,7 @@
  *       v  | tls_key_answer '------> failed  (alert, nonsense, a bound, or the connection ended without close_notify)
  *   waiting for keyd
  *
- * Always: TLS 1.2 at least, ECDHE and AEAD first; no renegotiation, no compression, no early data; after TLS_CLOSED or
+ * Always: TLS 1.2 at least, ECDHE and AEAD first; "smtp" or no ALPN at all; no renegotiation, no compression, no early data; after TLS_CLOSED or
  * TLS_FAILED every further step answers the same and reads nothing.  A connection never goes back to clear text.
  * All functions work inside the cage, once tls_prepare was called before it.
  */
@@ -45,16 +45,40 @@ typedef bool tls_key_ask_fn(const struct tls_key_request *request, void *arg);
 
 /* ---- contexts ---- */
 
-struct tls_server_config {
-	struct slice chain_pem; /* leaf first */
-	uint64_t key; /* its number at keyd; SIGN_ASK carries it */
-	const char *listener; /* name: a session of another listener is never resumed */
-	bool tickets; /* false where one process serves one connection */
+/* A chain in PEM, leaf first, and the number of its key at keyd (SIGN_ASK carries it).  Listeners share it.  NULL with a sentence
+ * in `why`: no usable certificate, or no memory. */
+struct tls_certificate;
+struct tls_certificate *tls_certificate_new(struct slice chain_pem, uint64_t key, char why[TLS_WHY_BYTES]);
+void tls_certificate_free(struct tls_certificate **cp); /* servers made from it live on */
+
+/* A certificate and the host it was configured for ("mail.example.net", "*.example.net"); NULL: the names in it. */
+struct tls_host {
+	const char *name;
+	struct tls_certificate *certificate; /* borrowed */
 };
-/* NULL with a sentence in `why`: no usable certificate, or no memory. */
+
+enum tls_client_certificate { TLS_CLIENT_OFF, TLS_CLIENT_ASK, TLS_CLIENT_REQUIRE };
+
+struct tls_server_config {
+	const struct tls_host *hosts; /* the first is shown where no other is asked for */
+	size_t host_count;
+	const char *listener; /* name: a session of another listener is never resumed */
+	bool tickets; /* false where one process serves one connection; never with client certificates */
+	bool only_known_hosts; /* unrecognized_name to who asks for a name that no certificate is for */
+	bool only_tls13;
+	const char *ciphers; /* NULL or "compatible", "intermediate", "modern", or a list as OpenSSL writes it, of which ECDHE is used */
+	enum tls_client_certificate client_certificate;
+	struct slice client_trust_pem; /* whose client certificates are good; may be empty unless they are required */
+};
+/* NULL with a sentence in `why`.  Which certificate: the one whose configured name is the name asked for; else whose own names
+ * have it; the same by wildcard; else the first. */
 struct tls_server *tls_server_new(const struct tls_server_config *config, char why[TLS_WHY_BYTES]);
 void tls_server_free(struct tls_server **sp); /* connections made from it live on */
 
+/* Sessions that connections left behind are resumed by later ones to the same destination, name and address of this client, so
+ * never one that was verified less strictly; at most TLS_SESSIONS_MAX, an hour each, one connection a TLS 1.3 session. */
+#define TLS_SESSIONS_MAX 256u
+#define TLS_TICKET_MAX 4096u /* a server's ticket that is larger is not kept */
 struct tls_client_config {
 	struct slice trust_pem; /* trusted certificates; may be empty where `verify` is false */
 	bool verify; /* false: any certificate will do, the facts say whether it was good */
@@ -77,8 +101,9 @@ enum tls_want {
 /* NULL: no memory. */
 struct tls_conn *tls_conn_server(struct tls_server *server, tls_key_ask_fn *ask, void *arg);
 /* name: of the host to reach, a domain name or an address; sent as SNI and, where the context verifies, the certificate
- * must have it (RFC 6125: a wildcard is a whole leftmost label).  NULL: neither. */
-struct tls_conn *tls_conn_client(struct tls_client *client, const char *name);
+ * must have it (RFC 6125: a wildcard is a whole leftmost label).  NULL: neither.
+ * destination: where it goes, such as "192.0.2.1:25": sessions are kept under it and the name.  NULL: none is kept or resumed. */
+struct tls_conn *tls_conn_client(struct tls_client *client, const char *name, const char *destination);
 /* Forget an open question to keyd first. */
 void tls_conn_free(struct tls_conn **cp);
 
@@ -100,14 +125,26 @@ bool tls_is_open(const struct tls_conn *c);
 /* Why it failed, for a log line; "" otherwise. */
 const char *tls_error(const struct tls_conn *c);
 
+/* What a client showed of itself: a certificate whose private key it has. */
+struct tls_peer {
+	bool verified; /* by the listener's trusted certificates */
+	char fingerprint[65]; /* SHA-256 of the certificate (DER) in lower-case hexadecimal */
+	char subject[256]; /* RFC 2253, ASCII only; cut where it is longer */
+	char names[1024]; /* of its subjectAltName the host names and mail addresses, in lower case, a space between; those that do
+			     not fit, or are no names, are left out */
+};
+
 struct tls_facts {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher; /* "TLS_AES_256_GCM_SHA384" */
 	unsigned bits; /* of the cipher */
-	char sni[256]; /* the name the client asked for, if it is one; or the one we sent; "" */
+	char sni[256]; /* the name the client asked for, if it is one, in lower case; or the one we sent; "" */
+	const char *asked; /* server: what was asked for, whatever bytes: for the log, which escapes it */
+	const struct tls_peer *client; /* server: NULL where none was shown; lives as long as the connection */
 	bool peer_verified; /* client: the chain and, if asked for, the name were good */
 	const char *verify_error; /* client: why not; "" */
 	bool resumed;
+	bool offered; /* client: a kept session was offered; a failed handshake may be its fault */
 };
 /* Borrowed; complete once tls_is_open. */
 const struct tls_facts *tls_facts(const struct tls_conn *c);
