@@ -9,7 +9,6 @@ import pathlib
 import pwd
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -283,25 +282,3 @@ def verdict(way, result, most):
     if max(result.copies.values()) > most:
         return f"too often: {result.copies}"
     return None
-
-
-def turn_clock(suite, seconds):
-    """Says clock.turn, which only a build for tests knows, on the control socket."""
-    names = re.findall(r"^(?:MSG|REC)\((\w+),", (TOP / "common" / "ipc" / "messages.def").read_text(), re.M)
-    field = text("forward_ms") + text(str(seconds * 1000))
-    body = number(2**64 - 1) + text("clock.turn") + text("") + number(len(field) + 8) + number(len(field)) + field
-    head = names.index("CONTROL_ASK").to_bytes(2, "big") + bytes(2) + len(body).to_bytes(4, "big") + number(1)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
-        s.settimeout(20)
-        s.connect(str(suite.folder / "run" / "control"))
-        s.send(head + body)
-        answer = s.recv(100000)
-    assert int.from_bytes(answer[16:24], "big") == 0, answer
-
-
-def number(n):
-    return n.to_bytes(8, "big")
-
-
-def text(words):
-    return number(len(words)) + words.encode()

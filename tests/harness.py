@@ -83,16 +83,38 @@ def programs_for(user):
     return copy
 
 
-def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert"):
+def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert", days=30):
     """Self-signed, and good for 127.0.0.1; returns (certificate, key)."""
     certificate, key = folder / f"{stem}.pem", folder / f"{stem}-key.pem"
     alternatives = ",".join([f"DNS:{n}" for n in names] + ["IP:127.0.0.1"])
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days),
          "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-keyout", key, "-out", certificate],
         check=True, capture_output=True)
     key.chmod(0o600)
     return certificate, key
+
+
+def wire_number(n):
+    return n.to_bytes(8, "big")
+
+
+def wire_text(words):
+    return wire_number(len(words)) + words.encode()
+
+
+def turn_clock(suite, seconds):
+    """Says clock.turn, which only a build for tests knows, on the control socket."""
+    names = re.findall(r"^(?:MSG|REC)\((\w+),", (TOP / "common" / "ipc" / "messages.def").read_text(), re.M)
+    field = wire_text("forward_ms") + wire_text(str(seconds * 1000))
+    body = wire_number(2**64 - 1) + wire_text("clock.turn") + wire_text("") + wire_number(len(field) + 8) + wire_number(len(field)) + field
+    head = names.index("CONTROL_ASK").to_bytes(2, "big") + bytes(2) + len(body).to_bytes(4, "big") + wire_number(1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.settimeout(20)
+        s.connect(str(suite.folder / "run" / "control"))
+        s.send(head + body)
+        answer = s.recv(100000)
+    assert int.from_bytes(answer[16:24], "big") == 0, answer
 
 
 class Suite:
@@ -111,6 +133,7 @@ class Suite:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.certificate, self.key = make_certificate(self.folder)
         self.settings = ""
+        self.tls_hosts = ""
         self.resolver = "forward 127.0.0.1@1"
         self.dnssec = "off"
         self.tables = 'table our_domains { "example.test" }\n' \
@@ -150,7 +173,7 @@ class Suite:
             "hostname mx.example.test\npostmaster alice@example.test\n"
             f"spool {self.folder}/spool\nruntime {self.folder}/run\n"
             f"resolver {self.resolver}\ndnssec {self.dnssec}\n{self.settings}\n"
-            f'{self.listeners}tls {{ certificate "{self.certificate}" key "{self.key}" }}\n'
+            f'{self.listeners}tls {{ certificate "{self.certificate}" key "{self.key}"\n{self.tls_hosts} }}\n'
             f'auth {{ sqlite "{self.folder}/users/users.db" }}\n{self.tables}\n'
             f"{self.policy}route {{\n{self.routes}{self.last_route}}}\n"
             f'transport mailboxes {{\n\tmaildir "{self.folder}/mail/{{domain}}/{{local}}/"\n\tuser {owner}\n}}\n'
@@ -423,6 +446,9 @@ class NextHop:
     def __init__(self, script=None, tls=None, login=None, keywords=("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10000000"),
                  lmtp=False):
         self.script, self.tls, self.login, self.keywords, self.lmtp = script or {}, tls, login, keywords, lmtp
+        if tls:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*tls)
         self.messages = []  # (sender, recipients, data)
         self.sessions = []  # what was said in each: (line, over_tls)
         self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -511,9 +537,7 @@ class Conversation:
 
     def on_starttls(self, line):
         self.send("220 go ahead")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.hop.tls)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.socket = self.hop.context.wrap_socket(self.socket, server_side=True)
         self.secure = True
 
     def on_auth(self, line):

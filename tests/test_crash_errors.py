@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from crash import STRIKE, WAYS, WHOLE, Bench, turn_clock, verdict
-from harness import row
+from crash import STRIKE, WAYS, WHOLE, Bench, verdict
+from harness import row, turn_clock
 
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
 FEW = int(os.environ.get("POSTERN_CRASH_FEW", 5))  # errors on each way, where not all are asked for

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from crash import STRIKE, WHOLE, Bench, Strike, struck, turn_clock
-from harness import alive, row, wait_until
+from crash import STRIKE, WHOLE, Bench, Strike, struck
+from harness import alive, row, turn_clock, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE else 400)]
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
