@@ -16,6 +16,8 @@
 struct asked {
 	struct slot *slot; /* NULL: answered */
 	uint64_t births;
+	bool agreed;
+	char *words; /* owned: why not, or what is new; NULL: none */
 };
 
 struct reload {
@@ -111,11 +113,29 @@ static void tell_log(struct reload *r)
 		LOG(LEVEL_ERROR, "reload-refused", KV_NUM("generation", generation), KV_TEXT("why", text));
 }
 
+/* In the order of the processes, not of their answers; what several say is said once. */
+static void collect_words(struct reload *r)
+{
+	for (size_t i = 0; i < SLOTS_MAX; i++) {
+		struct slice words = slice_of(r->asked[i].words);
+		bool counts = words.len > 0 && r->asked[i].agreed == !r->refused;
+
+		if (counts && slice_find(buf_slice(&r->text), words) == SLICE_NONE) {
+			(void)buf_add_slice(&r->text, words);
+			if (words.at[words.len - 1] != '\n')
+				(void)buf_add_char(&r->text, '\n');
+		}
+		free(r->asked[i].words);
+		r->asked[i].words = NULL;
+	}
+}
+
 static void on_finish(void *arg)
 {
 	struct reload *r = arg;
 	struct master *m = r->master;
 
+	collect_words(r);
 	if (r->refused)
 		drop(r);
 	else
@@ -156,9 +176,11 @@ static void on_checked(struct ipc_message *m, void *arg)
 		refuse(r, slice_of(role_name(s->row->role)));
 		refuse(r, slice_of("did not answer in time"));
 	} else if (m->body.GENERATION_CHECKED.outcome != OC_DONE) {
-		refuse(r, m->body.GENERATION_CHECKED.reason);
+		r->refused = true;
+		a->words = slice_dup(m->body.GENERATION_CHECKED.reason);
 	} else {
-		(void)buf_add_slice(&r->text, m->body.GENERATION_CHECKED.reason);
+		a->agreed = true;
+		a->words = slice_dup(m->body.GENERATION_CHECKED.reason);
 	}
 	answered(r, (size_t)(a - r->asked));
 }
@@ -194,7 +216,7 @@ static bool ask_slot(struct reload *r, size_t i, struct slot *s)
 {
 	const struct msg_GENERATION_CHECK check = {r->next->number};
 
-	r->asked[i] = (struct asked){s, s->births};
+	r->asked[i] = (struct asked){.slot = s, .births = s->births};
 	r->waiting++;
 	if (plan_needs_new_process(r->next, r->master->plan, s->row->role))
 		return probe_start(s, r->next, on_probed, &r->asked[i]);
