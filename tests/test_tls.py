@@ -137,10 +137,17 @@ def test_a_hello_in_pieces_and_floods(running):
     for variant, record in (("alerts", b"\x15\x03\x03\x00\x02\x01\x5a"), ("empty-records", b"\x16\x03\x01\x00\x00"),
                             ("heartbeat", b"\x18\x03\x03\x00\x03\x01\xff\xff")):
         with socket.create_connection(("127.0.0.1", running.submissions), 20) as s:
-            with pytest.raises(OSError):
+            try:
                 for _ in range(1000):
                     s.sendall(record * 100)
-        row("T09", variant, True)
+                while s.recv(65536):
+                    pass
+                ended = True
+            except TimeoutError:
+                ended = False
+            except OSError:
+                ended = True
+        row("T09", variant, ended)
     stalled = []
     for i in range(0, len(hello), 16):
         s = socket.create_connection(("127.0.0.1", running.submissions), 20)
