@@ -140,6 +140,53 @@ static void names(void **state)
 	}
 }
 
+/* What stands between the quotes, with the backslashes taken away; false: it is no quoted string. */
+static bool unquote(struct slice line, struct buf *out)
+{
+	struct slice rest = slice_from(line, strlen("From: \""));
+
+	if (!slice_starts(line, slice_of("From: \"")))
+		return false;
+	while (rest.len > 0 && rest.at[0] != '"') {
+		rest = slice_from(rest, rest.at[0] == '\\');
+		buf_add_char(out, rest.at[0]);
+		rest = slice_from(rest, 1);
+	}
+	return slice_eq(rest, slice_of("\" <al@h>"));
+}
+
+/* Phrases of every length, made of what ends one: what is written reads back as the phrase, as far as one is kept. */
+static void phrases_of_every_length(void **state)
+{
+	static const char *const parts[] = {".(", "\"", "\\", "((((", ")", "a\"\\", "\r\n", "<x@y>"};
+	static char phrase[4097];
+
+	(void)state;
+	for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]); p++) {
+		for (size_t len = 1; len < sizeof(phrase); len += len < 600 ? 1 : 331) {
+			struct buf out = buf_make(8000), back = buf_make(1000);
+			struct submit_header h = {.from = slice_of("al@h"), .host = slice_of("h")};
+			struct slice rest, line;
+			const char *why;
+
+			phrase[0] = 'n';
+			for (size_t i = 1; i < len; i++)
+				phrase[i] = parts[p][i % strlen(parts[p])];
+			h.full_name = slice_make(phrase, len);
+			assert_true(submit_header_write(&h, slice_of("Date: x\nMessage-ID: <x>\n"), &out, &why));
+			rest = buf_slice(&out);
+			assert_true(slice_cut(&rest, '\n', &line) && unquote(line, &back));
+			assert_true(back.len > 0 && back.len <= 256);
+			for (size_t i = 0; i < back.len; i++)
+				assert_true(back.at[i] == phrase[i] || (back.at[i] == ' ' && phrase[i] < ' '));
+			assert_true(back.len == (len < 256 ? len : 256) || phrase[back.len] < ' ');
+			buf_free(&out);
+			buf_free(&back);
+		}
+	}
+	printf("ROW N07 phrases pass\nROW N11 phrases-of-every-length pass\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +194,7 @@ int main(void)
 		cmocka_unit_test(waits_for_more),
 		cmocka_unit_test(writes),
 		cmocka_unit_test(names),
+		cmocka_unit_test(phrases_of_every_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, programs_for
+from harness import BIN, programs_for, row
 
 
 def sendmail(suite, *words, input=b"Subject: s\n\nby sendmail\n", **options):
@@ -97,6 +97,18 @@ def test_mailq_is_for_root(local):
     done = subprocess.run(["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", programs_for("nobody") / "sendmail",
                            "-bp"], capture_output=True, timeout=60, env=environment, cwd="/")
     assert done.returncode in (75, 77) and b"root" in done.stderr, done
+
+
+def test_hostile_environment_and_folder(local, tmp_path, monkeypatch):
+    """What others have read from the environment or the current folder: nothing of it matters here."""
+    for name in ("DB_CONFIG", "openssl.cnf", "postern.conf", "resolv.conf"):
+        (tmp_path / name).write_text("evil\n")
+    for name in ("GCONV_PATH", "OPENSSL_CONF", "SSL_CERT_FILE", "RES_OPTIONS", "TMPDIR", "IFS", "PERL5LIB", "LOCALDOMAIN", "HOSTALIASES"):
+        monkeypatch.setenv(name, str(tmp_path))
+    done = sendmail(local, "-f", "alice@example.test", "bob@example.test", cwd=tmp_path)
+    row("E11", "environment", done.returncode == 0 and len(local.wait_messages("bob@example.test")) == 1)
+    done = sendmail(local, *["-pX:y"] * 100000, "bob@example.test")
+    row("E11", "100000-options", done.returncode == 0 and len(local.wait_messages("bob@example.test", 2)) == 2)
 
 
 def test_no_set_id_bits():
