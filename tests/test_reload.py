@@ -150,7 +150,7 @@ def test_many_reloads_while_sessions_are_idle(running):
         told += 1
     wait_until(lambda: len(generations(running)) == 3, what="three generations")
     # The one in force is the seventh, and has no session yet.
-    row("L06", "generations-bounded", told == 3 and set(generations(running)) == {f"sessions_of_generation_{n}" for n in (4, 5, 6)})
+    row("A10", "generations-bounded", told == 3 and set(generations(running)) == {f"sessions_of_generation_{n}" for n in (4, 5, 6)})
     for c in sessions[3:]:
         c.socket.settimeout(20)
         c.expect(250, "NOOP")
