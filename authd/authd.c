@@ -51,7 +51,7 @@ static const struct cage_spec finder_cage = {
 static void start_verifiers(struct service *s)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &verifier_cage, .seconds = VERIFY_SECONDS, .serve = verifier_serve};
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .name = "verifier", .cage = &verifier_cage, .seconds = VERIFY_SECONDS, .serve = verifier_serve};
 
 	verifiers = cores < 1 ? 1 : cores > VERIFIERS_MAX ? VERIFIERS_MAX : (unsigned)cores;
 	spec.children = verifiers;
@@ -84,7 +84,7 @@ static void close_folders(const struct cage_order *order)
 static void start_finders(struct service *s)
 {
 	struct cage_path paths[FOLDERS_MAX];
-	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &finder_cage,
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .name = "finder", .cage = &finder_cage,
 				 .children = FINDERS,
 				 .seconds = FIND_SECONDS,
 				 .prepare = system_users_prepare,
@@ -128,7 +128,7 @@ static void take_all_groups(struct cage_order *order)
 
 static void start_pam(struct service *s)
 {
-	struct warm_spec spec = {.owner = ROLE_AUTHD, .cage = &pam_cage,
+	struct warm_spec spec = {.owner = ROLE_AUTHD, .name = "pam", .cage = &pam_cage,
 				 .children = PAM_CHILDREN,
 				 .seconds = PAM_SECONDS,
 				 .prepare = pam_child_prepare,

@@ -41,6 +41,8 @@ static const struct command commands[] = {
 	 ""},
 	{"user", "list", "[--json]", "all logins", 0, 0, run_user_list, NULL, 0, ROWS_TABLE, "there are no users"},
 	{"user", "remove", "ADDRESS", "remove a login; its mailbox stays", 1, 1, run_user_remove, NULL, 0, ROWS_TABLE, ""},
+	{"sandbox", "verify", "[--json]", "whether every process is as locked in as it should be; root only", 0, 0, run_sandbox_verify, NULL, 0,
+	 ROWS_TABLE, ""},
 	{"version", NULL, "", "the version", 0, 0, run_version, NULL, 0, ROWS_TABLE, ""},
 	{"help", NULL, "", "this list", 0, MANY, run_help, NULL, 0, ROWS_TABLE, ""},
 };

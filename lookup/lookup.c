@@ -288,7 +288,7 @@ static const struct cage_spec child_cage = {
 static void prepare(struct service *s)
 {
 	const struct conf_ldap *l = directory_of(s);
-	struct warm_spec spec = {.owner = ROLE_LOOKUP, .cage = &child_cage, .children = CHILDREN, .serve = directory_serve};
+	struct warm_spec spec = {.owner = ROLE_LOOKUP, .name = "directory", .cage = &child_cage, .children = CHILDREN, .serve = directory_serve};
 
 	if (l == NULL) {
 		LOG_PLAIN(LEVEL_ERROR, "no-directory");

@@ -19,7 +19,7 @@ COLUMNS = ("user", "group", "capabilities", "seccomp", "threads", "root", "cwd")
 def table():
     rows = {}
     for line in (pathlib.Path(__file__).parent / "processes.table").read_text().splitlines():
-        if line and not line.startswith("#"):
+        if line and not line.startswith("#") and "@" not in line.split()[0]:  # those are looked at by test_sandbox.py
             name, *words = line.split()
             rows[name] = dict(zip(COLUMNS, words))
             rows[name]["descriptors"] = dict(word.rsplit("=", 1) for word in words[len(COLUMNS):])

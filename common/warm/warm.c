@@ -100,6 +100,7 @@ static _Noreturn void run_parent(const struct warm_spec *spec, pid_t owner, int 
 	struct cage_order order = spec->order;
 
 	log_set_sink(NULL);
+	(void)prctl(PR_SET_NAME, spec->name);
 	if (!keep_only(fd))
 		_exit(CANNOT_START);
 	if (spec->prepare != NULL)

@@ -16,6 +16,7 @@
  */
 struct warm_spec {
 	enum role owner;
+	const char *name; /* what the children are, at most 15 bytes: seen by ps(1), and by `postern sandbox verify` */
 	const struct cage_spec *cage;
 	struct cage_order order; /* whose parent is filled in here */
 	unsigned children;
