@@ -136,6 +136,9 @@ static void on_finish(void *arg)
 	struct master *m = r->master;
 
 	collect_words(r);
+	/* What has ended by now would be started again. */
+	if (!r->refused && m->phase != PHASE_RUNNING)
+		refuse(r, slice_of("postern is stopping"));
 	if (r->refused)
 		drop(r);
 	else
@@ -143,7 +146,8 @@ static void on_finish(void *arg)
 	m->reload = NULL;
 	probes_end(m);
 	tell_log(r);
-	notify_ready();
+	if (m->phase == PHASE_RUNNING)
+		notify_ready();
 	r->done(m, !r->refused, buf_text(&r->text), r->arg);
 	if (r->next_done != NULL)
 		reload_start(m, r->next_done, r->next_arg);
@@ -257,7 +261,7 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 			refuse(r, buf_slice(&why));
 	}
 	buf_free(&why);
-	if (r->refused)
+	if (r->refused || r->master->phase != PHASE_RUNNING)
 		soon_call(r->finish);
 	else
 		ask_all(r);
@@ -265,10 +269,11 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 
 static struct reload *begin(struct master *m, reload_done_fn *done, void *arg)
 {
-	struct reload *r = m->reload == NULL && m->phase == PHASE_RUNNING ? mem_new(1, sizeof(*r)) : NULL;
+	bool busy = m->reload != NULL || m->upgrade != NULL;
+	struct reload *r = !busy && m->phase == PHASE_RUNNING ? mem_new(1, sizeof(*r)) : NULL;
 
 	if (r == NULL) {
-		done(m, false, m->reload != NULL ? "a reload is under way already" : "not running yet, or stopping", arg);
+		done(m, false, busy ? "a reload or an upgrade is under way already" : "not running yet, or stopping", arg);
 		return NULL;
 	}
 	*r = (struct reload){.master = m, .done = done, .arg = arg, .text = buf_make(1 << 18)};

@@ -1,8 +1,10 @@
 """A reload changes listeners, tables, transports and certificates while mail flows; who is connected notices nothing."""
 
 import json
+import signal
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -156,3 +158,15 @@ def test_many_reloads_while_sessions_are_idle(running):
         c.expect(250, "NOOP")
         c.close()
     wait_until(lambda: generations(running) == {}, what="the end of all sessions")
+
+
+@pytest.mark.parametrize("wait_ms", [0, 10, 20, 40])
+def test_a_reload_does_not_hold_up_the_end(suite, wait_ms):
+    """Its answers come while processes end: none of those may be started again."""
+    suite.start()
+    suite.tables += "table many { " + " ".join(f'"u{i}@example.test"' for i in range(20000)) + " }\n"
+    suite.write_conf()
+    suite.process.send_signal(signal.SIGHUP)
+    time.sleep(wait_ms / 1000)
+    suite.process.send_signal(signal.SIGTERM)
+    assert suite.process.wait(60) == 0, suite.log()[-3000:]
