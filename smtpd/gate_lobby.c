@@ -192,8 +192,8 @@ static void judge(struct guest *g, enum proxy_step step, const struct proxy_head
 		pause_or_leave(g);
 		return;
 	case PROXY_NAMELESS:
-		/* Served as the proxy itself (§2.1); but what nobody can name must not relay. */
-		if (g->terms.proxy_is_trusted)
+		/* Served as the proxy itself (§2.1); but what nobody can name must not relay, nor name others by XCLIENT. */
+		if (g->terms.proxy_is_trusted || g->visit.may_xclient)
 			refuse(g, "it names no client, and would be taken for the proxy, which is trusted");
 		else
 			pause_or_leave(g);

@@ -196,9 +196,8 @@ static void turn(struct room *r)
 		loop_turn(r->loop);
 }
 
-static enum gate_verdict enter(struct room *r, bool proxy, bool trusted, uint64_t pause_ms)
+static enum gate_verdict enter_as(struct room *r, struct gate_visit visit, bool proxy, bool trusted, uint64_t pause_ms)
 {
-	struct gate_visit visit = {.generation = 1, .uid = GATE_NO_UID, .client = "10.0.0.1", .local = "10.0.0.2"};
 	const struct lobby_terms terms = {.listener = "127.0.0.1:25",
 					  .limits = {.all = 3, .host = 2, .net = 9},
 					  .proxy = proxy,
@@ -218,6 +217,13 @@ static enum gate_verdict enter(struct room *r, bool proxy, bool trusted, uint64_
 		close(pair[0]);
 	turn(r);
 	return verdict;
+}
+
+static const struct gate_visit proxy_visit = {.generation = 1, .uid = GATE_NO_UID, .client = "10.0.0.1", .local = "10.0.0.2"};
+
+static enum gate_verdict enter(struct room *r, bool proxy, bool trusted, uint64_t pause_ms)
+{
+	return enter_as(r, proxy_visit, proxy, trusted, pause_ms);
 }
 
 static void say(struct room *r, struct slice bytes)
@@ -345,6 +351,23 @@ static void test_nameless(void **state)
 	printf("ROW E14 nameless-is-never-trusted pass\n");
 }
 
+/* Nor where the proxy may say XCLIENT: what stands behind the header is the client's. */
+static void test_nameless_says_no_xclient(void **state)
+{
+	static const struct slice unknown = BYTES("PROXY UNKNOWN\r\n");
+	struct gate_visit visit = proxy_visit;
+	struct room *r = *state;
+
+	visit.may_xclient = true;
+	log_set_sink(be_quiet);
+	assert_int_equal(enter_as(r, visit, true, false, 0), GATE_ADMIT);
+	say(r, unknown);
+	assert_int_equal(r->left, 0);
+	leave_room(r);
+	log_set_sink(NULL);
+	printf("ROW E14 nameless-says-no-xclient pass\n");
+}
+
 static void test_pause(void **state)
 {
 	struct room *r = *state;
@@ -410,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test_setup_teardown(test_no_byte_is_lost, open_room, close_room),
 		cmocka_unit_test_setup_teardown(test_bad_is_closed, open_room, close_room),
+		cmocka_unit_test_setup_teardown(test_nameless_says_no_xclient, open_room, close_room),
 		cmocka_unit_test_setup_teardown(test_nameless, open_room, close_room),
 		cmocka_unit_test_setup_teardown(test_pause, open_room, close_room),
 		cmocka_unit_test_setup_teardown(test_counted, open_room, close_room),
