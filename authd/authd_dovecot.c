@@ -220,6 +220,10 @@ static bool take_answer(struct dovecot *d, const struct dovecot_line *line)
 	/* A late word about what was given up is no fault of it; one about what waits for us is. */
 	if (r == NULL || line->number == 0)
 		return d->state == DOVECOT_READY;
+	if (r->continued && d->state == DOVECOT_READY && line->word == DOVECOT_FAIL) {
+		r->number = 0; /* it does not wait for this client any longer; others must not lose their logins by that */
+		return true;
+	}
 	if (r->continued || d->state != DOVECOT_READY)
 		return false;
 	if (line->word == DOVECOT_CONT)
@@ -441,8 +445,10 @@ void dovecots_status(const struct authd *a, struct buf *out)
 
 	if (a->dovecots == NULL)
 		return;
-	LIST_FOREACH(d, &a->dovecots->all, peers)
-		buf_addf(out, " dovecot=%s requests=%zu", states[d->state], d->count);
+	LIST_FOREACH(d, &a->dovecots->all, peers) {
+		service_status_text(out, "dovecot", states[d->state]);
+		service_status_number(out, "dovecot_requests", d->count);
+	}
 }
 
 /* ---- asking ---- */

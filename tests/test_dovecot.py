@@ -262,6 +262,25 @@ def test_a_dialogue_that_lost_its_dovecot_is_454(suite, tmp_path, last):
     liar.close()
 
 
+def test_what_it_ends_while_a_client_thinks(suite, tmp_path):
+    """Only that client's login is lost; nor does what we say of it garble `postern status`."""
+    path = tmp_path / "liar"
+    tmp_path.chmod(0o755)
+
+    def script(n, line):
+        return b"CONT\t" + n + b"\tPGFAYj4=\nFAIL\t" + n + b"\treason=timed out\n" if b"CRAM-MD5" in line else b"OK\t" + n + b"\tuser=bob\n"
+    liar = Liar(path, script=script)
+    start_with(suite, path, "plain cram-md5")
+    c, other = session(suite), session(suite)
+    assert c.command("AUTH CRAM-MD5") == "334 PGFAYj4="
+    assert other.command("AUTH PLAIN " + b64("\0bob\0x")).startswith("235")
+    assert c.command(b64("x y")).startswith("454")
+    assert "dovecot-away" not in suite.log(), suite.log()[-2000:]
+    (authd,) = [line for line in suite.postern("--json", "status").stdout.splitlines() if '"authd"' in line]
+    assert '"dovecot": "ready"' in authd and '"dovecot_requests": 0' in authd, authd
+    liar.close()
+
+
 @pytest.mark.parametrize("name,greeting", [
     ("silence", b""), ("version", b"VERSION\t2\t0\nDONE\n"), ("garbage", b"\xff" * 40000), ("never-done", b"VERSION\t1\t1\nMECH\tPLAIN\n"),
     ("nothing", b"VERSION\t1\t1\nDONE\n"), ("unasked", b"VERSION\t1\t1\nMECH\tPLAIN\nOK\t1\tuser=root\nDONE\n"),
