@@ -38,7 +38,7 @@ struct question {
 	struct lookup *lookup;
 	struct link *link; /* borrowed; NULL: who asked is gone */
 	uint64_t request; /* his number */
-	uint64_t number; /* ours */
+	uint64_t number; /* ours; 0: no child has it, and a callback of somebody else is to come */
 	uint64_t until_ms;
 	size_t server;
 	char addresses[ADDRESSES_MAX][65];
@@ -104,6 +104,7 @@ static void on_silence(void *arg)
 {
 	struct question *q = arg;
 
+	q->number = 0; /* a late word of that child is about nothing */
 	note(q, slice_of("it did not answer in time"));
 	next_try(q);
 }
@@ -198,7 +199,7 @@ static void on_child_message(struct link *link, struct ipc_message *m, void *arg
 	struct lookup *l = arg;
 	struct question *q;
 
-	if (m->type != IPC_DIRECTORY_END) {
+	if (m->type != IPC_DIRECTORY_END || told->number == 0) {
 		link_break(link, "a child only answers");
 		return;
 	}
