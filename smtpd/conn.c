@@ -414,7 +414,8 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		place.auth = conf->listeners[start->listener].auth;
 		place.hostname = conf->listeners[start->listener].hostname;
 		place.banner = conf->listeners[start->listener].banner;
-		place.takes_logins = conf_takes_logins(&conf->listeners[start->listener], start->client);
+		c->listener = &conf->listeners[start->listener];
+		place.takes_logins = conf_takes_logins(c->listener, start->client);
 	}
 	(void)slice_copy(start->client, place.client, sizeof(place.client));
 	session_init(&c->session, &place);

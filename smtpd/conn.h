@@ -28,6 +28,7 @@ struct conn {
 	struct session session;
 	struct draft draft;
 	LIST_HEAD(, ticket) tickets;
+	const struct conf_listener *listener; /* borrowed from the generation; NULL: the submission socket */
 	struct tls_server *tls_server; /* borrowed from the generation; NULL: no TLS here */
 	struct tls_conn *tls; /* owned; NULL: clear text */
 	struct watch *watch; /* owned */

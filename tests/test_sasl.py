@@ -93,6 +93,19 @@ def test_offers_by_network(offering, suite):
     row("T06", "auth-from", len(inside.offered) == 3)
 
 
+def test_offers_by_network_of_whom_xclient_names(offering, suite):
+    suite.listeners = suite.listeners.replace("tls implicit  auth required",
+                                              "tls implicit  auth required  auth-from 192.0.2.0/24  xclient 127.0.0.1")
+    offering("plain")
+    for client, offered in (("192.0.2.7", True), ("203.0.113.9", False)):
+        c = session(suite)
+        assert c.offered == []
+        c.expect(220, f"XCLIENT ADDR={client}")
+        assert ("AUTH PLAIN" in c.ehlo()) == offered, client
+        got = c.command("AUTH PLAIN " + b64(f"\0{ALICE}\0{PASSWORD}"))
+        row("T06", f"auth-from-xclient-{client}", got.startswith("235" if offered else "502"))
+
+
 def test_scram(offering):
     suite = offering("scram-sha-256")
     c = session(suite)
