@@ -61,12 +61,13 @@ static bool is_young(const struct stat *st)
 
 static void check_slots(struct check *c, const char *path, const struct spool_mail *mail)
 {
-	static const char known[] = {SLOT_WAITING, SLOT_WARNED, SLOT_DELIVERED, SLOT_REPORTED, SLOT_FAILED, SLOT_REMOVED};
+	static const char known[] = {SLOT_WAITING,	SLOT_WARNED,	     SLOT_DELIVERED,	SLOT_REPORTED,	   SLOT_FAILED,
+				     SLOT_REMOVED,	SLOT_DELIVERED_OWED, SLOT_RELAYED_OWED, SLOT_EXPANDED_OWED};
 	bool good = true, waits = false;
 
 	for (size_t i = 0; i < mail->slots.len; i++) {
 		good = good && memchr(known, mail->slots.at[i], sizeof(known)) != NULL;
-		waits = waits || slot_is_open(mail->slots.at[i]);
+		waits = waits || slot_is_open(mail->slots.at[i]) || slot_is_owed(mail->slots.at[i]);
 	}
 	if (!good || (!waits && mail->slots.len > 0))
 		note(c, CHECK_SLOTS, path, mail->id);
