@@ -78,7 +78,7 @@ function(postern_unit_test name)
 	set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/unit)
 	target_link_libraries(${name} PRIVATE postern_flags ${P_LINKS} PkgConfig::CMOCKA)
 	add_test(NAME ${name} COMMAND ${name})
-	set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+	set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
 # postern_fuzz(NAME SOURCES file... LINKS target...): a libFuzzer target; its kept corpus lies in corpus/NAME beside it
