@@ -237,7 +237,7 @@ static bool copy_settings(struct plan *p, const struct plan *old)
 	p->lookups = old->lookups;
 	return p->bundle_fd >= 0 && set_text(&p->spool, slice_of(old->spool)) && set_text(&p->runtime, slice_of(old->runtime)) &&
 	       set_text(&p->user_prefix, slice_of(old->user_prefix)) && set_text(&p->log_level, slice_of(old->log_level)) &&
-	       set_text(&p->authd_start, slice_of(old->authd_start));
+	       set_text(&p->authd_start, slice_of(old->authd_start)) && set_text(&p->lookup_start, slice_of(old->lookup_start));
 }
 
 static bool copy_paths(struct plan *p, const struct plan *old)

@@ -175,6 +175,22 @@ static void test_copies(void **state)
 	buf_free(&why);
 }
 
+/* A generation of renewed files starts no process anew: not those that read what cannot be handed to them later. */
+static void test_again_is_for_who_runs(void **state)
+{
+	struct plan *p = plan_of_copies("/etc/passwd", "/etc/group"), *next;
+
+	(void)state;
+	assert_true(plan_set(p, slice_of("authd_start"), slice_of("postern")));
+	assert_true(plan_set(p, slice_of("lookup_start"), slice_of("ldap { }")));
+	next = plan_again(p, 2);
+	assert_non_null(next);
+	for (enum role role = 0; role < ROLE_COUNT; role++)
+		assert_false(plan_needs_new_process(next, p, role));
+	plan_free(&p);
+	plan_free(&next);
+}
+
 /* What is no file, or too much of one, is no copy. */
 static void test_what_is_no_copy(void **state)
 {
@@ -336,7 +352,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_the_reader_says), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_paths_are_opened), cmocka_unit_test(test_copies), cmocka_unit_test(test_what_is_no_copy),     cmocka_unit_test(test_new_folders),
+		cmocka_unit_test(test_paths_are_opened), cmocka_unit_test(test_copies), cmocka_unit_test(test_what_is_no_copy),
+		cmocka_unit_test(test_again_is_for_who_runs),     cmocka_unit_test(test_new_folders),
 		cmocka_unit_test(test_listeners),	     cmocka_unit_test(test_every_address),
 		cmocka_unit_test(test_named_sockets),
 	};
