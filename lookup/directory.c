@@ -269,12 +269,21 @@ static void bind_as_nobody(struct asking *a)
 	(void)bind_as(a, name, slice_of(secret));
 }
 
+/* A directory passes over blanks when it compares, and folds forms of letters (RFC 4518): of one account there is one login. */
+static bool is_one_spelling(struct slice login)
+{
+	for (size_t i = 0; i < login.len; i++)
+		if (login.at[i] <= ' ' || login.at[i] > '~')
+			return false;
+	return true;
+}
+
 static enum outcome bind_user(struct asking *a)
 {
 	enum outcome oc;
 	int code;
 
-	if (a->dn[0] == '\0') {
+	if (a->dn[0] == '\0' || !is_one_spelling(a->m->login)) {
 		bind_as_nobody(a);
 		return OC_AUTH_FAILED;
 	}

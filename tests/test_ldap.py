@@ -119,6 +119,9 @@ CODES = {
     ("alice@example.test", PASSWORD): "235", ("ALICE@example.test", PASSWORD): "235", ("alice@example.test", "wrong"): "535",
     ("nobody@example.test", PASSWORD): "535", ("bob@example.test", PASSWORD): "535", ("locked@example.test", PASSWORD): "535",
     ("*", PASSWORD): "535", ("alice*", PASSWORD): "535", ("x)(mail=alice@example.test", PASSWORD): "535",
+    # a directory passes over blanks, and folds forms of letters, when it compares; of one account there is one login
+    (" alice@example.test", PASSWORD): "535", ("alice@example.test  ", PASSWORD): "535",
+    ("\uff41lice@example.test", PASSWORD): "535",
     ("alice@example.test)(cn=*", PASSWORD): "535", ("\\2a", PASSWORD): "535", ("twins@example.test", PASSWORD): "454",
 }
 
