@@ -105,6 +105,17 @@ def test_only_root_or_the_user_it_becomes():
     assert users <= {"common/os/cage.c", "common/os/privilege.c"}
 
 
+def test_what_runs_with_a_capability_is_counted():
+    """docs/security.md says how many lines; it may be rounded, and not more."""
+    counted = subprocess.run([TOP / "scripts" / "count-privileged"], capture_output=True, text=True, check=True).stdout
+    told = (TOP / "docs" / "security.md").read_text()
+    says = {"master": r"own code is ([\d,]+) lines", "local": r"postern-local, ([\d,]+) lines", "common": r"service: ([\d,]+) lines",
+            "conf": r"at each reload: ([\d,]+) lines"}
+    for name, lines in (line.split() for line in counted.splitlines()):
+        number = int(re.search(says[name], told)[1].replace(",", ""))
+        assert abs(number - int(lines)) <= 0.05 * int(lines), f"{name}: docs/security.md says {number}, it is {lines}"
+
+
 # ---- the programs ----
 
 def symbols(program):
