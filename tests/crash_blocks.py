@@ -78,10 +78,11 @@ class Device:
             self.end()
 
     def end(self):
+        """The kernel lets go of each some time after it has said so."""
         for words in (["umount", self.mount], ["losetup", "-d", self.loop], ["fusermount3", "-u", self.folder / "fuse"]):
-            with contextlib.suppress(subprocess.CalledProcessError):
-                if None not in words:
-                    run(*words)
+            if None not in words:
+                wait_until(lambda: subprocess.run([str(w) for w in words], check=False, capture_output=True).returncode == 0, 30,
+                           " ".join(map(str, words)))
         self.logger.wait(20)
 
     def mark(self, words):
