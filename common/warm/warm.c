@@ -1,10 +1,12 @@
 #include "warm/warm.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,18 +14,45 @@
 #include <time.h>
 #include <unistd.h>
 
+/*
+ * A child says when it has its question, before it looks into it, by closing its end of a pipe; the parent counts from then.  What
+ * is in the question may take the child over, and its alarm with it: a child that is there long after its time is ended by the end
+ * of the parent, for no filter here allows kill(2), and PDEATHSIG cannot be given up.
+ */
 #define SOCKET_FD 3
+#define BEGUN_FD 4 /* of a child */
 #define OWNER_IS_GONE 3 /* exit code of a child whose socket has ended */
 #define CANNOT_START 75
 #define PAUSE_MS 50
+#define LOOK_MS 20 /* a child that has begun is looked for so often */
+#define GRACE_MS 4000 /* for its alarm to be heard on a busy machine */
 
-static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent)
+struct child {
+	pid_t pid; /* 0: no child */
+	int begun; /* owned; -1: it has begun, at: */
+	uint64_t began_ms;
+};
+
+struct crew {
+	const struct warm_spec *spec;
+	pid_t owner;
+	struct child children[WARM_CHILDREN_MAX];
+};
+
+static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int begun)
 {
 	static char space[LINK_PACKET_MAX];
 	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, spec->owner, space);
 	const struct rlimit cpu = {spec->seconds, spec->seconds};
 	struct ipc_message m;
 
+	/* Its brothers' pipes are none of its business. */
+	if (begun != BEGUN_FD) {
+		close(BEGUN_FD);
+		if (fcntl(begun, F_DUPFD_CLOEXEC, BEGUN_FD) != BEGUN_FD)
+			_exit(CANNOT_START);
+	}
+	close_range(BEGUN_FD + 1, ~0u, 0);
 	/* Forks clear it; the parent may have died before it was set again. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
 		_exit(OWNER_IS_GONE);
@@ -31,6 +60,7 @@ static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent)
 		spec->begin();
 	if (!link_receive_now(&now, &m))
 		_exit(OWNER_IS_GONE);
+	close(BEGUN_FD);
 	alarm(spec->seconds);
 	if (setrlimit(RLIMIT_CPU, &cpu) == -1)
 		_exit(CANNOT_START);
@@ -38,13 +68,23 @@ static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent)
 	_exit(0);
 }
 
-static bool spawn(const struct warm_spec *spec)
+static bool spawn(struct crew *c, struct child *at)
 {
-	pid_t parent = getpid(), pid = fork();
+	pid_t parent = getpid(), pid;
+	int pair[2];
 
+	if (pipe2(pair, O_CLOEXEC) == -1)
+		return false;
+	pid = fork();
 	if (pid == 0)
-		serve_one(spec, parent);
-	return pid > 0;
+		serve_one(c->spec, parent, pair[1]);
+	close(pair[1]);
+	if (pid == -1) {
+		close(pair[0]);
+		return false;
+	}
+	*at = (struct child){pid, pair[0], 0};
+	return true;
 }
 
 static void pause_a_little(void)
@@ -54,32 +94,95 @@ static void pause_a_little(void)
 	nanosleep(&t, NULL);
 }
 
-/* Keeps so many children waiting.  Those that crash at once come back slowly.  A child sees that owner is gone by its socket;
- * without one (the user has no process left) it has to be looked for, because not every end of owner may signal us. */
-static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
+/* As many as there should be, or as there can be now; returns how many live. */
+static unsigned fill(struct crew *c)
 {
 	unsigned alive = 0;
-	int status;
 
-	for (;;) {
-		while (alive < spec->children && spawn(spec))
+	for (unsigned i = 0; i < c->spec->children; i++)
+		if (c->children[i].pid != 0 || spawn(c, &c->children[i]))
 			alive++;
-		if (alive == 0) {
-			if (getppid() != owner)
-				_exit(0);
-			pause_a_little();
+	return alive;
+}
+
+static void forget(struct child *child)
+{
+	if (child->begun >= 0)
+		close(child->begun);
+	*child = (struct child){0, -1, 0};
+}
+
+/* Those that crash at once come back slowly. */
+static void reap(struct crew *c)
+{
+	for (unsigned i = 0; i < c->spec->children; i++) {
+		struct child *child = &c->children[i];
+		int status;
+
+		if (child->pid == 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
 			continue;
-		}
-		if (wait(&status) == -1) {
-			if (errno != EINTR)
-				_exit(CANNOT_START);
-			continue;
-		}
-		alive--;
+		forget(child);
 		if (WIFEXITED(status) && WEXITSTATUS(status) == OWNER_IS_GONE)
 			_exit(0);
 		if (!WIFEXITED(status))
 			pause_a_little();
+	}
+}
+
+/* Waits until one has begun or ended, or for a moment where one has. */
+static void wait_for_news(struct crew *c)
+{
+	struct pollfd pipes[WARM_CHILDREN_MAX];
+	bool busy = false;
+
+	for (unsigned i = 0; i < c->spec->children; i++) {
+		pipes[i] = (struct pollfd){c->children[i].begun, POLLIN, 0};
+		busy = busy || (c->children[i].pid != 0 && c->children[i].begun < 0);
+	}
+	if (poll(pipes, c->spec->children, busy ? LOOK_MS : -1) <= 0)
+		return;
+	for (unsigned i = 0; i < c->spec->children; i++)
+		if (pipes[i].revents != 0) {
+			close(c->children[i].begun);
+			c->children[i].begun = -1;
+			c->children[i].began_ms = clock_mono_ms();
+		}
+}
+
+static void end_if_overdue(const struct crew *c)
+{
+	uint64_t now = clock_mono_ms();
+
+	for (unsigned i = 0; i < c->spec->children; i++) {
+		const struct child *child = &c->children[i];
+
+		if (child->pid == 0 || child->begun >= 0 || now - child->began_ms < c->spec->seconds * 1000 + GRACE_MS)
+			continue;
+		LOG(LEVEL_ERROR, "helper-overdue", KV_STR("name", c->spec->name), KV_NUM("pid", child->pid));
+		_exit(CANNOT_START);
+	}
+}
+
+/* Keeps so many children waiting.  A child sees that owner is gone by its socket; without one (the user has no process left) it has
+ * to be looked for, because not every end of owner may signal us. */
+static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
+{
+	static struct crew c;
+
+	c.spec = spec;
+	c.owner = owner;
+	for (unsigned i = 0; i < WARM_CHILDREN_MAX; i++)
+		c.children[i].begun = -1;
+	for (;;) {
+		if (fill(&c) > 0) {
+			wait_for_news(&c);
+			reap(&c);
+			end_if_overdue(&c);
+			continue;
+		}
+		if (getppid() != owner)
+			_exit(0);
+		pause_a_little();
 	}
 }
 
@@ -120,6 +223,7 @@ int warm_start(const struct warm_spec *spec)
 	pid_t owner = getpid(), pid;
 	int pair[2];
 
+	MUST(spec->children <= WARM_CHILDREN_MAX);
 	if (!link_pair(pair))
 		log_fatal("socket pair", errno);
 	pid = fork();

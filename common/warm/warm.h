@@ -12,14 +12,17 @@
  *
  * The parent knows nothing: it was forked before its owner had a secret, and never reads.  Each child takes one question from the shared
  * socket, answers and ends, so that no question's secret is there at the next one.  A child that takes too long is killed by its own
- * alarm; one that crashes costs the question it had.  When the owner ends, they end.
+ * alarm; one that is still there four seconds later (whoever took it over has switched that off) ends the parent, with it all of
+ * them, and so the owner, which is started anew.  One that crashes costs the question it had.  When the owner ends, they end.
  */
+#define WARM_CHILDREN_MAX 64u
+
 struct warm_spec {
 	enum role owner;
 	const char *name; /* what the children are, at most 15 bytes: seen by ps(1), and by `postern sandbox verify` */
 	const struct cage_spec *cage;
 	struct cage_order order; /* whose parent is filled in here */
-	unsigned children;
+	unsigned children; /* at most WARM_CHILDREN_MAX */
 	unsigned seconds; /* for one question, of the clock and of the processor */
 	void (*prepare)(void); /* in the parent, before its cage; or NULL */
 	void (*begin)(void); /* in each child, before it reads its question; or NULL */
