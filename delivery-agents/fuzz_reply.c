@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct conf_settings set;
 	struct client_recipient to[2] = {{.address = slice_of("a@example.test")},
 					 {.address = slice_of("b@example.test")}};
-	struct client_mail mail = {slice_of("s@example.test"), 20, false, false, false, to, 2};
+	struct client_mail mail = {.sender = slice_of("s@example.test"), .size = 20, .envid = slice_empty(), .recipients = to, .recipient_count = 2};
 	struct slice rest = slice_make((const char *)data, size);
 	unsigned mails = 0, flags = size > 0 ? data[0] : 0;
 	struct client_config config = {(flags & 1) != 0,

@@ -3,7 +3,6 @@ import os
 import pathlib
 import signal
 import sys
-import tempfile
 
 import pytest
 
@@ -22,9 +21,10 @@ def open_folders(tmp_path_factory):
     if ROOT:
         base = tmp_path_factory.getbasetemp()
         for folder in [base, *base.parents]:
-            if folder == pathlib.Path(tempfile.gettempdir()):
+            mode = folder.stat().st_mode
+            if mode & 0o055 == 0o055:
                 break
-            folder.chmod(0o755)
+            folder.chmod(mode & 0o7777 | 0o055)
 
 
 @pytest.fixture

@@ -24,11 +24,7 @@ class Hop(NextHop):
     """A next host at an address and port of its own."""
 
     def __init__(self, server, **options):
-        self.script, self.tls, self.login = options.get("script") or {}, options.get("tls"), None
-        self.keywords = options.get("keywords", ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10000000"))
-        self.lmtp, self.messages, self.sessions = False, [], []
-        self.server, self.port, self.changed = server, server.getsockname()[1], threading.Condition()
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__(server=server, **options)
 
 
 class Zone(BaseResolver):

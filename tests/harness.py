@@ -444,14 +444,14 @@ class NextHop:
     """A next host: accepts all, or answers by `script` (verb -> reply).  Keeps what it got."""
 
     def __init__(self, script=None, tls=None, login=None, keywords=("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10000000"),
-                 lmtp=False):
+                 lmtp=False, server=None):
         self.script, self.tls, self.login, self.keywords, self.lmtp = script or {}, tls, login, keywords, lmtp
         if tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*tls)
         self.messages = []  # (sender, recipients, data)
         self.sessions = []  # what was said in each: (line, over_tls)
-        self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.server = server or socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.server.getsockname()[1]
         self.changed = threading.Condition()
         threading.Thread(target=self.accept, daemon=True).start()

@@ -113,7 +113,7 @@ def measure(suite, name):
     ready = time.monotonic() - begun
     (queue,) = suite.pids("queue")
     slowest = max(fresh_mail_takes(suite) for _ in range(10))
-    wait_until(lambda: "scanning=0" in status(suite), 120, "the end of the scan")
+    wait_until(lambda: "scan=done" in status(suite) or "scan done" in status(suite), 120, "the end of the scan")
     slowest = max(slowest, fresh_mail_takes(suite))
     wait_until(lambda: "in memory 0" in status(suite), 120, "everything put away")
     used = memory_mib(queue)

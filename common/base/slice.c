@@ -57,7 +57,7 @@ bool slice_ends_nocase(struct slice s, struct slice suffix)
 
 size_t slice_index(struct slice s, char c)
 {
-	const char *p = memchr(s.at, c, s.len);
+	const char *p = s.len == 0 ? NULL : memchr(s.at, c, s.len);
 
 	return p == NULL ? SLICE_NONE : (size_t)(p - s.at);
 }
