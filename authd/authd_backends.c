@@ -13,13 +13,21 @@
 #define LOG_EVERY_MS 60000
 #define OLD_EVERY_MS 3600000
 
+/* A file of lines, read again when it changed. */
+struct flat {
+	const char *path; /* borrowed; NULL: there is none */
+	struct file_at at;
+	struct file_at_mark mark;
+	struct buf text; /* owned, secret: the last good reading */
+	bool readable;
+};
+
 struct backends {
 	const struct conf *conf;
-	struct file_at database, secrets, flat, credentials;
-	struct file_at_mark database_mark, flat_mark;
+	struct file_at database, secrets, credentials;
+	struct file_at_mark database_mark;
 	struct users *users; /* owned; NULL while it cannot be read */
-	struct buf flat_text; /* owned, secret: the last good reading */
-	bool flat_readable;
+	struct flat flat, certificates;
 	uint64_t look_at_ms, log_at_ms, old_at_ms;
 };
 
@@ -75,28 +83,28 @@ static void look_at_database(struct backends *b)
 		warn_of_old(b);
 }
 
-static void read_flat(struct backends *b)
+static void read_flat(struct backends *b, struct flat *f)
 {
-	struct buf text = buf_make_secret(FLAT_USERS_FILE_MAX);
+	struct buf text = buf_make_secret(FLAT_FILE_MAX);
 	struct stat st;
 
-	b->flat_readable = file_at_read(&b->flat, &text, &st, &b->flat_mark);
-	if (!b->flat_readable) {
-		complain(b, b->conf->auth.file, log_errno_text(errno));
+	f->readable = file_at_read(&f->at, &text, &st, &f->mark);
+	if (!f->readable) {
+		complain(b, f->path, log_errno_text(errno));
 		buf_free(&text);
 		return;
 	}
-	buf_free(&b->flat_text);
-	b->flat_text = text;
+	buf_free(&f->text);
+	f->text = text;
 }
 
-static void look_at_flat(struct backends *b)
+static void look_at_flat(struct backends *b, struct flat *f)
 {
 	struct file_at_mark mark;
 	struct stat st;
 
-	if (!b->flat_readable || !file_at_look(&b->flat, &st, &mark) || !file_at_mark_eq(&mark, &b->flat_mark))
-		read_flat(b);
+	if (f->path != NULL && (!f->readable || !file_at_look(&f->at, &st, &mark) || !file_at_mark_eq(&mark, &f->mark)))
+		read_flat(b, f);
 }
 
 static void look(struct backends *b)
@@ -108,8 +116,8 @@ static void look(struct backends *b)
 	b->look_at_ms = now + LOOK_EVERY_MS;
 	if (b->conf->auth.sqlite != NULL)
 		look_at_database(b);
-	if (b->conf->auth.file != NULL)
-		look_at_flat(b);
+	look_at_flat(b, &b->flat);
+	look_at_flat(b, &b->certificates);
 }
 
 static enum outcome find_in_database(struct backends *b, struct slice login, struct buf *hash_out)
@@ -131,11 +139,11 @@ static enum outcome find_in_flat(struct backends *b, struct slice login, struct 
 	struct slice hash;
 	enum outcome oc;
 
-	if (b->conf->auth.file == NULL)
+	if (b->flat.path == NULL)
 		return OC_NOT_FOUND;
-	if (!b->flat_readable)
+	if (!b->flat.readable)
 		return OC_UNAVAILABLE;
-	oc = flat_users_find(buf_slice(&b->flat_text), login, &hash);
+	oc = flat_find(buf_slice(&b->flat.text), login, &hash);
 	/* What is too long for a hash fits no password. */
 	if (oc == OC_DONE)
 		(void)buf_add_slice(hash_out, hash);
@@ -153,6 +161,19 @@ enum outcome backends_find_hash(struct backends *b, struct slice login, struct b
 	other = find_in_flat(b, login, hash_out);
 	/* One that cannot be asked might have known it. */
 	return other == OC_NOT_FOUND ? oc : other;
+}
+
+enum outcome backends_find_identity(struct backends *b, struct slice known_by, struct slice *login_out)
+{
+	enum outcome oc;
+
+	look(b);
+	if (!b->certificates.readable)
+		return OC_UNAVAILABLE;
+	oc = certificates_find(buf_slice(&b->certificates.text), known_by, login_out);
+	if (oc == OC_BAD_INPUT)
+		complain(b, b->certificates.path, slice_of("what stands behind a certificate is no login"));
+	return oc == OC_BAD_INPUT ? OC_UNAVAILABLE : oc;
 }
 
 /* ---- verifiers: in the users database only ---- */
@@ -280,6 +301,13 @@ static void reach(struct file_at *f, const char *path, backends_fd_fn *fd, void 
 		(void)file_at_init(f, fd(arg, path), slice_of(path));
 }
 
+static void reach_flat(struct flat *f, const char *path, backends_fd_fn *fd, void *arg)
+{
+	f->path = path;
+	f->text = buf_make_secret(FLAT_FILE_MAX);
+	reach(&f->at, path, fd, arg);
+}
+
 /* In the folder of the addresses, by the same descriptor. */
 static void reach_secrets(struct file_at *f, const struct file_at *database)
 {
@@ -301,10 +329,10 @@ bool backends_new(const struct conf *conf, backends_fd_fn *fd, void *arg, struct
 		return false;
 	}
 	b->conf = conf;
-	b->flat_text = buf_make_secret(FLAT_USERS_FILE_MAX);
 	reach(&b->database, conf->auth.sqlite, fd, arg);
 	reach_secrets(&b->secrets, &b->database);
-	reach(&b->flat, conf->auth.file, fd, arg);
+	reach_flat(&b->flat, conf->auth.file, fd, arg);
+	reach_flat(&b->certificates, conf->auth.external, fd, arg);
 	reach(&b->credentials, conf->credentials, fd, arg);
 	if (!check_credentials(b, why)) {
 		backends_free(&b);
@@ -322,6 +350,7 @@ void backends_free(struct backends **bp)
 		return;
 	*bp = NULL;
 	users_free(&b->users);
-	buf_free(&b->flat_text);
+	buf_free(&b->flat.text);
+	buf_free(&b->certificates.text);
 	free(b);
 }

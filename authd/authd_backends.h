@@ -6,7 +6,7 @@
 
 /*
  * Where the hashes and credentials of one generation are.  Files are reached by the descriptors that were handed over; the flat
- * file of users is read again when it changed (looked at once a second at most), the database is asked each time, credentials are
+ * files of users and certificates are read again when they changed (looked at once a second at most), the database is asked each time, credentials are
  * read when they are needed and not kept.  Blocks on the disk, 50 ms at most on the database.
  */
 struct backends;
@@ -22,6 +22,9 @@ void backends_free(struct backends **bp);
 enum outcome backends_find_hash(struct backends *b, struct slice login, struct buf *hash_out);
 /* The same for what a mechanism needs that never sees the password (sasl/sasl.h: sasl_verifier_name). */
 enum outcome backends_find_verifier(struct backends *b, struct slice login, const char *kind, struct buf *value_out);
+/* The login (borrowed until the next question) of the first that has one of what a certificate is known by, a space between.  DONE;
+ * NOT_FOUND; anything else: not known now (logged). */
+enum outcome backends_find_identity(struct backends *b, struct slice known_by, struct slice *login_out);
 /* A secret that is the same as long as the database is: of it the verifiers of nobody are made. */
 enum outcome backends_find_seed(struct backends *b, struct buf *seed_out);
 /* DONE with both; anything else: not now. */

@@ -26,6 +26,7 @@
 #define BUSY_MAX 1024u
 #define TICK_MS 50u
 #define FIRST_TICK_MS 100u
+#define CERTIFICATE_MAX 1088u
 
 /* Sources are refused in the end; logins never, or anybody could lock somebody out. */
 static const struct slow_limits source_limits = {.free = 3, .first_ms = 1000, .most_ms = 8000, .at_once = 25, .refuse_at = 20};
@@ -52,6 +53,7 @@ struct dialogue {
 	struct password_check check; /* owned */
 	struct dovecot_request *dovecot; /* what Dovecot is asked; NULL: nothing */
 	struct buf challenge; /* owned; Dovecot's */
+	struct buf certificate; /* owned; of EXTERNAL: what it is known by (AUTH_START) */
 };
 
 struct logins {
@@ -125,6 +127,7 @@ static void dialogue_free(struct dialogue *d)
 	timer_free(&d->timer);
 	sasl_clear(&d->sasl);
 	buf_free(&d->challenge);
+	buf_free(&d->certificate);
 	buf_free(&d->check.secret);
 	generation_release(l->authd->service, &d->generation);
 	free(d);
@@ -438,6 +441,23 @@ static void verify(struct dialogue *d)
 	buf_free(&seed);
 }
 
+/* ---- certificates ---- */
+
+/* The certificate names the login; what the client wants to be is only compared with it. */
+static void identify(struct dialogue *d)
+{
+	struct slice login = slice_empty();
+	enum outcome oc = backends_find_identity(authd_backends_of(d->generation), buf_slice(&d->certificate), &login);
+	enum sasl_want want = sasl_identified(&d->sasl, oc == OC_DONE ? login : slice_empty());
+
+	if (!charge(d))
+		return;
+	if (oc != OC_DONE && oc != OC_NOT_FOUND)
+		finish(d, OC_AUTH_UNAVAILABLE);
+	else
+		go_on(d, want);
+}
+
 /* ---- steps ---- */
 
 static void goes_on(struct dialogue *d)
@@ -461,6 +481,8 @@ static void go_on(struct dialogue *d, enum sasl_want want)
 		check_password(d);
 	else if (want == SASL_VERIFIER && charge(d))
 		verify(d);
+	else if (want == SASL_IDENTITY)
+		identify(d);
 	else if (want == SASL_RESPONSE)
 		goes_on(d);
 	else if (want == SASL_ACCEPTED)
@@ -493,6 +515,7 @@ static struct dialogue *dialogue_new(struct logins *l, const struct attested_ses
 	d->source_len = source_key(session, d->source);
 	memcpy(d->client, session->client, sizeof(d->client));
 	d->challenge = buf_make(MECHANISM_MESSAGE_MAX);
+	d->certificate = buf_make(CERTIFICATE_MAX);
 	d->timer = timer_new(service_loop(l->authd->service), on_due, d);
 	LIST_INSERT_HEAD(&l->dialogues, d, all);
 	l->count++;
@@ -518,15 +541,25 @@ static bool is_offered(const struct attested_session *session, uint64_t mechanis
 	       (auth->mechanisms & MECHANISM_BIT(mechanism)) != 0;
 }
 
+/* The worker verified it.  At a listener whose workers serve many it says nothing, whatever the configuration. */
+static bool lacks_certificate(const struct attested_session *session, const struct msg_AUTH_START *said)
+{
+	const struct conf_listener *listener = &session->generation->conf->listeners[session->listener];
+
+	return said->mechanism == MECHANISM_EXTERNAL && (!conf_takes_certificates(listener) || said->certificate.len == 0);
+}
+
 /* NULL: it may begin a dialogue.  Else why not, for the log. */
-static const char *objection(const struct logins *l, const struct attested_session *session, uint64_t mechanism)
+static const char *objection(const struct logins *l, const struct attested_session *session, const struct msg_AUTH_START *said)
 {
 	const struct login_session *own = session->own;
 
 	if (!takes_logins(session))
 		return "its listener takes no logins";
-	if (!is_offered(session, mechanism))
+	if (!is_offered(session, said->mechanism))
 		return "that mechanism is not offered";
+	if (lacks_certificate(session, said))
+		return "there is no verified client certificate";
 	if (own->dialogue != NULL && own->dialogue->busy)
 		return "another login of the session is being checked";
 	if (session->login[0] != '\0')
@@ -566,7 +599,11 @@ static void take_start(struct dialogue *d, const struct attested_session *sessio
 	enum mechanism m = (enum mechanism)said->mechanism;
 	struct sasl_channel channel = channel_of(session, said);
 
-	if (!is_dovecots(d) || m == MECHANISM_PLAIN || m == MECHANISM_LOGIN) {
+	if (!buf_add_slice(&d->certificate, said->certificate)) {
+		refuse(d, "out of memory");
+		return;
+	}
+	if (!is_dovecots(d) || m == MECHANISM_PLAIN || m == MECHANISM_LOGIN || m == MECHANISM_EXTERNAL) {
 		go_on(d, sasl_begin(&d->sasl, m, &channel, said->has_response != 0, said->response));
 		return;
 	}
@@ -578,7 +615,7 @@ static void take_start(struct dialogue *d, const struct attested_session *sessio
 static void start(struct logins *l, struct link *link, const struct ipc_message *m, struct attested_session *session)
 {
 	const struct msg_AUTH_START *said = &m->body.AUTH_START;
-	const char *why = objection(l, session, said->mechanism);
+	const char *why = objection(l, session, said);
 	struct login_session *own = session->own;
 	struct dialogue *d;
 

@@ -1,5 +1,7 @@
 #include "authd_secrets.h"
 
+#include "mail/address.h"
+
 static bool is_name(struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++)
@@ -96,7 +98,7 @@ bool credentials_check(struct slice text, struct buf *why)
 	return mistake == NULL;
 }
 
-enum outcome flat_users_find(struct slice text, struct slice login, struct slice *hash_out)
+enum outcome flat_find(struct slice text, struct slice key, struct slice *value_out)
 {
 	struct slice line, name;
 	size_t number = 0;
@@ -105,10 +107,23 @@ enum outcome flat_users_find(struct slice text, struct slice login, struct slice
 		size_t colon = slice_index(line, ':');
 
 		name = slice_trim(slice_sub(line, 0, colon));
-		if (colon == SLICE_NONE || name.len == 0 || has_control(line) || !slice_eq_nocase(name, login))
+		if (colon == SLICE_NONE || name.len == 0 || has_control(line) || !slice_eq_nocase(name, key))
 			continue;
-		*hash_out = slice_trim(slice_from(line, colon + 1));
+		*value_out = slice_trim(slice_from(line, colon + 1));
 		return OC_DONE;
 	}
+	return OC_NOT_FOUND;
+}
+
+#define LOGIN_MAX 255u
+#define KNOWN_BY_MAX 16u /* each costs a look at the whole text */
+
+enum outcome certificates_find(struct slice text, struct slice known_by, struct slice *login_out)
+{
+	struct slice one;
+
+	for (size_t i = 0; i < KNOWN_BY_MAX && slice_word(&known_by, &one); i++)
+		if (flat_find(text, one, login_out) == OC_DONE)
+			return login_out->len > 0 && login_out->len <= LOGIN_MAX && mail_utf8_is_clean(*login_out) ? OC_DONE : OC_BAD_INPUT;
 	return OC_NOT_FOUND;
 }

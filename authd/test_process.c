@@ -21,8 +21,9 @@ static const char conf[] =
 	"listen 127.0.0.1:2587 { role submission }\n"
 	"listen 127.0.0.1:2525 { role mx }\n"
 	"listen 127.0.0.1:2526 { role submission  auth-from 192.0.2.0/24 }\n"
+	"listen 127.0.0.1:2527 { role submission  client-certificate ask  client-ca /x/ca }\n"
 	"tls { certificate /x/certificate; key /x/key }\n"
-	"auth { sqlite /x/users.db; file /x/flat; mechanisms plain login scram-sha-256 cram-md5 }\n"
+	"auth { sqlite /x/users.db; file /x/flat; external /x/logins; mechanisms plain login scram-sha-256 cram-md5 }\n"
 	"credentials /x/credentials\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\"; login isp }\n"
@@ -33,7 +34,7 @@ static const char conf[] =
 static char name[32];
 static int folder = -1;
 static bool as_root;
-static struct harness_path paths[3];
+static struct harness_path paths[4];
 
 struct run {
 	struct harness *h;
@@ -112,7 +113,7 @@ static struct harness *start_authd(const char *text, char *why, size_t why_size)
 
 static int make_folder(void **state)
 {
-	static const char *const files[] = {"/x/users.db", "/x/flat", "/x/credentials"};
+	static const char *const files[] = {"/x/users.db", "/x/flat", "/x/credentials", "/x/logins"};
 
 	(void)state;
 	snprintf(name, sizeof(name), "/tmp/test-authd-XXXXXX");
@@ -122,6 +123,7 @@ static int make_folder(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		paths[i] = (struct harness_path){files[i], folder};
 	put("flat", "# none\nlocked@example.test:!\nempty@example.test:\n", 0600);
+	put("logins", "00ff: Alice@example.test\nbob@example.test: bob@example.test\nbroken:\n", 0600);
 	put("credentials", "isp: me@isp.example pass word\nbackup: you secret\n", 0600);
 	return 0;
 }
@@ -205,7 +207,7 @@ static enum outcome ask(struct run *r, enum ipc_type type, const void *question)
 
 static enum outcome begin(struct run *r, uint64_t session, enum mechanism mechanism, bool has_initial, struct slice initial)
 {
-	const struct msg_AUTH_START start = {session, 1, mechanism, has_initial, initial, slice_empty(), slice_empty()};
+	const struct msg_AUTH_START start = {session, 1, mechanism, has_initial, initial, slice_empty(), slice_empty(), slice_empty()};
 
 	return ask(r, IPC_AUTH_START, &start);
 }
@@ -397,7 +399,7 @@ static void test_other_sessions(void **state)
 	struct run *r = *state;
 	struct link *thief = harness_peer(r->h, ROLE_SMTPD, 9, NULL, NULL);
 	struct buf response;
-	struct msg_AUTH_START start = {7, 1, MECHANISM_PLAIN, 1, slice_empty(), slice_empty(), slice_empty()};
+	struct msg_AUTH_START start = {7, 1, MECHANISM_PLAIN, 1, slice_empty(), slice_empty(), slice_empty(), slice_empty()};
 
 	start.response = plain_response(&response, "alice@example.test", slice_of("wonder land"));
 	open_session(r, 7, "192.0.2.1");
@@ -451,6 +453,112 @@ static void test_back_end_away(void **state)
 	assert_int_equal(log_in(r, 8, "nobody@example.test", slice_of("x")), OC_AUTH_UNAVAILABLE);
 }
 
+/* ---- client certificates ---- */
+
+/* Each comes from a host of its own. */
+static void open_session_at(struct run *r, uint64_t session, uint64_t listener)
+{
+	char client[32];
+	struct msg_SESSION_OPEN open = {.session = session, .worker = 4, .generation = harness_generation(r->h), .listener = listener,
+					.role = LISTENER_SUBMISSION, .uid = UINT64_MAX, .local = slice_empty()};
+
+	snprintf(client, sizeof(client), "192.0.2.%u", (unsigned)(session % 200));
+	open.client = slice_of(client);
+	link_tell(r->gate, IPC_SESSION_OPEN, &open, -1);
+	link_flush(r->gate);
+}
+
+static enum outcome show(struct run *r, uint64_t session, const char *certificate, struct slice authzid)
+{
+	const struct msg_AUTH_START start = {session, 1, MECHANISM_EXTERNAL, 1, authzid, slice_empty(), slice_empty(), slice_of(certificate)};
+
+	return ask(r, IPC_AUTH_START, &start);
+}
+
+#define CERTIFIED 3 /* the listener with client-ca */
+
+static void test_certificates(void **state)
+{
+	static const struct {
+		const char *certificate, *authzid;
+		enum outcome outcome;
+		const char *login;
+	} rows[] = {
+		{"00ff", "", OC_AUTHENTICATED, "alice@example.test"},
+		{"00ff", "alice@example.test", OC_AUTHENTICATED, "alice@example.test"},
+		{"00ff", "bob@example.test", OC_AUTH_FAILED, ""},
+		{"00fe bob@example.test", "", OC_AUTHENTICATED, "bob@example.test"},
+		{"00fe carol@example.test", "", OC_AUTH_FAILED, ""},
+		{"00fe", "alice@example.test", OC_AUTH_FAILED, ""},
+		{"broken", "", OC_AUTH_UNAVAILABLE, ""},
+		{"", "", OC_AUTH_UNAVAILABLE, ""}, /* no honest worker asks that */
+	};
+	struct run *r = *state;
+	unsigned logins = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		open_session_at(r, 20 + i, CERTIFIED);
+		if (show(r, 20 + i, rows[i].certificate, slice_of(rows[i].authzid)) != rows[i].outcome)
+			fail_msg("row %zu: %s", i, outcome_info(r->outcome)->name);
+		assert_string_equal(r->text, rows[i].login);
+		assert_true(rows[i].certificate[0] == '\0' || r->took_ms >= 99);
+		logins += rows[i].outcome == OC_AUTHENTICATED;
+		assert_int_equal(r->queue_logins, logins);
+		assert_int_equal(r->policyd_logins, logins);
+	}
+	/* What is no message of it is no attempt. */
+	open_session_at(r, 40, CERTIFIED);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(show(r, 40, "00ff", slice_make("\0alice@example.test\0", 20)), OC_BAD_INPUT);
+	assert_int_equal(show(r, 40, "00ff", slice_empty()), OC_AUTHENTICATED);
+	/* At another listener a certificate is nothing, whatever the worker says of it. */
+	open_session_at(r, 41, 0);
+	assert_int_equal(show(r, 41, "00ff", slice_empty()), OC_AUTH_UNAVAILABLE);
+	assert_int_equal(r->queue_logins, logins + 1);
+	print_message("ROW A10 certificate-of-another-listener pass\n");
+}
+
+/* authd looks at the file once a second. */
+static bool comes_to(struct run *r, uint64_t first_session, enum outcome wanted)
+{
+	for (uint64_t n = first_session; n < first_session + 190; n++) {
+		open_session_at(r, n, CERTIFIED);
+		if (show(r, n, "00aa", slice_empty()) == wanted)
+			return true;
+	}
+	return false;
+}
+
+static void test_certificates_are_read_again(void **state)
+{
+	struct run *r = *state;
+
+	open_session_at(r, 7, CERTIFIED);
+	assert_int_equal(show(r, 7, "00aa", slice_empty()), OC_AUTH_FAILED);
+	put("logins", "00aa: carol@example.test\n", 0600);
+	assert_true(comes_to(r, 1000, OC_AUTHENTICATED));
+	assert_string_equal(r->text, "carol@example.test");
+	assert_int_equal(unlinkat(folder, "logins", 0), 0);
+	assert_true(comes_to(r, 2000, OC_AUTH_UNAVAILABLE));
+}
+
+static void test_certificates_are_slowed(void **state)
+{
+	struct run *r = *state;
+
+	open_session_at(r, 7, CERTIFIED);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(show(r, 7, "00fe", slice_empty()), OC_AUTH_FAILED);
+	/* auth-attempts-max */
+	assert_int_equal(show(r, 7, "00ff", slice_empty()), OC_AUTH_UNAVAILABLE);
+	for (uint64_t n = 1; n < 3; n++) {
+		open_session_at(r, 7 + 200 * n, CERTIFIED);
+		assert_int_equal(show(r, 7 + 200 * n, "00fe", slice_empty()), OC_AUTH_FAILED);
+	}
+	assert_true(r->took_ms >= 1099);
+	print_message("ROW A04 certificates pass\n");
+}
+
 static void test_nobody_to_tell(void **state)
 {
 	struct run *r = *state;
@@ -485,7 +593,7 @@ static void test_flood(void **state)
 	struct flood f = {.run = r};
 
 	for (uint64_t i = 0; i < FLOOD; i++) {
-		struct msg_AUTH_START start = {i + 1, 1, MECHANISM_PLAIN, 1, slice_empty(), slice_empty(), slice_empty()};
+		struct msg_AUTH_START start = {i + 1, 1, MECHANISM_PLAIN, 1, slice_empty(), slice_empty(), slice_empty(), slice_empty()};
 		char client[32], login[32];
 		struct buf response;
 
@@ -639,6 +747,9 @@ static int run_all(void)
 		TEST(test_other_sessions),
 		TEST(test_a_listener_without_logins),
 		TEST(test_back_end_away),
+		TEST(test_certificates),
+		TEST(test_certificates_are_read_again),
+		TEST(test_certificates_are_slowed),
 		TEST(test_nobody_to_tell),
 		TEST(test_flood),
 		TEST(test_credentials),

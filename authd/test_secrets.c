@@ -82,13 +82,46 @@ static void test_flat_users(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct slice hash = slice_empty();
-		enum outcome oc = flat_users_find(slice_of(text), slice_of(rows[i].login), &hash);
+		enum outcome oc = flat_find(slice_of(text), slice_of(rows[i].login), &hash);
 
 		if (oc != (rows[i].hash == NULL ? OC_NOT_FOUND : OC_DONE) ||
 		    (oc == OC_DONE && !slice_eq(hash, slice_of(rows[i].hash))))
 			fail_msg("%s: %.*s", rows[i].login, SLICE_ARG(hash));
 	}
 	print_message("ROW S17 flat-file pass\n");
+}
+
+static void test_certificates(void **state)
+{
+	static const char text[] = "# certificates\n00ff: Carol\nALICE@example.test : alice@example.test\npc.example.test:bob\nempty:\nodd: a\x01\nbad: \xff\n";
+	static const struct {
+		const char *known_by, *login;
+		enum outcome outcome;
+	} rows[] = {
+		{"00ff", "Carol", OC_DONE},
+		{"00ff alice@example.test", "Carol", OC_DONE}, /* the fingerprint comes first */
+		{"00fe alice@example.test", "alice@example.test", OC_DONE},
+		{"00fe pc.example.test alice@example.test", "bob", OC_DONE}, /* then the names, as they stand in the certificate */
+		{"00fe other pc.example.test", "bob", OC_DONE},
+		{"", "", OC_NOT_FOUND},
+		{" ", "", OC_NOT_FOUND},
+		{"00f", "", OC_NOT_FOUND},
+		{"*.example.test example.test", "", OC_NOT_FOUND},
+		{"odd", "", OC_NOT_FOUND},
+		{"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 00ff", "Carol", OC_DONE},
+		{"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 00ff", "", OC_NOT_FOUND},
+		{"empty 00ff", "", OC_BAD_INPUT},
+		{"bad", "", OC_BAD_INPUT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice login = slice_empty();
+		enum outcome oc = certificates_find(slice_of(text), slice_of(rows[i].known_by), &login);
+
+		if (oc != rows[i].outcome || (oc == OC_DONE && !slice_eq(login, slice_of(rows[i].login))))
+			fail_msg("%s: %.*s", rows[i].known_by, SLICE_ARG(login));
+	}
 }
 
 static void test_every_cut_and_change(void **state)
@@ -108,7 +141,8 @@ static void test_every_cut_and_change(void **state)
 			all = slice_make(text, at % 2 == 0 ? sizeof(sample) - 1 : at + 1);
 			good = credentials_check(all, &why);
 			assert_int_equal(good, why.len == 0);
-			(void)flat_users_find(all, slice_of("isp"), &hash);
+			(void)flat_find(all, slice_of("isp"), &hash);
+			(void)certificates_find(all, slice_of("nobody x isp"), &hash);
 			buf_free(&why);
 		}
 }
@@ -117,7 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_credentials), cmocka_unit_test(test_credential_mistakes),
-		cmocka_unit_test(test_mistakes_quote_nothing), cmocka_unit_test(test_flat_users),
+		cmocka_unit_test(test_mistakes_quote_nothing), cmocka_unit_test(test_flat_users), cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_every_cut_and_change),
 	};
 

@@ -151,10 +151,20 @@ static void on_login(struct conn *c, struct ipc_message *m)
 	session_login_answered(&c->session, &answer);
 }
 
+/* Its fingerprint and its names, where a trusted certificate vouches for them. */
+static void known_by(const struct session *s, struct buf *out)
+{
+	const struct tls_peer *client = s->tls.client;
+
+	if (s->sasl.mechanism == MECHANISM_EXTERNAL && client != NULL && client->verified)
+		(void)buf_addf(out, client->names[0] == '\0' ? "%s" : "%s %s", client->fingerprint, client->names);
+}
+
 static void start_dialogue(struct conn *c)
 {
 	const struct session *s = &c->session;
-	const struct msg_AUTH_START start = {
+	struct buf certificate = buf_make(sizeof(s->tls.client->fingerprint) + sizeof(s->tls.client->names));
+	struct msg_AUTH_START start = {
 		.session = s->place.number,
 		.generation = c->generation->number,
 		.mechanism = s->sasl.mechanism,
@@ -164,7 +174,10 @@ static void start_dialogue(struct conn *c)
 		.end_point = slice_make(s->tls.end_point, s->tls.end_point_len),
 	};
 
+	known_by(s, &certificate);
+	start.certificate = slice_of(buf_text(&certificate));
 	conn_ask(c, ROLE_AUTHD, IPC_AUTH_START, &start, LOGIN_MS, on_login);
+	buf_free(&certificate);
 }
 
 bool ask_login(struct conn *c)

@@ -46,8 +46,11 @@ void auth_line(struct session *s, struct slice line)
 bool auth_offers(const struct session *s, enum mechanism m)
 {
 	bool bound = s->tls.exporter_len + s->tls.end_point_len > 0;
+	/* What a proxy shows is its own. */
+	bool certified = s->tls.client != NULL && s->tls.client->verified && !s->place.by_proxy;
 
-	return (s->place.conf->auth.mechanisms & MECHANISM_BIT(m)) != 0 && (m != MECHANISM_SCRAM_SHA_256_PLUS || bound);
+	return (s->place.conf->auth.mechanisms & MECHANISM_BIT(m)) != 0 && (m != MECHANISM_SCRAM_SHA_256_PLUS || bound) &&
+	       (m != MECHANISM_EXTERNAL || certified);
 }
 
 static void begin(struct session *s, enum mechanism m, struct slice initial)

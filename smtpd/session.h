@@ -81,6 +81,7 @@ struct session_place {
 	char client[64];
 	uint64_t client_port;
 	bool may_xclient;
+	bool by_proxy; /* XCLIENT named the client: what the connection shows of itself is the proxy's */
 	bool takes_logins; /* of this client; inside TLS */
 };
 

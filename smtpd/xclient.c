@@ -171,6 +171,7 @@ static void begin_anew(struct session *s, uint64_t number, struct slice client, 
 	memcpy(via, s->place.client, sizeof(via));
 	s->place.number = number;
 	s->place.client_port = port;
+	s->place.by_proxy = true;
 	(void)slice_copy(client, s->place.client, sizeof(s->place.client));
 	LOG(LEVEL_INFO, "xclient", KV_SESSION(number), was, KV_STR("client", s->place.client), KV_NUM("port", port),
 	    KV_STR("proxy", via), KV_STR("name", c->name), KV_STR("helo", c->helo), KV_STR("protocol", c->protocol));

@@ -353,7 +353,8 @@ def parent(pid):
 class Smtp:
     """A raw client: sends what it is told, byte for byte."""
 
-    def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True, source=None):
+    def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True, source=None, certificate=None):
+        self.certificate = certificate  # (chain, key) of the client
         self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
         self.buffer = b""
         if tls:
@@ -364,6 +365,8 @@ class Smtp:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if self.certificate:
+            context.load_cert_chain(*self.certificate)
         self.socket = context.wrap_socket(self.socket, server_hostname="mx.example.test")
 
     def send(self, data):

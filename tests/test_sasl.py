@@ -6,11 +6,12 @@ import hashlib
 import hmac
 import os
 import shutil
+import ssl
 import subprocess
 
 import pytest
 
-from harness import PASSWORD, row, wait_until
+from harness import PASSWORD, make_certificate, row, wait_until
 
 ALICE = "alice@example.test"
 
@@ -242,6 +243,123 @@ def test_many_fields(offering):
                 wrong.append((mechanism, n, got))
         c.close()
     row("E13", "fields", not wrong)
+
+
+# ---- EXTERNAL: client certificates ----
+
+def issue(folder, ca, stem, names):
+    """A certificate with those names ("email:alice@example.test,DNS:pc.example.test"), by that (certificate, key)."""
+    certificate, key = folder / f"{stem}.pem", folder / f"{stem}-key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
+                    "-subj", f"/CN={stem}", "-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE",
+                    "-CA", ca[0], "-CAkey", ca[1], "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def fingerprint(certificate):
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate[0].read_text())).hexdigest()
+
+
+@pytest.fixture
+def certified(suite, tmp_path):
+    """A suite at which certificates log in: `mine` by its fingerprint, `named` by its name, `nobodys` not."""
+    ca = make_certificate(tmp_path, ("clients.example.test",), "ca")
+    suite.mine = issue(tmp_path, ca, "mine", "DNS:pc.example.test,email:bob@example.test")
+    suite.named = issue(tmp_path, ca, "named", "DNS:pc2.example.test,email:Bob@example.test")
+    suite.nobodys = issue(tmp_path, ca, "nobodys", "DNS:pc3.example.test")
+    other_ca = make_certificate(tmp_path, ("clients.example.test",), "other-ca")
+    suite.forged = issue(tmp_path, other_ca, "forged", "email:bob@example.test")
+    suite.client_ca = suite.folder / "clients.pem"
+    shutil.copy(ca[0], suite.client_ca)
+    suite.logins = suite.folder / "logins"
+    suite.logins.write_text(f"# who they are\n{fingerprint(suite.mine)}: {ALICE}\nbob@example.test: bob@example.test\n")
+    suite.logins.chmod(0o644)
+    suite.listeners = suite.listeners.replace("auth required", f'auth required  client-certificate ask  client-ca "{suite.client_ca}"')
+    plain = suite.conf
+    suite.conf = lambda: plain().replace("auth { ", f'auth {{ external "{suite.logins}"  ', 1)
+    return suite
+
+
+def showing(suite, certificate, n=None):
+    c = suite.smtp(suite.submissions, tls=True, certificate=certificate, source=n and f"127.0.0.{n}")
+    c.offered = next(line for line in c.ehlo().split("\n") if line[4:].startswith("AUTH "))[9:].split()
+    return c
+
+
+def test_external_is_offered_to_the_verified_only(certified):
+    suite = certified.start()
+    assert showing(suite, suite.mine).offered == ["PLAIN", "LOGIN", "EXTERNAL"]
+    ok = True
+    for certificate in (None, suite.forged):
+        c = showing(suite, certificate)
+        ok = ok and c.offered == ["PLAIN", "LOGIN"] and c.command("AUTH EXTERNAL =").startswith("504 5.5.4")
+    c = suite.smtp(suite.submission, certificate=suite.mine)
+    ok = ok and "AUTH" not in c.ehlo() and c.command("AUTH EXTERNAL =").startswith("538")
+    c.starttls()
+    ok = ok and "EXTERNAL" in c.ehlo() and c.command("AUTH EXTERNAL =").startswith("235 2.7.0")
+    row("T06", "external", ok)
+
+
+def test_external(certified):
+    suite = certified.start()
+    c = showing(suite, suite.mine)
+    assert c.command(f"AUTH EXTERNAL {b64('bob@example.test')}") == "535 5.7.8 authentication failed"
+    assert c.command("AUTH EXTERNAL") == "334 " and c.command("*").startswith("501 5.7.0")
+    assert c.command("AUTH EXTERNAL") == "334 " and c.command(b64(ALICE)).startswith("235 2.7.0")
+    c.message(ALICE, "bob@example.test")
+    suite.wait_messages("bob@example.test")
+    suite.wait_log(rf"login-accepted .*login={ALICE} mechanism=EXTERNAL")
+    assert showing(suite, suite.named, 2).command("AUTH EXTERNAL =").startswith("235 2.7.0")
+    suite.wait_log(r"login-accepted .*login=bob@example.test mechanism=EXTERNAL")
+    nobody = showing(suite, suite.nobodys, 3)
+    row("A10", "external-of-nobody", nobody.command("AUTH EXTERNAL =") == "535 5.7.8 authentication failed" and
+        nobody.command(f"AUTH EXTERNAL {b64(ALICE)}") == "535 5.7.8 authentication failed")
+    # it logs in from the moment that the file knows it; what is broken in the file is no wrong login
+    with suite.logins.open("a") as f:
+        f.write(f"PC3.example.test: {ALICE}\n")
+    tries = iter(range(10, 250))
+    wait_until(lambda: showing(suite, suite.nobodys, next(tries)).command("AUTH EXTERNAL =").startswith("235"), 30, "the new line")
+    suite.logins.write_text(f"{fingerprint(suite.mine)}:\n")
+    wait_until(lambda: showing(suite, suite.mine, next(tries)).command("AUTH EXTERNAL =").startswith("454 4.7.0"), 30, "454")
+    suite.wait_log(r"users-unreadable .*path=\S*logins")
+
+
+def test_external_many_fields(certified):
+    suite = certified.start()
+    wrong = []
+    c = showing(suite, suite.mine)
+    for n in range(1, 301):
+        if n % 8 == 0:
+            c.close()
+            c = showing(suite, suite.mine)
+        got = c.command(f"AUTH EXTERNAL {b64((chr(0) * n, f'{ALICE}{chr(0)}' * n)[n % 2])}")
+        if not got.startswith("501 5.5.2"):
+            wrong.append((n, got))
+    alive = showing(suite, suite.mine).command("AUTH EXTERNAL =").startswith("235")
+    row("E13", "external", not wrong and alive)
+
+
+def test_external_by_real_clients(certified):
+    suite = certified.start()
+    to, (chain, key) = "bob@example.test", suite.mine
+    done = subprocess.run(["msmtp", "--host=127.0.0.1", f"--port={suite.submission}", "--tls=on", "--tls-certcheck=off", "--auth=external",
+                           f"--user={ALICE}", f"--tls-cert-file={chain}", f"--tls-key-file={key}", f"--from={ALICE}", to],
+                          input="Subject: x\n\nx\n", capture_output=True, text=True)
+    assert done.returncode == 0, f"msmtp: {done.stderr}"
+    done = subprocess.run(["curl", "-sSk", "--url", f"smtp://127.0.0.1:{suite.submission}", "--ssl-reqd", "--cert", chain, "--key", key,
+                           "--user", f"{ALICE}:", "--login-options", "AUTH=EXTERNAL", "--mail-from", ALICE, "--mail-rcpt", to, "-T", "-"],
+                          input="Subject: x\r\n\r\nx\r\n", capture_output=True, text=True)
+    assert done.returncode == 0, f"curl: {done.stderr}"
+    assert suite.log().count("mechanism=EXTERNAL") >= 2
+
+
+def test_external_is_not_for_whom_a_proxy_names(certified):
+    certified.listeners = certified.listeners.replace("tls implicit  auth required", "tls implicit  auth required  xclient 127.0.0.1")
+    suite = certified.start()
+    c = showing(suite, suite.mine)
+    assert "EXTERNAL" in c.offered
+    c.expect(220, "XCLIENT ADDR=192.0.2.7")
+    row("T06", "external-xclient", "AUTH PLAIN LOGIN\n" in c.ehlo() + "\n" and c.command("AUTH EXTERNAL =").startswith("504"))
 
 
 def test_others_log_in_while_some_misbehave(offering):

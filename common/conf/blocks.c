@@ -302,6 +302,7 @@ static const struct statement auth_rows[] = {
 	{"pam", read_pam, 0, 0, 0, NULL, false},
 	{"dovecot", read_path_field, offsetof(struct conf, auth.dovecot), 0, 0, NULL, false},
 	{"ldap", read_ldap, 0, 0, 0, NULL, false},
+	{"external", read_path_field, offsetof(struct conf, auth.external), 0, 0, NULL, false},
 	{"mechanisms", read_mechanisms, 0, 0, 0, NULL, false},
 };
 
@@ -327,8 +328,8 @@ static bool read_mechanisms(struct compiler *c, const struct statement *st, void
 		if (!take_word(c->p, "a mechanism such as plain or scram-sha-256", &t))
 			return false;
 		m = mechanism_find(t.text);
-		if (m == MECHANISM_COUNT || m == MECHANISM_SCRAM_SHA_256_PLUS) {
-			mistake_add(c->mistakes, t.pos, "expected plain, login, scram-sha-256 (-plus comes with it), cram-md5, xoauth2 or oauthbearer",
+		if (m == MECHANISM_COUNT || m == MECHANISM_SCRAM_SHA_256_PLUS || m == MECHANISM_EXTERNAL) {
+			mistake_add(c->mistakes, t.pos, "expected plain, login, scram-sha-256 (-plus comes with it), cram-md5, xoauth2 or oauthbearer; external PATH offers EXTERNAL",
 				    "\"%.*s\" is no mechanism to offer", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
 			return false;
 		}
@@ -343,9 +344,10 @@ static bool read_mechanisms(struct compiler *c, const struct statement *st, void
 static void check_auth(struct compiler *c, struct conf_pos pos)
 {
 	const struct conf_auth *a = &c->conf->auth;
-	unsigned kinds = (a->sqlite != NULL || a->file != NULL) + (a->pam != NULL) + (a->ldap != NULL) + (a->dovecot != NULL);
+	unsigned kinds = conf_password_kinds(a);
 
-	if (kinds == 0)
+	/* Certificates need no passwords; whoever offers other mechanisms does. */
+	if (kinds == 0 && (a->external == NULL || a->mechanisms != 0))
 		mistake_add(c->mistakes, pos, "expected sqlite PATH, file PATH, pam SERVICE, ldap { ... } or dovecot PATH",
 			    "auth says nowhere to look for passwords");
 	if (kinds > 1)
@@ -358,6 +360,7 @@ bool read_auth(struct compiler *c, const struct statement *st, void *into)
 
 	(void)st;
 	c->auth_block = true;
+	c->auth_at = pos;
 	if (!read_block(c, "auth", auth_rows, ARRAY_LEN(auth_rows), into, &c->auth_said))
 		return false;
 	check_auth(c, pos);

@@ -53,8 +53,10 @@ static void default_auth(struct compiler *c)
 {
 	struct conf_auth *auth = &c->conf->auth;
 
-	if (auth->mechanisms == 0)
+	if (auth->mechanisms == 0 && (auth->external == NULL || conf_password_kinds(auth) > 0))
 		auth->mechanisms = MECHANISMS_DEFAULT;
+	if (auth->external != NULL)
+		auth->mechanisms |= MECHANISM_BIT(MECHANISM_EXTERNAL);
 	/* Dovecot is not told of the channel, and so cannot bind to it. */
 	if (auth->dovecot != NULL)
 		auth->mechanisms &= ~MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS);
@@ -82,6 +84,27 @@ static void check_mechanisms(struct compiler *c)
 		    !(rows[i].in_sqlite && auth->sqlite != NULL))
 			mistake_add(c->mistakes, c->mechanisms_at, "write what it needs into auth, or take it out of mechanisms",
 				    "nobody can check %s: it needs %s", mechanism_name(rows[i].m), rows[i].needs);
+}
+
+/* A worker of many connections could claim any certificate for each of them. */
+static void check_external(struct compiler *c)
+{
+	size_t able = 0;
+
+	if (c->conf->auth.external == NULL)
+		return;
+	for (size_t i = 0; i < c->conf->listener_count; i++) {
+		const struct conf_listener *l = &c->conf->listeners[i];
+
+		if (c->listeners[i].broken || (l->auth != AUTH_OFF && l->client_ca != NULL))
+			able++;
+		if (!c->listeners[i].broken && l->auth != AUTH_OFF && l->client_ca != NULL && l->isolation == ISOLATION_SHARED)
+			mistake_add(c->mistakes, l->pos, "write isolation connection, or take external out of auth",
+				    "certificates would log in at listener %s, whose processes are shared by many clients", l->name);
+	}
+	if (able == 0)
+		mistake_add(c->mistakes, c->auth_at, "write client-certificate ask  client-ca PATH at a listener that takes logins",
+			    "external has no meaning where no listener that takes logins has a client-ca");
 }
 
 /* ---- listeners ---- */
@@ -475,6 +498,7 @@ void check_all(struct compiler *c)
 	for (size_t i = 0; i < c->conf->transport_count; i++)
 		default_transport(c, i);
 	check_mechanisms(c);
+	check_external(c);
 	for (size_t i = 0; i < c->conf->listener_count; i++)
 		check_listener(c, i);
 	for (size_t i = 0; i < c->conf->transport_count; i++)

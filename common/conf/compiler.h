@@ -43,7 +43,7 @@ struct compiler {
 	size_t listener_count;
 	struct transport_said *transports;
 	size_t transport_count;
-	struct conf_pos policy_at[STAGE_COUNT], route_at, retry_at, mechanisms_at;
+	struct conf_pos policy_at[STAGE_COUNT], route_at, retry_at, auth_at, mechanisms_at;
 };
 
 /* One statement: how it is written, and who reads what stands behind its keyword. */

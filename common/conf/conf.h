@@ -176,6 +176,7 @@ struct conf_auth {
 	const char *dovecot; /* socket of Dovecot's authentication service */
 	const char *pam; /* name of a service, or the path of its file; NULL: PAM is not asked */
 	struct conf_ldap *ldap; /* NULL: no directory is asked */
+	const char *external; /* "CERTIFICATE: login" lines; NULL: no certificate logs in */
 };
 
 /* What DIAL_ASK may name besides the transports. */
@@ -220,6 +221,10 @@ const struct conf_table *conf_table_find(const struct conf *c, struct slice name
 bool conf_is_trusted(const struct conf *c, struct slice address);
 /* Whether that client may log in there. */
 bool conf_takes_logins(const struct conf_listener *l, struct slice client);
+/* Whether a client certificate may log in there, where logins are taken. */
+bool conf_takes_certificates(const struct conf_listener *l);
+/* How many kinds there are that could say whether a password is right. */
+unsigned conf_password_kinds(const struct conf_auth *a);
 /* Whether sessions of that listener (its number) may be shown that certificate (its number): keyd signs nothing else. */
 bool conf_may_use_certificate(const struct conf *c, uint64_t listener, uint64_t certificate);
 /* What a client of that listener is shown that asks for no name, or for one no certificate is for. */

@@ -149,9 +149,12 @@ static void print_lower(struct buf *out, const char *text)
 
 static void print_mechanisms(uint32_t mechanisms, struct buf *out)
 {
+	mechanisms &= ~(MECHANISM_BIT(MECHANISM_SCRAM_SHA_256_PLUS) | MECHANISM_BIT(MECHANISM_EXTERNAL)); /* they come with others */
+	if (mechanisms == 0)
+		return;
 	buf_add_text(out, "\tmechanisms");
 	for (unsigned m = 0; m < MECHANISM_COUNT; m++) {
-		if (m == MECHANISM_SCRAM_SHA_256_PLUS || (mechanisms & MECHANISM_BIT(m)) == 0)
+		if ((mechanisms & MECHANISM_BIT(m)) == 0)
 			continue;
 		buf_add_char(out, ' ');
 		print_lower(out, mechanism_name((enum mechanism)m));
@@ -197,8 +200,7 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 	}
 	if (c->certificate_count > 0)
 		buf_add_text(out, "}\n");
-	if (c->auth.sqlite != NULL || c->auth.file != NULL || c->auth.pam != NULL || c->auth.dovecot != NULL ||
-	    c->auth.ldap != NULL) {
+	if (conf_password_kinds(&c->auth) > 0 || c->auth.external != NULL) {
 		buf_add_text(out, "auth {\n");
 		print_quoted(out, "sqlite", c->auth.sqlite);
 		print_quoted(out, "file", c->auth.file);
@@ -206,6 +208,7 @@ static void print_tls_and_auth(const struct conf *c, struct buf *out)
 		print_quoted(out, "dovecot", c->auth.dovecot);
 		if (c->auth.ldap != NULL)
 			(void)conf_print_ldap(c->auth.ldap, out);
+		print_quoted(out, "external", c->auth.external);
 		print_mechanisms(c->auth.mechanisms, out);
 		buf_add_text(out, "}\n");
 	}

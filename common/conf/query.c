@@ -33,6 +33,16 @@ bool conf_takes_logins(const struct conf_listener *l, struct slice client)
 	return l->auth != AUTH_OFF && (l->auth_from.count == 0 || net_list_contains(l->auth_from.at, l->auth_from.count, client));
 }
 
+bool conf_takes_certificates(const struct conf_listener *l)
+{
+	return l->client_ca != NULL && l->isolation == ISOLATION_CONNECTION;
+}
+
+unsigned conf_password_kinds(const struct conf_auth *a)
+{
+	return (a->sqlite != NULL || a->file != NULL) + (a->pam != NULL) + (a->ldap != NULL) + (a->dovecot != NULL);
+}
+
 bool conf_is_local_name(const struct conf *c, struct slice domain)
 {
 	if (slice_eq_nocase(domain, slice_of(c->set.hostname)))
@@ -132,6 +142,7 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].path);
 	visit(&v, authd, PATH_FOLDER_OF, c->auth.sqlite);
 	visit(&v, authd, PATH_FILE, c->auth.file);
+	visit(&v, authd, PATH_FILE, c->auth.external);
 	visit(&v, authd, PATH_FILE, c->credentials);
 	visit_certificates(&v, c);
 	for (size_t i = 0; i < c->transport_count; i++)

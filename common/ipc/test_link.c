@@ -95,7 +95,7 @@ static void turn(struct ends *e)
 		loop_turn(e->loop);
 }
 
-static const struct msg_AUTH_START alice = {1, 1, 0, 1, {"secret", 6}, {"", 0}, {"", 0}};
+static const struct msg_AUTH_START alice = {1, 1, 0, 1, {"secret", 6}, {"", 0}, {"", 0}, {"", 0}};
 
 static void test_questions_travel_together(void **state)
 {
@@ -220,7 +220,7 @@ static void test_a_peer_that_does_not_read(void **state)
 {
 	struct ends *e = *state;
 	char secret[1000] = "long";
-	struct msg_AUTH_START check = {1, 1, 0, 1, slice_make(secret, sizeof(secret)), {"", 0}, {"", 0}};
+	struct msg_AUTH_START check = {1, 1, 0, 1, slice_make(secret, sizeof(secret)), {"", 0}, {"", 0}, {"", 0}};
 	unsigned asked = 0;
 
 	link_pause(e->b, true);

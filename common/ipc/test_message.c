@@ -20,7 +20,7 @@ static void test_admission(void **state)
 		{"the queue may not", ROLE_AUTHD, ROLE_QUEUE, {IPC_AUTH_START, 0, 100, 1}, 0, IPC_FORGED},
 		{"not to the queue", ROLE_QUEUE, ROLE_SMTPD, {IPC_AUTH_START, 0, 100, 1}, 0, IPC_FORGED},
 		{"no stray descriptor", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 100, 1}, 1, IPC_MALFORMED},
-		{"too long", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 9601, 1}, 0, IPC_MALFORMED},
+		{"too long", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 0, 10701, 1}, 0, IPC_MALFORMED},
 		{"no such type", ROLE_AUTHD, ROLE_SMTPD, {IPC_COUNT, 0, 1, 1}, 0, IPC_MALFORMED},
 		{"no such flag", ROLE_AUTHD, ROLE_SMTPD, {IPC_AUTH_START, 2, 1, 1}, 0, IPC_MALFORMED},
 		{"an answer to nothing", ROLE_SMTPD, ROLE_AUTHD, {IPC_AUTH_RESULT, 1, 10, 0}, 0, IPC_MALFORMED},

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct sasl_channel channel = {"mx.example.test", "exporter", "end point", 32, 32};
 	struct slice rest = slice_make((const char *)data, size);
-	enum mechanism m = size == 0 ? MECHANISM_COUNT : (enum mechanism)(data[0] % MECHANISM_COUNT);
+	enum mechanism m = size == 0 ? MECHANISM_COUNT : (enum mechanism)((data[0] & 0x7f) % MECHANISM_COUNT);
 	enum sasl_want want;
 	struct sasl d;
 
@@ -48,6 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	rest = slice_from(rest, 1);
 	want = sasl_begin(&d, m, &channel, (data[0] & 0x80) != 0, take_message(&rest));
+	if (want == SASL_IDENTITY && sasl_identified(&d, slice_empty()) != SASL_REFUSED)
+		abort(); /* a certificate of nobody */
 	while (want == SASL_VERIFIER || (want == SASL_RESPONSE && rest.len > 0))
 		want = want == SASL_VERIFIER ? sasl_verify(&d, slice_of(verifiers[sasl_wants_verifier(&d)]), slice_of("x"), slice_of("s"))
 					     : respond(&d, take_message(&rest));

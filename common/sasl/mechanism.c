@@ -8,6 +8,7 @@ static const char *const names[MECHANISM_COUNT] = {
 	[MECHANISM_CRAM_MD5] = "CRAM-MD5",
 	[MECHANISM_XOAUTH2] = "XOAUTH2",
 	[MECHANISM_OAUTHBEARER] = "OAUTHBEARER",
+	[MECHANISM_EXTERNAL] = "EXTERNAL",
 };
 
 const char *mechanism_name(enum mechanism m)

@@ -14,6 +14,7 @@ enum mechanism {
 	MECHANISM_CRAM_MD5, /* RFC 2195 */
 	MECHANISM_XOAUTH2, /* Google's; by Dovecot only */
 	MECHANISM_OAUTHBEARER, /* RFC 7628; by Dovecot only */
+	MECHANISM_EXTERNAL, /* RFC 4422 appendix A; comes with `external` */
 	MECHANISM_COUNT
 };
 

@@ -14,7 +14,7 @@ struct sasl_mechanism {
 	enum sasl_verifier verifier;
 };
 
-extern const struct sasl_mechanism sasl_plain, sasl_login, sasl_scram, sasl_cram;
+extern const struct sasl_mechanism sasl_plain, sasl_login, sasl_scram, sasl_cram, sasl_external;
 
 #define SASL_HMAC 32u /* SHA-256 */
 void sasl_hmac(const unsigned char *key, size_t key_len, struct slice text, unsigned char out[SASL_HMAC]);

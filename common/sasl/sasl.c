@@ -8,6 +8,7 @@ static const struct sasl_mechanism *const mechanisms[MECHANISM_COUNT] = {
 	[MECHANISM_SCRAM_SHA_256] = &sasl_scram,
 	[MECHANISM_SCRAM_SHA_256_PLUS] = &sasl_scram,
 	[MECHANISM_CRAM_MD5] = &sasl_cram,
+	[MECHANISM_EXTERNAL] = &sasl_external,
 };
 
 bool sasl_speaks(enum mechanism m)

@@ -12,6 +12,7 @@
  *   begin, respond --> RESPONSE (send `challenge`, respond with what comes back)
  *                      PASSWORD (is `password` that of `login`?  whoever asked decides; the dialogue is over)
  *                      VERIFIER (find what is stored for `login`, then sasl_verify)
+ *                      IDENTITY (find the login of the client's certificate, then sasl_identified)
  *                      ACCEPTED, REFUSED, MALFORMED (`why`, for the client): over
  *
  * Always: each dialogue begins with nothing of any other.  A login is 1 to 255 bytes of clean UTF-8, as the client wrote it; a
@@ -20,7 +21,7 @@
 #define SASL_LOGIN_MAX 255u
 #define SASL_PASSWORD_MAX 1024u
 
-enum sasl_want { SASL_RESPONSE, SASL_PASSWORD, SASL_VERIFIER, SASL_ACCEPTED, SASL_REFUSED, SASL_MALFORMED };
+enum sasl_want { SASL_RESPONSE, SASL_PASSWORD, SASL_VERIFIER, SASL_IDENTITY, SASL_ACCEPTED, SASL_REFUSED, SASL_MALFORMED };
 
 /* The TLS channel it is held on, and who we are.  A binding of length 0: there is none. */
 struct sasl_channel {
@@ -67,6 +68,8 @@ enum sasl_want sasl_respond(struct sasl *d, struct slice response);
  * follows tells nobody so.  `seed`: a secret of ours that never changes, of which what is not there is invented. */
 enum sasl_verifier sasl_wants_verifier(const struct sasl *d);
 enum sasl_want sasl_verify(struct sasl *d, struct slice verifier, struct slice login, struct slice seed);
+/* After IDENTITY: whose the certificate is, as it is stored; empty: nobody's.  ACCEPTED or REFUSED, and `login` is that one's. */
+enum sasl_want sasl_identified(struct sasl *d, struct slice login);
 void sasl_clear(struct sasl *d);
 
 /* SASLprep (RFC 4013) of UTF-8 without NUL.  False: it holds what may not be, or nothing is left of it. */

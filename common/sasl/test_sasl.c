@@ -490,6 +490,71 @@ static void test_cram_md5_is_hmac(void **state)
 	}
 }
 
+static void test_external(void **state)
+{
+	static const struct {
+		const char *authzid, *login; /* login: of the certificate; "": nobody's */
+		enum sasl_want want;
+	} rows[] = {
+		{"", "alice", SASL_ACCEPTED},	 {"alice", "alice", SASL_ACCEPTED}, {"Alice", "alice", SASL_ACCEPTED},
+		{"bob", "alice", SASL_REFUSED},	 {"alic", "alice", SASL_REFUSED},   {"alice ", "alice", SASL_REFUSED},
+		{"", "", SASL_REFUSED},		 {"alice", "", SASL_REFUSED},	    {"ann\xc3\xa9", "ann\xc3\xa9", SASL_ACCEPTED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+		bool initial = i < ARRAY_LEN(rows);
+		struct slice said = slice_of(rows[i % ARRAY_LEN(rows)].authzid), login = slice_of(rows[i % ARRAY_LEN(rows)].login);
+		enum sasl_want want;
+		struct sasl d;
+
+		want = sasl_begin(&d, MECHANISM_EXTERNAL, &here, initial, said);
+		if (!initial) {
+			assert_int_equal(want, SASL_RESPONSE);
+			assert_int_equal(d.challenge.len, 0);
+			want = sasl_respond(&d, said);
+		}
+		assert_int_equal(want, SASL_IDENTITY);
+		assert_int_equal(sasl_identified(&d, login), rows[i % ARRAY_LEN(rows)].want);
+		/* It is the certificate that is tried, never who is only named. */
+		assert_true(slice_eq(slice_of(d.login), login));
+		sasl_clear(&d);
+	}
+}
+
+/* CVE-2023-42115: many fields, where there is one. */
+static void test_external_fields(void **state)
+{
+	char message[301];
+
+	(void)state;
+	for (size_t n = 1; n <= 300; n++)
+		for (unsigned with = 0; with < 3; with++) {
+			struct sasl d;
+
+			for (size_t i = 0; i < n; i++)
+				message[i] = with == 0 || i % 2 == with - 1 ? '\0' : 'a';
+			/* One letter without any NUL is a name. */
+			if (n == 1 && with == 2)
+				continue;
+			assert_int_equal(sasl_begin(&d, MECHANISM_EXTERNAL, &here, true, slice_make(message, n)), SASL_MALFORMED);
+			sasl_clear(&d);
+			assert_int_equal(sasl_begin(&d, MECHANISM_EXTERNAL, &here, false, slice_empty()), SASL_RESPONSE);
+			assert_int_equal(sasl_respond(&d, slice_make(message, n)), SASL_MALFORMED);
+			assert_string_equal(d.login, "");
+			sasl_clear(&d);
+		}
+	memset(message, 'a', sizeof(message));
+	for (size_t n = 254; n <= 300; n++) {
+		struct sasl d;
+
+		assert_int_equal(sasl_begin(&d, MECHANISM_EXTERNAL, &here, true, slice_make(message, n)),
+				 n <= SASL_LOGIN_MAX ? SASL_IDENTITY : SASL_MALFORMED);
+		sasl_clear(&d);
+	}
+	ROW("E13 external-fields pass");
+}
+
 static void test_who_is_not_spoken_here(void **state)
 {
 	(void)state;
@@ -505,7 +570,7 @@ int main(void)
 		cmocka_unit_test(test_fields), cmocka_unit_test(test_login), cmocka_unit_test(test_scram_example),
 		cmocka_unit_test(test_scram_channels), cmocka_unit_test(test_scram_secrets), cmocka_unit_test(test_scram_nobody),
 		cmocka_unit_test(test_scram_malformed), cmocka_unit_test(test_cram_md5), cmocka_unit_test(test_cram_md5_is_hmac),
-	 cmocka_unit_test(test_who_is_not_spoken_here),
+		cmocka_unit_test(test_external), cmocka_unit_test(test_external_fields), cmocka_unit_test(test_who_is_not_spoken_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
