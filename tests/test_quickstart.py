@@ -112,7 +112,7 @@ class Quickstart:
         assert len(family) > 10
         self.terminal.press(b"\x03")
         assert self.terminal.end() == 0, self.terminal.text[-3000:]
-        assert not [p for p in family if alive(p)]
+        wait_until(lambda: not any(alive(p) for p in family), 5, "the end of all it made")
 
 
 @pytest.fixture
