@@ -312,11 +312,13 @@ static bool read_rcpt_parameters(struct session *s, struct slice rest)
 	struct parameters p = {0};
 	enum parameter_verdict verdict = read_parameters(s, &rcpt_table, rest, &p);
 
-	if (verdict != PARAMETER_OK)
-		reply_parameter(s, verdict);
+	if (verdict != PARAMETER_OK) {
+		reply_parameter(s, verdict); /* it may be the last error of the session: nothing is left of `t` then */
+		return false;
+	}
 	t->candidate_notify = p.notify;
 	memcpy(t->candidate_orcpt, p.orcpt, sizeof(t->candidate_orcpt));
-	return verdict == PARAMETER_OK;
+	return true;
 }
 
 void envelope_rcpt(struct session *s, struct slice args)

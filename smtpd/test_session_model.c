@@ -229,6 +229,16 @@ static unsigned rcpt_wrong(struct model *m)
 	return refused(m, takes_recipients(m) ? 501 : 503);
 }
 
+static unsigned rcpt_strange(struct model *m)
+{
+	return refused(m, takes_recipients(m) ? 555 : 503);
+}
+
+static unsigned rcpt_bad_notify(struct model *m)
+{
+	return refused(m, !takes_recipients(m) ? 503 : m->extended ? 501 : 555);
+}
+
 static unsigned reset(struct model *m)
 {
 	if (m->at != GREETED)
@@ -456,6 +466,8 @@ static const struct {
 	{"RCPT TO:<unknown@d.example>\r\n", rcpt_unknown, NULL, 2},
 	{"RCPT TO:<later@d.example>\r\n", rcpt_later, NULL, 1},
 	{"RCPT TO:<drop@d.example>\r\n", rcpt_drop, NULL, 1},
+	{"RCPT TO:<c@d.example> X-NEW=1\r\n", rcpt_strange, NULL, 1},
+	{"RCPT TO:<c@d.example> NOTIFY=NEVER,SUCCESS\r\n", rcpt_bad_notify, NULL, 1},
 	{"RCPT TO:c@d.example\r\n", rcpt_wrong, NULL, 1},
 	{"DATA\r\n", data, body_ends, 10},
 	{"DATA now\r\n", bad_501, NULL, 1},

@@ -353,8 +353,10 @@ def parent(pid):
 class Smtp:
     """A raw client: sends what it is told, byte for byte."""
 
+    certificate = None  # (chain, key) of the client
+
     def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True, source=None, certificate=None):
-        self.certificate = certificate  # (chain, key) of the client
+        self.certificate = certificate
         self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
         self.buffer = b""
         if tls:
