@@ -35,7 +35,6 @@ struct child {
 
 struct crew {
 	const struct warm_spec *spec;
-	pid_t owner;
 	struct child children[WARM_CHILDREN_MAX];
 };
 
@@ -170,7 +169,6 @@ static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
 	static struct crew c;
 
 	c.spec = spec;
-	c.owner = owner;
 	for (unsigned i = 0; i < WARM_CHILDREN_MAX; i++)
 		c.children[i].begun = -1;
 	for (;;) {
