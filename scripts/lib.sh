@@ -111,3 +111,17 @@ build() {
 	fi
 	(cd "$TOP" && step "building $1" cmake --build --preset "$1")
 }
+
+# Fuzzing: what a target starts from.  $1 is its name, build/fuzz/seeds is made by scripts/fuzz-seeds.
+fuzz_kept() { find "$TOP" -path "$TOP/build" -prune -o -type d -path "*/corpus/$1" -print | head -n 1; }
+fuzz_seeds() { [ ! -d "$TOP/build/fuzz/seeds/$1" ] || echo "$TOP/build/fuzz/seeds/$1"; }
+fuzz_dictionary() { [ ! -f "$TOP/build/fuzz/seeds/$1.dict" ] || echo "$TOP/build/fuzz/seeds/$1.dict"; }
+
+# fuzz_run PROGRAM SECONDS [OPTION...]: what is new is kept in build/fuzz/new/NAME, what fails in build/fuzz/failed
+fuzz_run() {
+	local program=$1 seconds=$2 name=${1##*/} kept seeds dictionary; shift 2
+	kept=$(fuzz_kept "$name") seeds=$(fuzz_seeds "$name") dictionary=$(fuzz_dictionary "$name")
+	mkdir -p "$TOP/build/fuzz/new/$name" "$TOP/build/fuzz/failed"
+	"$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=60 -artifact_prefix="$TOP/build/fuzz/failed/$name-" \
+		${dictionary:+"-dict=$dictionary"} "$@" "$TOP/build/fuzz/new/$name" ${kept:+"$kept"} ${seeds:+"$seeds"}
+}
