@@ -1,5 +1,5 @@
-/* A whole session with all those it asks: the first byte says which listener and how the rest is
- * cut. */
+/* A whole session with all those it asks: the first byte says which listener, whether it has rules, and whether this client is a
+ * proxy (XCLIENT). */
 #include "session_fake.h"
 
 #include "base/log.h"
@@ -25,6 +25,7 @@ static void run(const uint8_t *data, size_t size, size_t piece, struct fake *f)
 	f->conf.set.received_max = 3;
 	f->conf.set.header_max = 500;
 	f->conf.set.line_max = 300;
+	f->place.may_xclient = (data[0] & 8) != 0;
 	fake_begin(f);
 	fake_feed(f, slice_make((const char *)data + 1, size - 1), piece);
 }

@@ -490,14 +490,16 @@ static size_t take(struct session *s, struct slice in)
 	return s->state == SESSION_CHUNK ? bdat_input(s, in) : take_line(s, in);
 }
 
-/* A TLS record of a handshake (RFC 8446 §5.1) where a first command should be: it took this port for one with TLS from the first byte.
- * What follows is no text, and no answer of ours would be read as one. */
+/* A TLS record of a handshake (RFC 8446 §5.1) in the place of the first octet: it took this port for one with TLS from the first byte.
+ * What follows is no text, and no answer of ours would be read as one.  Behind anything else, a bad line too, it is an octet as any
+ * other, however the stream is cut. */
 #define TLS_HANDSHAKE 0x16
 
 static bool is_client_hello(const struct session *s, struct slice in)
 {
-	return s->commands == 0 && s->state == SESSION_GREETED && !s->tls.active && s->line.text.len == 0 &&
-	       !s->line.skipping && in.len > 0 && in.at[0] == TLS_HANDSHAKE;
+	bool heard = s->commands + s->errors > 0 || s->line.text.len > 0 || s->line.skipping || s->line.after_cr;
+
+	return !heard && s->state == SESSION_GREETED && !s->tls.active && in.len > 0 && in.at[0] == TLS_HANDSHAKE;
 }
 
 size_t session_input(struct session *s, struct slice in)

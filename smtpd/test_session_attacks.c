@@ -517,6 +517,26 @@ static void s06_client_hello(void **state)
 	print_message("ROW S06 client-hello pass\n");
 }
 
+/* Its first octet behind a line that was none: what is said does not depend on how the stream was cut. */
+static void s06_no_client_hello(void **state)
+{
+	static const char *const streams[] = {"a\r\r\n\x16HELO c\r\n", "\r\x16\r\n", "x\n\r\n\x16\r\n", "\r\n\x16\r\n"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+		struct fake whole, bytes;
+
+		begin(&whole, FAKE_MX, "");
+		begin(&bytes, FAKE_MX, "");
+		fake_feed(&whole, slice_of(streams[i]), SIZE_MAX);
+		fake_feed(&bytes, slice_of(streams[i]), 1);
+		assert_true(slice_eq(buf_slice(&whole.said), buf_slice(&bytes.said)));
+		assert_true(!whole.closed && !bytes.closed);
+		fake_clear(&whole);
+		fake_clear(&bytes);
+	}
+}
+
 /* ---- smuggling ---- */
 
 static const char *suites(void)
@@ -603,6 +623,7 @@ int main(void)
 		cmocka_unit_test(s06_http),
 		cmocka_unit_test(s06_http_in_all_states),
 		cmocka_unit_test(s06_client_hello),
+		cmocka_unit_test(s06_no_client_hello),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
