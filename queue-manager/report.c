@@ -193,15 +193,15 @@ static void add_for_programs(struct buf *out, const struct report *r)
 	buf_add_text(out, "\r\n");
 }
 
+/* `line` without its LF. */
 static bool is_plain_line(struct slice line)
 {
-	if (line.len > 990)
+	if (line.len > 990 || line.len == 0 || line.at[line.len - 1] != '\r')
 		return false;
-	for (size_t i = 0; i < line.len; i++) {
+	for (size_t i = 0; i + 1 < line.len; i++) {
 		char c = line.at[i];
-		bool end = c == '\r' && i + 1 == line.len;
 
-		if (c != '\t' && (c < ' ' || c > '~') && !end)
+		if (c != '\t' && (c < ' ' || c > '~'))
 			return false;
 	}
 	return true;

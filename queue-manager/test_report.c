@@ -311,6 +311,24 @@ static void test_hostile_texts(void **state)
 	printf("ROW N10 report-fields pass\n");
 }
 
+/* A header that no session would have taken, but a spool may hold: its line ends and controls come back quoted. */
+static void test_bare_line_ends_are_quoted(void **state)
+{
+	static const char *const originals[] = {"S\n.\r\n", "\n\r\n", "A: b\n\nC: d\r\n", "A: b\rC: d\r\n", "A: b\r\r\n"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(originals) / sizeof(originals[0]); i++) {
+		struct report r = sample(REPORT_FAILED);
+		struct buf out = buf_make(1u << 20);
+
+		r.original = report_headers_of(slice_of(originals[i]));
+		assert_true(r.original.len > 0 && report_add(&out, &r));
+		assert_true(slice_find(buf_slice(&out), slice_of("Encoding: quoted-printable")) != SLICE_NONE);
+		assert_well_formed(&out);
+		buf_free(&out);
+	}
+}
+
 static void test_many_recipients_are_bounded(void **state)
 {
 	static struct report_rcpt many[1500];
@@ -414,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_subject_is_the_worst),
 		cmocka_unit_test(test_what_may_be_returned_whole),
 		cmocka_unit_test(test_hostile_texts),
+		cmocka_unit_test(test_bare_line_ends_are_quoted),
 		cmocka_unit_test(test_many_recipients_are_bounded),
 		cmocka_unit_test(test_headers_of),
 		cmocka_unit_test(test_header_blocks),
