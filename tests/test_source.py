@@ -116,6 +116,16 @@ def test_what_runs_with_a_capability_is_counted():
         assert abs(number - int(lines)) <= 0.05 * int(lines), f"{name}: docs/security.md says {number}, it is {lines}"
 
 
+def test_each_fuzz_target_is_whole():
+    """It is built, has a corpus to begin with, and stands in the README of the tests; and nothing stands there that is not."""
+    targets = {path.stem: path for path in sources(tests=True) if path.name.startswith("fuzz_")}
+    lists = [*TOP.glob("*/CMakeLists.txt"), *TOP.glob("common/*/CMakeLists.txt"), *TOP.glob("*/*.cmake")]
+    built = set(re.findall(r"postern_fuzz\((fuzz_\w+)", "".join(path.read_text() for path in lists)))
+    assert built == set(targets)
+    assert [name for name, path in targets.items() if not any((path.parent / "corpus" / name).glob("*"))] == []
+    assert set(re.findall(r"`(fuzz_\w+)`", (TOP / "tests" / "README.md").read_text())) == set(targets)
+
+
 # ---- the programs ----
 
 def symbols(program):
