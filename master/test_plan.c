@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -299,6 +300,24 @@ static void test_listeners(void **state)
 	buf_free(&why);
 }
 
+/* A connection to this listener. */
+static bool replies_at_once(int listener)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int on = 0, client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server;
+
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&at, len), 0);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	len = sizeof(on);
+	assert_int_equal(getsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	close(server);
+	close(client);
+	return on != 0;
+}
+
 static void test_every_address(void **state)
 {
 	struct buf why = buf_make(1000);
@@ -307,6 +326,7 @@ static void test_every_address(void **state)
 	(void)state;
 	assert_true(listen_tcp_any(free_port(), fds, &why));
 	assert_true(fds[0] >= 0);
+	assert_true(replies_at_once(fds[0]));
 	if (fds[1] >= 0) {
 		int only = 0;
 		socklen_t len = sizeof(only);
