@@ -23,14 +23,20 @@
  */
 #define LINK_FD 3
 #define BASE_FD 4 /* as it was handed over; closed when there is none */
-#define FILES_MAX 64
+#define FILES_MAX (32 + 4 * MAILBOX_BATCH) /* a message, its file, and the two folders of its Maildir */
 #define MEMORY_MAX (256ull << 20)
 
 struct delivery {
 	struct maildir_message message;
 	struct maildir_draft draft;
-	struct buf texts; /* owned; maildir, address and prepend lie in it */
+	struct slice path; /* of its Maildir, beneath the base */
+	struct buf texts; /* owned; path, address and prepend lie in it */
 	bool settled;
+};
+
+struct place {
+	struct maildir maildir;
+	struct slice path; /* the first delivery's */
 };
 
 struct mailbox {
@@ -38,7 +44,8 @@ struct mailbox {
 	int base_fd;
 	struct link_now link;
 	struct delivery batch[MAILBOX_BATCH];
-	size_t count;
+	struct place places[MAILBOX_BATCH]; /* the Maildirs of the batch */
+	size_t count, place_count;
 };
 
 static void tell_opened(enum outcome outcome, const char *text)
@@ -152,13 +159,13 @@ static void take_delivery(struct mailbox *b, struct ipc_message *m)
 	*one = (struct delivery){.texts = buf_make(room + 1)};
 	if (buf_room(&one->texts, room + 1) == NULL)
 		log_fatal("delivery", ENOMEM);
+	one->path = keep(&one->texts, d->maildir);
 	one->message = (struct maildir_message){
 		.fd = m->fd,
 		.offset = d->offset,
 		.length = d->length,
 		.id = d->id,
 		.is_binary = (d->flags & JOB_BINARY) != 0,
-		.maildir = keep(&one->texts, d->maildir),
 		.address = keep(&one->texts, d->address),
 		.prepend = keep(&one->texts, d->prepend),
 		.host = slice_of(b->order->host),
@@ -187,22 +194,38 @@ static bool take_batch(struct mailbox *b)
 	return b->count > 0;
 }
 
-static bool same_folder(int a, int b)
+/* The Maildir of the same path that this batch has open, or a new one.  NULL: it cannot be opened, the draft says why. */
+static struct maildir *open_place(struct mailbox *b, struct delivery *one)
 {
-	struct stat one, other;
+	struct place *p = b->places;
 
-	return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+	for (; p < b->places + b->place_count; p++)
+		if (slice_eq(p->path, one->path))
+			return &p->maildir;
+	one->draft.outcome = maildir_open(b->base_fd, one->path, &p->maildir, one->draft.text);
+	if (one->draft.outcome != OC_DONE) {
+		maildir_close(&p->maildir);
+		return NULL;
+	}
+	p->path = one->path;
+	b->place_count++;
+	return &p->maildir;
 }
 
-/* A folder is synced once for all messages of the batch, whose renames came before; where that failed, it failed for all. */
-static void settle(struct mailbox *b, struct delivery *one)
+static void write_one(struct mailbox *b, struct delivery *one)
 {
-	const struct maildir_draft *synced = NULL;
+	struct maildir *md;
 
-	for (struct delivery *d = b->batch; d < one && synced == NULL; d++)
-		if (d->draft.published && same_folder(d->draft.new_fd, one->draft.new_fd))
-			synced = &d->draft;
-	one->settled = maildir_settle(&one->draft, synced) == OC_DONE;
+	one->draft = (struct maildir_draft){.file_fd = -1};
+	md = open_place(b, one);
+	if (md != NULL)
+		maildir_write(md, &one->message, &one->draft);
+}
+
+static void close_places(struct mailbox *b)
+{
+	while (b->place_count > 0)
+		maildir_close(&b->places[--b->place_count].maildir);
 }
 
 static void answer(struct delivery *one)
@@ -222,7 +245,7 @@ static void deliver_batch(struct mailbox *b)
 	struct delivery *end = b->batch + b->count;
 
 	for (struct delivery *d = b->batch; d < end; d++)
-		maildir_write(b->base_fd, &d->message, &d->draft);
+		write_one(b, d);
 	for (struct delivery *d = b->batch; d < end; d++)
 		if (d->draft.outcome == OC_DONE)
 			maildir_sync(&d->draft);
@@ -231,14 +254,16 @@ static void deliver_batch(struct mailbox *b)
 			maildir_publish(&d->draft, &d->message);
 	for (struct delivery *d = b->batch; d < end; d++)
 		if (d->draft.outcome == OC_DONE)
-			settle(b, d);
+			d->settled = maildir_settle(&d->draft) == OC_DONE;
 	for (struct delivery *d = b->batch; d < end; d++)
 		answer(d);
 	for (struct delivery *d = b->batch; d < end; d++) {
 		maildir_drop(&d->draft);
 		close(d->message.fd);
-		buf_free(&d->texts);
 	}
+	close_places(b);
+	for (struct delivery *d = b->batch; d < end; d++)
+		buf_free(&d->texts);
 }
 
 void mailbox_run(const struct mailbox_order *order)

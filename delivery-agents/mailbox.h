@@ -23,7 +23,7 @@ struct mailbox_order {
 };
 
 /* Messages taken together: their files are written, then synced, then published, so that they share journal commits. */
-#define MAILBOX_BATCH 8
+#define MAILBOX_BATCH 32
 
 /* The child's whole life, after the fork.  Closes every descriptor but 0-2 and the socket. */
 _Noreturn void mailbox_run(const struct mailbox_order *order);

@@ -34,12 +34,17 @@ enum outcome maildir_errno(int err)
 	return OC_MAILBOX_TEMP;
 }
 
-static enum outcome fail(struct maildir_draft *d, const char *what, int err)
+static enum outcome tell(char text[MAILDIR_TEXT_BYTES], const char *what, int err)
 {
 	struct slice why = log_errno_text(err);
 
-	snprintf(d->text, sizeof(d->text), "%s: %.*s", what, SLICE_ARG(why));
-	d->outcome = maildir_errno(err);
+	snprintf(text, MAILDIR_TEXT_BYTES, "%s: %.*s", what, SLICE_ARG(why));
+	return maildir_errno(err);
+}
+
+static enum outcome fail(struct maildir_draft *d, const char *what, int err)
+{
+	d->outcome = tell(d->text, what, err);
 	return d->outcome;
 }
 
@@ -130,21 +135,21 @@ static int make_maildir(int base, struct slice relative)
 	return folder;
 }
 
-static bool open_pair(int base, struct slice relative, struct maildir_draft *d)
+static bool open_pair(int base, struct slice relative, struct maildir *md)
 {
 	char path[MAILDIR_PATH_MAX + 8];
 
 	snprintf(path, sizeof(path), "%.*s%stmp", SLICE_ARG(relative), relative.len > 0 ? "/" : "");
-	d->tmp_fd = open_folder(base, path);
-	if (d->tmp_fd < 0)
+	md->tmp_fd = open_folder(base, path);
+	if (md->tmp_fd < 0)
 		return false;
 	snprintf(path, sizeof(path), "%.*s%snew", SLICE_ARG(relative), relative.len > 0 ? "/" : "");
-	d->new_fd = open_folder(base, path);
-	if (d->new_fd < 0) {
+	md->new_fd = open_folder(base, path);
+	if (md->new_fd < 0) {
 		int err = errno;
 
-		close(d->tmp_fd);
-		d->tmp_fd = -1;
+		close(md->tmp_fd);
+		md->tmp_fd = -1;
 		errno = err;
 		return false;
 	}
@@ -152,11 +157,11 @@ static bool open_pair(int base, struct slice relative, struct maildir_draft *d)
 }
 
 /* The common case is two opens; folders are looked at one by one only where something is missing. */
-static bool open_maildir(int base, struct slice relative, struct maildir_draft *d)
+static bool open_folders(int base, struct slice relative, struct maildir *md)
 {
 	int folder;
 
-	if (open_pair(base, relative, d))
+	if (open_pair(base, relative, md))
 		return true;
 	if (errno != ENOENT)
 		return false;
@@ -164,7 +169,30 @@ static bool open_maildir(int base, struct slice relative, struct maildir_draft *
 	if (folder < 0)
 		return false;
 	close(folder);
-	return open_pair(base, relative, d);
+	return open_pair(base, relative, md);
+}
+
+enum outcome maildir_open(int base_fd, struct slice relative, struct maildir *out, char text[MAILDIR_TEXT_BYTES])
+{
+	*out = (struct maildir){.tmp_fd = -1, .new_fd = -1};
+	if (!maildir_is_safe(relative))
+		return tell(text, "the mailbox's path", EINVAL);
+	if (!open_folders(base_fd, relative, out))
+		return tell(text, "opening the mailbox", errno);
+	return OC_DONE;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void maildir_close(struct maildir *md)
+{
+	close_fd(&md->tmp_fd);
+	close_fd(&md->new_fd);
 }
 
 /* ---- the file ---- */
@@ -182,7 +210,7 @@ static bool create_file(struct maildir_draft *d, const struct maildir_message *m
 {
 	for (int i = 0; i < NAME_TRIES; i++) {
 		make_name(d, m);
-		d->file_fd = open_beneath(d->tmp_fd, d->name, O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK);
+		d->file_fd = open_beneath(d->maildir->tmp_fd, d->name, O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK);
 		if (d->file_fd >= 0 || errno != EEXIST)
 			return d->file_fd >= 0;
 	}
@@ -290,19 +318,23 @@ static enum outcome write_message(struct maildir_draft *d, const struct maildir_
 	return copy_body(&b);
 }
 
-enum outcome maildir_write(int base_fd, const struct maildir_message *m, struct maildir_draft *d)
+/* What the kernel meets here it may not tell again at fsync, so it counts; that it has no such call does not. */
+static bool begin_sync(int fd)
 {
-	*d = (struct maildir_draft){.tmp_fd = -1, .new_fd = -1, .file_fd = -1, .outcome = OC_DONE};
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) == 0 || errno == ENOSYS;
+}
+
+enum outcome maildir_write(struct maildir *md, const struct maildir_message *m, struct maildir_draft *d)
+{
+	*d = (struct maildir_draft){.maildir = md, .file_fd = -1, .outcome = OC_DONE};
 	if (m->offset > INT64_MAX || m->length > INT64_MAX - m->offset)
 		return fail(d, "reading the message", EINVAL);
-	if (!maildir_is_safe(m->maildir))
-		return fail(d, "the mailbox's path", EINVAL);
-	if (!open_maildir(base_fd, m->maildir, d))
-		return fail(d, "opening the mailbox", errno);
 	if (!create_file(d, m))
 		return fail(d, "making a file in the mailbox", errno);
 	d->written = true;
 	d->outcome = write_message(d, m);
+	if (d->outcome == OC_DONE && !begin_sync(d->file_fd))
+		return fail(d, "writing into the mailbox", errno);
 	return d->outcome;
 }
 
@@ -324,8 +356,9 @@ enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_messa
 
 	memcpy(tmp_name, d->name, sizeof(tmp_name));
 	for (int i = 0; i < NAME_TRIES; i++) {
-		if (renameat2(d->tmp_fd, tmp_name, d->new_fd, d->name, RENAME_NOREPLACE) == 0) {
+		if (renameat2(d->maildir->tmp_fd, tmp_name, d->maildir->new_fd, d->name, RENAME_NOREPLACE) == 0) {
 			d->published = true;
+			d->maildir->settled = false;
 			return OC_DONE;
 		}
 		if (errno != EEXIST)
@@ -338,28 +371,23 @@ enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_messa
 }
 
 /* Nobody can tell whether it would stay: it comes again, so it is taken back. */
-enum outcome maildir_settle(struct maildir_draft *d, const struct maildir_draft *synced)
+enum outcome maildir_settle(struct maildir_draft *d)
 {
-	d->sync_errno = synced != NULL ? synced->sync_errno : fsync(d->new_fd) == 0 ? 0 : errno;
-	if (d->sync_errno == 0)
-		return OC_DONE;
-	fail(d, "writing into the mailbox", d->sync_errno);
-	(void)unlinkat(d->new_fd, d->name, 0);
-	return d->outcome;
-}
+	struct maildir *md = d->maildir;
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	if (!md->settled)
+		md->sync_errno = fsync(md->new_fd) == 0 ? 0 : errno;
+	md->settled = true;
+	if (md->sync_errno == 0)
+		return OC_DONE;
+	fail(d, "writing into the mailbox", md->sync_errno);
+	(void)unlinkat(md->new_fd, d->name, 0);
+	return d->outcome;
 }
 
 void maildir_drop(struct maildir_draft *d)
 {
 	if (d->written && !d->published)
-		(void)unlinkat(d->tmp_fd, d->name, 0);
+		(void)unlinkat(d->maildir->tmp_fd, d->name, 0);
 	close_fd(&d->file_fd);
-	close_fd(&d->tmp_fd);
-	close_fd(&d->new_fd);
 }

@@ -9,13 +9,15 @@
  * Delivery into a Maildir, by a process that already is its owner.  Blocking.  Nothing is opened but beneath `base_fd`, and no
  * symbolic link is ever followed (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS).
  *
+ *	maildir_open     its folders, made where they are missing; for any number of messages
  *	maildir_write    tmp/NAME written                     a crash leaves litter in tmp/ only
  *	maildir_sync     its content is on the disk
  *	maildir_publish  renamed into new/, never over anything
  *	maildir_settle   new/ is on the disk: delivered
  *
  * Each step is taken only when the one before gave OC_DONE.  maildir_drop ends it: what is not published is removed again.
- * Several messages may be at the same step together: one commit of the file system's journal then serves them all.
+ * Several messages may be at the same step together: what was written of all of them is on its way to the disk before the first is
+ * waited for, and one commit of the file system's journal serves them all.
  */
 #define MAILDIR_TEXT_BYTES 200
 
@@ -24,27 +26,36 @@ struct maildir_message {
 	uint64_t offset, length;
 	uint64_t id;
 	bool is_binary; /* JOB_BINARY */
-	struct slice maildir; /* relative to the base, maildir_is_safe; "": the base */
 	struct slice address; /* for the loop guard; "": none */
 	struct slice prepend; /* LF lines */
 	struct slice host;
 };
 
+struct maildir {
+	int tmp_fd, new_fd; /* owned; -1 */
+	bool settled; /* new/ was synced since the last was published there */
+	int sync_errno; /* and what came of it, which holds for all that were published before */
+};
+
 struct maildir_draft {
-	int tmp_fd, new_fd, file_fd; /* owned; -1 */
+	struct maildir *maildir; /* borrowed */
+	int file_fd; /* owned; -1 */
 	bool written, published;
 	enum outcome outcome;
-	int sync_errno; /* of new/, once it was settled */
 	char name[MAILDIR_NAME_BYTES]; /* in tmp/ and new/ */
 	char text[MAILDIR_TEXT_BYTES]; /* what went wrong, without a path */
 };
 
-/* The draft may be dropped whatever the outcome. */
-enum outcome maildir_write(int base_fd, const struct maildir_message *m, struct maildir_draft *d);
+/* `relative` to the base: "" is the base.  Closed by maildir_close whatever the outcome; `text` as a draft's. */
+enum outcome maildir_open(int base_fd, struct slice relative, struct maildir *out, char text[MAILDIR_TEXT_BYTES]);
+void maildir_close(struct maildir *md);
+
+/* The draft may be dropped whatever the outcome, before its Maildir is closed. */
+enum outcome maildir_write(struct maildir *md, const struct maildir_message *m, struct maildir_draft *d);
 enum outcome maildir_sync(struct maildir_draft *d);
 enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_message *m);
-/* `synced` (may be NULL) was settled after this one was published, in the same folder: what was said then holds for both. */
-enum outcome maildir_settle(struct maildir_draft *d, const struct maildir_draft *synced);
+/* After all that go together were published: new/ is synced once. */
+enum outcome maildir_settle(struct maildir_draft *d);
 void maildir_drop(struct maildir_draft *d);
 
 /* ENOSPC and EDQUOT: MAILBOX_FULL; EIO: IO_ERROR; anything else: MAILBOX_TEMP.  Never a permanent one. */

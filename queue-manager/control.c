@@ -315,7 +315,7 @@ static void on_list(struct queue *q, struct link *link, struct ipc_message *m, s
 	(void)id;
 	if (t == NULL)
 		log_fatal("control", ENOMEM);
-	t->task = (struct crew_task){NULL, run_list, on_listed};
+	t->task = (struct crew_task){NULL, NULL, run_list, on_listed};
 	if (m->body.CONTROL_ASK.cursor.len > 0 && !id_parse(m->body.CONTROL_ASK.cursor, &t->after)) {
 		free(t);
 		answer(link, m->request, OC_BAD_INPUT, "not a place in the list");
@@ -459,7 +459,7 @@ static void on_show_read(struct crew_task *task)
 	struct show_task *t = (struct show_task *)(void *)task;
 
 	if (t->load == LOAD_OK) {
-		t->task = (struct crew_task){NULL, run_show_row, on_shown};
+		t->task = (struct crew_task){NULL, NULL, run_show_row, on_shown};
 		crew_give(t->ask->q->indexer, 0, &t->task);
 		return;
 	}
@@ -530,7 +530,7 @@ static void on_show(struct queue *q, struct link *link, struct ipc_message *m, s
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("control", ENOMEM);
-	t->task = (struct crew_task){NULL, run_show, on_show_read};
+	t->task = (struct crew_task){NULL, NULL, run_show, on_show_read};
 	t->ask = ask_new(q, link, m->request, id);
 	crew_give(q->writers, id, &t->task);
 }
@@ -545,7 +545,7 @@ static void wish(struct queue *q, struct link *link, struct ipc_message *m, stru
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("control", ENOMEM);
-	t->task = (struct crew_task){NULL, run_find, on_found};
+	t->task = (struct crew_task){NULL, NULL, run_find, on_found};
 	t->ask = ask_new(q, link, m->request, id);
 	t->ask->wish = what;
 	crew_give(q->indexer, 0, &t->task);

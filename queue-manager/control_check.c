@@ -203,7 +203,7 @@ static void on_rows(struct crew_task *task)
 		if (map_find_u64(r->q->messages, r->ids[i]) == NULL)
 			r->ids[kept++] = r->ids[i];
 	r->count = kept;
-	r->task = (struct crew_task){NULL, run_once_more, on_once_more};
+	r->task = (struct crew_task){NULL, NULL, run_once_more, on_once_more};
 	if (kept > 0)
 		crew_give(r->q->indexer, 0, &r->task);
 	else
@@ -215,13 +215,13 @@ static void on_files(struct crew_task *task)
 	struct run *r = (struct run *)(void *)task;
 
 	r->missing = r->row_count = 0;
-	r->task = (struct crew_task){NULL, run_rows, on_rows};
+	r->task = (struct crew_task){NULL, NULL, run_rows, on_rows};
 	crew_give(r->q->indexer, 0, &r->task);
 }
 
 static void begin_bucket(struct run *r)
 {
-	r->task = (struct crew_task){NULL, run_files, on_files};
+	r->task = (struct crew_task){NULL, NULL, run_files, on_files};
 	crew_give(r->q->writers, r->bucket, &r->task);
 }
 

@@ -89,10 +89,20 @@ static void hand_back(struct crew *crew, struct crew_task *first, struct crew_ta
 		(void)eventfd_write(crew->bell, 1);
 }
 
+static void prepare_some(struct crew_task *tasks)
+{
+	for (int i = 0; i < CREW_TOGETHER && tasks != NULL; i++, tasks = tasks->next)
+		if (tasks->prepare != NULL)
+			tasks->prepare(tasks);
+}
+
 static void run_each(struct crew *crew, struct crew_task *tasks)
 {
-	while (tasks != NULL) {
+	for (int i = 0; tasks != NULL; i++) {
 		struct crew_task *task = tasks;
+
+		if (i % CREW_TOGETHER == 0)
+			prepare_some(tasks);
 
 		tasks = task->next;
 		task->next = NULL;

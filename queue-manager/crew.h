@@ -8,11 +8,17 @@
 /*
  * A few threads that do what would block the loop.  A task runs in a thread, then its `done` runs in the loop.
  *
- * Always: tasks of one key run in the order they were given, never two at a time; nothing that a task's `run` touches is
- * touched by the loop until its `done`; tasks never log and never talk to a link.
+ * What a thread finds waiting together (CREW_TOGETHER at most) is prepared, then run: so the writes of all of them are
+ * begun before the first is waited for, and a journaling file system makes one commit of them.
+ *
+ * Always: tasks of one key run in the order they were given, never two at a time; nothing that a task's `prepare` and `run`
+ * touch is touched by the loop until its `done`; tasks never log and never talk to a link.
  */
+#define CREW_TOGETHER 32
+
 struct crew_task {
 	struct crew_task *next; /* the crew's */
+	void (*prepare)(struct crew_task *task); /* in a thread; NULL, unless it is the first of its key */
 	void (*run)(struct crew_task *task); /* in a thread */
 	void (*done)(struct crew_task *task); /* in the loop; the task is its own again, to be freed */
 };

@@ -277,7 +277,7 @@ static void start_batch(struct queue *q, struct batch *b)
 		batch_not_started(q, b);
 		return;
 	}
-	*t = (struct open_task){{NULL, run_open, on_open}, q, b, m->id, m->folder, -1, 0};
+	*t = (struct open_task){{NULL, NULL, run_open, on_open}, q, b, m->id, m->folder, -1, 0};
 	crew_give(q->writers, m->id, &t->task);
 }
 

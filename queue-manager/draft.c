@@ -171,7 +171,7 @@ static void drop_file(struct queue *q, uint64_t id)
 
 	if (t == NULL)
 		return; /* swept at the next start */
-	*t = (struct drop_task){{NULL, run_drop, on_dropped}, q->spool, id};
+	*t = (struct drop_task){{NULL, NULL, run_drop, on_dropped}, q->spool, id};
 	crew_give(q->writers, id, &t->task);
 }
 
@@ -589,7 +589,7 @@ void draft_on_file_ask(struct queue *q, struct link *link, struct ipc_message *m
 		answer_file(d, d->sub.outcome, -1);
 		return;
 	}
-	*f = (struct file_task){{NULL, run_file, on_file}, q, d, d->sub.mail.id, buf_slice(&d->sub.head), -1, 0, OC_DONE};
+	*f = (struct file_task){{NULL, NULL, run_file, on_file}, q, d, d->sub.mail.id, buf_slice(&d->sub.head), -1, 0, OC_DONE};
 	d->opening = true;
 	crew_give(q->writers, f->id, &f->task);
 }
@@ -733,7 +733,7 @@ void draft_on_status_ask(struct queue *q, struct link *link, struct ipc_message 
 	t = mem_new(1, sizeof(*t));
 	if (t == NULL)
 		log_fatal("draft status", 0);
-	*t = (struct status_task){.task = {NULL, run_status, on_status},
+	*t = (struct status_task){.task = {NULL, NULL, run_status, on_status},
 				  .q = q,
 				  .session = ask->session,
 				  .instance = link_instance(link),

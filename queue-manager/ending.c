@@ -98,7 +98,7 @@ void ending_of(struct queue *q, struct message *m)
 
 	if (e == NULL || !map_put_u64(q->endings, m->id, e))
 		log_fatal("message", ENOMEM);
-	e->task = (struct crew_task){NULL, run_end, on_ended};
+	e->task = (struct crew_task){NULL, NULL, run_end, on_ended};
 	e->q = q;
 	e->id = m->id;
 	e->folder = m->folder;

@@ -560,7 +560,7 @@ void message_load(struct queue *q, uint64_t id, const struct index_row *row, enu
 	m->unknown = row == NULL || row->destination[0] == '\0';
 	q->incoming++;
 	q->unknown += m->unknown;
-	t->task = (struct crew_task){NULL, run_load, on_loaded};
+	t->task = (struct crew_task){NULL, NULL, run_load, on_loaded};
 	t->q = q;
 	t->m = m;
 	t->has_row = row != NULL;
@@ -683,7 +683,7 @@ static void write_slots(struct queue *q, struct message *m)
 		log_fatal("message", ENOMEM);
 	leave_dirty(q, m);
 	m->writing = true;
-	t->task = (struct crew_task){NULL, run_slots, on_slots};
+	t->task = (struct crew_task){NULL, NULL, run_slots, on_slots};
 	t->q = q;
 	t->id = m->id;
 	t->offset = m->file.mail.slots_offset;

@@ -25,7 +25,7 @@ static void look_again(struct queue *q)
 
 	if (look == NULL)
 		return;
-	*look = (struct look){{NULL, run_look, on_looked}, q->spool};
+	*look = (struct look){{NULL, NULL, run_look, on_looked}, q->spool};
 	crew_give(q->writers, 0, &look->task);
 }
 

@@ -135,7 +135,7 @@ static void on_listed(struct crew_task *task)
 		bucket_free(b);
 		return;
 	}
-	b->task = (struct crew_task){NULL, run_compare, on_compared};
+	b->task = (struct crew_task){NULL, NULL, run_compare, on_compared};
 	crew_give(b->q->indexer, 0, &b->task);
 }
 
@@ -149,7 +149,7 @@ static void list_bucket(struct scan *s)
 	}
 	if (b == NULL || b->ids == NULL || b->rows == NULL)
 		log_fatal("scan", ENOMEM);
-	b->task = (struct crew_task){NULL, run_list, on_listed};
+	b->task = (struct crew_task){NULL, NULL, run_list, on_listed};
 	b->q = s->q;
 	b->bucket = s->bucket++;
 	crew_give(s->q->writers, b->bucket, &b->task);

@@ -227,7 +227,7 @@ void send_report(struct queue *q, struct message *m, enum report_kind kind,
 	m->state = MESSAGE_REPORTING;
 	if (t == NULL)
 		log_fatal("report", ENOMEM);
-	*t = (struct report_task){{NULL, run_read, on_read}, .q = q, .m = m, .kind = kind, .then = then};
+	*t = (struct report_task){{NULL, NULL, run_read, on_read}, .q = q, .m = m, .kind = kind, .then = then};
 	submission_init(&t->sub, q);
 	t->whole = wants_whole(t);
 	t->room = t->whole ? (size_t)m->file.mail.body_length : REPORT_HEADERS_MAX;

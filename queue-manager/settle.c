@@ -123,7 +123,7 @@ static void move_file(struct queue *q, struct message *m, enum spool_folder to, 
 		then(q, m);
 		return;
 	}
-	*t = (struct move_task){{NULL, run_move, on_moved}, q, m->id, m->folder, to, durable, false, 0, then};
+	*t = (struct move_task){{NULL, NULL, run_move, on_moved}, q, m->id, m->folder, to, durable, false, 0, then};
 	crew_give(q->writers, m->id, &t->task);
 }
 

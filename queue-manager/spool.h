@@ -54,10 +54,17 @@ void spool_mark_exactly(struct spool *sp, uint64_t id);
 bool spool_has_room(struct spool *sp, uint64_t bytes);
 void spool_room_refresh(struct spool *sp); /* a writer thread's */
 
-/* Whole file at once: DONE means durable.  On any other outcome there is no such file.  `read_fd_out` (may be NULL) gets a
+/* A whole file, in two steps, so that those of several messages are on their way before the first is waited for. */
+struct spool_new {
+	uint64_t id;
+	enum spool_folder folder;
+	int fd; /* out: spool_new_sync's, which comes after in every case */
+	int err; /* out: an errno, or 0 */
+};
+void spool_new_write(struct spool *sp, struct spool_new *file, const struct iovec *parts, int count);
+/* DONE means durable.  On any other outcome there is no such file, and `err` says why.  `read_fd_out` (may be NULL) gets a
  * read-only descriptor, or -1. */
-enum outcome spool_create(struct spool *sp, uint64_t id, enum spool_folder folder, const struct iovec *parts, int count,
-			  int *read_fd_out, int *err_out);
+enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_fd_out);
 
 /* A file in draft/ that holds `head`; its write-only descriptor, for the process that receives the body. */
 enum outcome spool_draft_open(struct spool *sp, uint64_t id, struct slice head, int *fd_out, int *err_out);
@@ -69,7 +76,7 @@ struct spool_draft {
 	struct buf *tail; /* gets trailer, slots and END */
 	uint32_t crc; /* out: of head and body */
 };
-/* Proves that no writer is left, sums the body, finishes, renames and syncs.  As spool_create; else the draft is gone. */
+/* Proves that no writer is left, sums the body, finishes, renames and syncs.  As spool_new_sync; else the draft is gone. */
 enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int *read_fd_out, int *err_out);
 void spool_draft_remove(struct spool *sp, uint64_t id);
 

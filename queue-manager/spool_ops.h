@@ -14,6 +14,7 @@ struct spool_ops {
 	int (*openat)(int dir, const char *path, int flags, mode_t mode);
 	ssize_t (*pwritev)(int fd, const struct iovec *parts, int count, off_t offset);
 	ssize_t (*pread)(int fd, void *into, size_t len, off_t offset);
+	int (*begin_sync)(int fd); /* the data is on its way to the disk; 0 means nothing of it being there */
 	int (*fsync)(int fd);
 	int (*fdatasync)(int fd);
 	int (*close)(int fd);

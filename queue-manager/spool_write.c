@@ -90,38 +90,48 @@ static void open_for_delivery(struct spool *sp, const char *path, int *read_fd_o
 		*read_fd_out = open_retry(sp, path, O_RDONLY);
 }
 
-/* A sync that failed is never tried again: what the kernel held may be gone by then, and it would say all is well. */
-static int write_and_sync(struct spool *sp, int fd, const struct iovec *parts, int count)
-{
-	if (spool_write_all(sp, fd, parts, count, 0) == -1)
-		return spool_finish(sp, fd, -1);
-	return spool_finish(sp, fd, sp->ops->fsync(fd));
-}
-
-enum outcome spool_create(struct spool *sp, uint64_t id, enum spool_folder folder, const struct iovec *parts, int count,
-			  int *read_fd_out, int *err_out)
+void spool_new_write(struct spool *sp, struct spool_new *file, const struct iovec *parts, int count)
 {
 	char path[SPOOL_PATH_BYTES];
-	int fd;
+
+	file->fd = -1;
+	spool_room_refresh(sp);
+	file->err = spool_mark_cover(sp, file->id);
+	if (file->err != 0)
+		return;
+	spool_path(path, file->folder, file->id);
+	file->fd = open_retry(sp, path, O_WRONLY | O_CREAT | O_EXCL);
+	if (file->fd == -1 || spool_write_all(sp, file->fd, parts, count, 0) == -1 || sp->ops->begin_sync(file->fd) == -1)
+		file->err = errno;
+}
+
+/* A sync that failed is never tried again: what the kernel held may be gone by then, and it would say all is well. */
+static int sync_new(struct spool *sp, int fd, int err)
+{
+	int closed = spool_finish(sp, fd, err == 0 ? sp->ops->fsync(fd) : 0);
+
+	return err != 0 ? err : closed;
+}
+
+enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_fd_out)
+{
+	char path[SPOOL_PATH_BYTES];
 
 	if (read_fd_out != NULL)
 		*read_fd_out = -1;
-	spool_room_refresh(sp);
-	*err_out = spool_mark_cover(sp, id);
-	if (*err_out != 0)
-		return outcome_of(*err_out);
-	spool_path(path, folder, id);
-	fd = open_retry(sp, path, O_WRONLY | O_CREAT | O_EXCL);
-	*err_out = fd == -1 ? errno : write_and_sync(sp, fd, parts, count);
-	if (*err_out == 0)
-		*err_out = sync_name(sp, path);
-	if (*err_out == 0) {
+	if (file->fd == -1)
+		return outcome_of(file->err);
+	spool_path(path, file->folder, file->id);
+	file->err = sync_new(sp, file->fd, file->err);
+	file->fd = -1;
+	if (file->err == 0)
+		file->err = sync_name(sp, path);
+	if (file->err == 0) {
 		open_for_delivery(sp, path, read_fd_out);
 		return OC_DONE;
 	}
-	if (fd != -1)
-		(void)sp->ops->unlinkat(sp->root, path, 0);
-	return outcome_of(*err_out);
+	(void)sp->ops->unlinkat(sp->root, path, 0);
+	return outcome_of(file->err);
 }
 
 enum outcome spool_draft_open(struct spool *sp, uint64_t id, struct slice head, int *fd_out, int *err_out)

@@ -114,7 +114,7 @@ static void give_up(struct submission *sub)
 		finish(sub);
 		return;
 	}
-	d->task = (struct crew_task){NULL, run_discard, on_discarded};
+	d->task = (struct crew_task){NULL, NULL, run_discard, on_discarded};
 	d->sub = sub;
 	crew_give(sub->q->writers, sub->mail.id, &d->task);
 }
@@ -126,13 +126,15 @@ struct write_task {
 	struct submission *sub;
 	struct message *message; /* its place in memory */
 	struct spool_loaded file; /* owned: the message as written */
-	bool decoded;
+	uint32_t crc;
+	struct spool_new new_file; /* of a body in memory */
+	bool begun, decoded;
 	enum outcome outcome;
 	int read_fd, err;
 };
 
 /* What is tried is what a restart would read: decoded from the bytes that were written. */
-static bool decode_written(struct write_task *w, uint32_t crc)
+static bool decode_written(struct write_task *w)
 {
 	struct slice tail = buf_slice(&w->file.tail);
 	const struct spool_mail *mail = &w->sub->mail;
@@ -140,7 +142,7 @@ static bool decode_written(struct write_task *w, uint32_t crc)
 
 	w->file.size_bytes = mail->slots_offset + mail->rcpt_count + SPOOL_END_BYTES;
 	return spool_decode_end(slice_from(tail, tail.len - SPOOL_END_BYTES), w->file.size_bytes, &end) == SPOOL_OK &&
-	       spool_decode(&end, buf_slice(&w->file.head), tail, crc, &w->file.mail) == SPOOL_OK;
+	       spool_decode(&end, buf_slice(&w->file.head), tail, w->crc, &w->file.mail) == SPOOL_OK;
 }
 
 static void write_file(struct write_task *w)
@@ -149,23 +151,32 @@ static void write_file(struct write_task *w)
 	struct spool_draft draft = {sub->mail.id, w->file.folder, buf_slice(&w->file.head), &sub->mail, &w->file.tail, 0};
 
 	w->outcome = spool_draft_commit(sub->q->spool, &draft, &w->read_fd, &w->err);
-	w->decoded = w->outcome == OC_DONE && decode_written(w, draft.crc);
+	w->crc = draft.crc;
 }
 
-static void write_whole(struct write_task *w)
+static void begin_write(struct crew_task *task)
 {
+	struct write_task *w = (struct write_task *)(void *)task;
 	struct submission *sub = w->sub;
-	uint32_t crc = crc32c(crc32c(0, buf_slice(&w->file.head)), buf_slice(&sub->body));
 	struct iovec parts[3];
 
-	w->outcome = OC_NO_MEMORY;
-	if (!spool_encode_tail(&sub->mail, crc, &w->file.tail))
+	w->crc = crc32c(crc32c(0, buf_slice(&w->file.head)), buf_slice(&sub->body));
+	if (!spool_encode_tail(&sub->mail, w->crc, &w->file.tail))
 		return;
 	parts[0] = (struct iovec){w->file.head.at, w->file.head.len};
 	parts[1] = (struct iovec){sub->body.at, sub->body.len};
 	parts[2] = (struct iovec){w->file.tail.at, w->file.tail.len};
-	w->outcome = spool_create(sub->q->spool, sub->mail.id, w->file.folder, parts, 3, &w->read_fd, &w->err);
-	w->decoded = w->outcome == OC_DONE && decode_written(w, crc);
+	w->new_file = (struct spool_new){.id = sub->mail.id, .folder = w->file.folder};
+	w->begun = true;
+	spool_new_write(sub->q->spool, &w->new_file, parts, 3);
+}
+
+static void finish_write(struct write_task *w)
+{
+	if (!w->begun)
+		return;
+	w->outcome = spool_new_sync(w->sub->q->spool, &w->new_file, &w->read_fd);
+	w->err = w->new_file.err;
 }
 
 static void run_write(struct crew_task *task)
@@ -175,7 +186,8 @@ static void run_write(struct crew_task *task)
 	if (w->sub->in_file)
 		write_file(w);
 	else
-		write_whole(w);
+		finish_write(w);
+	w->decoded = w->outcome == OC_DONE && decode_written(w);
 }
 
 static void log_accepted(const struct submission *sub)
@@ -277,7 +289,8 @@ static void write_it(struct submission *sub)
 		give_up(sub);
 		return;
 	}
-	w->task = (struct crew_task){NULL, run_write, on_written};
+	w->task = (struct crew_task){NULL, sub->in_file ? NULL : begin_write, run_write, on_written};
+	w->outcome = OC_NO_MEMORY;
 	w->sub = sub;
 	w->read_fd = -1;
 	w->file.folder = sub->mail.hold != 0 ? SPOOL_HOLD : SPOOL_NEW;

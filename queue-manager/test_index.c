@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -312,7 +313,7 @@ static void run_crew(unsigned threads, const struct crew_hooks *hooks)
 		struct count_task *t = mem_new(1, sizeof(*t));
 
 		assert_non_null(t);
-		t->task = (struct crew_task){NULL, run_count, on_count};
+		t->task = (struct crew_task){NULL, NULL, run_count, on_count};
 		t->key = i * 7 % 8;
 		t->number = ++numbers[t->key];
 		crew_give(crew, t->key, &t->task);
@@ -321,6 +322,61 @@ static void run_crew(unsigned threads, const struct crew_hooks *hooks)
 	assert_int_equal(finished, TASKS);
 	assert_int_equal(crew_pending(crew), 0);
 	assert_int_equal(out_of_order, 0);
+	crew_free(&crew);
+	loop_free(&loop);
+}
+
+/* Three that wait behind one: all are prepared before any is run. */
+static sem_t taken, gate;
+static unsigned prepared, run_after[3], runs;
+
+static void run_wait(struct crew_task *task)
+{
+	(void)task;
+	sem_post(&taken);
+	while (sem_wait(&gate) == -1)
+		;
+}
+
+static void prepare_one(struct crew_task *task)
+{
+	(void)task;
+	prepared++;
+}
+
+static void run_one(struct crew_task *task)
+{
+	(void)task;
+	run_after[runs++] = prepared;
+}
+
+static void on_nothing(struct crew_task *task)
+{
+	(void)task;
+}
+
+static void test_crew_prepares_what_waits_together(void **state)
+{
+	struct loop *loop = loop_new();
+	struct crew *crew = crew_new(loop, 1, NULL);
+	struct crew_task first = {NULL, NULL, run_wait, on_nothing}, others[3];
+
+	(void)state;
+	assert_non_null(crew);
+	sem_init(&taken, 0, 0);
+	sem_init(&gate, 0, 0);
+	crew_give(crew, 0, &first);
+	while (sem_wait(&taken) == -1)
+		;
+	for (unsigned i = 0; i < 3; i++) {
+		others[i] = (struct crew_task){NULL, prepare_one, run_one, on_nothing};
+		crew_give(crew, i + 1, &others[i]);
+	}
+	sem_post(&gate);
+	crew_wait(crew);
+	assert_int_equal(runs, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(run_after[i], 3);
 	crew_free(&crew);
 	loop_free(&loop);
 }
@@ -346,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_no_value_is_sql),
 		cmocka_unit_test(test_broken_is_begun_anew),
 		cmocka_unit_test(test_crew),
+		cmocka_unit_test(test_crew_prepares_what_waits_together),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -53,6 +53,10 @@ static ssize_t t_pread(int fd, void *into, size_t len, off_t offset)
 	return due() ? -1 : spool_ops_real.pread(fd, into, len, offset);
 }
 
+static int t_begin_sync(int fd)
+{
+	return due() ? -1 : spool_ops_real.begin_sync(fd);
+}
 
 static int t_fsync(int fd)
 {
@@ -102,7 +106,7 @@ static int t_fstatfs(int fd, struct statfs *out)
 }
 
 static const struct spool_ops test_ops = {
-	t_openat, t_pwritev, t_pread, t_fsync, t_fdatasync, t_close, t_unlinkat, t_rename, t_mkdirat, t_fstat, t_fstatfs, t_lease,
+	t_openat, t_pwritev, t_pread, t_begin_sync, t_fsync, t_fdatasync, t_close, t_unlinkat, t_rename, t_mkdirat, t_fstat, t_fstatfs, t_lease,
 };
 
 static void arm(unsigned at, int err)
@@ -183,6 +187,7 @@ static void free_message(struct made *m)
 
 static enum outcome create(struct spool *sp, uint64_t id, int *fd_out, int *err)
 {
+	struct spool_new file = {.id = id, .folder = SPOOL_NEW};
 	struct made m;
 	struct iovec parts[3];
 	enum outcome outcome;
@@ -192,7 +197,9 @@ static enum outcome create(struct spool *sp, uint64_t id, int *fd_out, int *err)
 	parts[0] = (struct iovec){m.head.at, m.head.len};
 	parts[1] = (struct iovec){(void *)(uintptr_t)body, sizeof(body) - 1};
 	parts[2] = (struct iovec){m.tail.at, m.tail.len};
-	outcome = spool_create(sp, id, SPOOL_NEW, parts, 3, fd_out, err);
+	spool_new_write(sp, &file, parts, 3);
+	outcome = spool_new_sync(sp, &file, fd_out);
+	*err = file.err;
 	free_message(&m);
 	return outcome;
 }

@@ -69,7 +69,7 @@ void waiting_after(struct queue *q, bool ok, bool reset, const char *why)
 static void task_give(struct index_task *t, struct queue *q, void (*run)(struct crew_task *),
 		      void (*done)(struct crew_task *))
 {
-	t->task = (struct crew_task){NULL, run, done};
+	t->task = (struct crew_task){NULL, NULL, run, done};
 	t->q = q;
 	crew_give(q->indexer, 0, &t->task);
 }
