@@ -134,10 +134,10 @@ static void start_pam(struct service *s)
 				 .prepare = pam_child_prepare,
 				 .begin = pam_child_begin,
 				 .serve = pam_child_serve};
-	const char *service = service_conf(s)->auth.pam;
+	static char service[1025];
 	struct cage_path paths[FOLDERS_MAX + 1];
 
-	if (service == NULL)
+	if (!service_cage_text(s, CONF_CAGE_PAM, service, sizeof(service)))
 		return;
 	service_cage_order(s, &spec.order);
 	take_all_groups(&spec.order);
@@ -305,6 +305,7 @@ static const struct cage_spec cage = {
 static const struct service_spec spec = {
 	.role = ROLE_AUTHD,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = on_prepare,
 	.start = on_start,
 	.handlers = handlers,

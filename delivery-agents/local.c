@@ -1,6 +1,8 @@
 /*
  * postern-local: the parent of local delivery.  It reads no mail: it is told by the queue manager which message goes to whom,
  * finds out who owns that mailbox, and hands the message to a worker that is this user.
+ *
+ * It keeps CAP_SETUID, so there is no parser in it: of a configuration it is told its Maildir transports, decoded.
  */
 #include "local.h"
 
@@ -22,20 +24,18 @@ static struct cage_spec cage = {
 	.processes_max = 4 * WORKERS_MAX,
 };
 
-static uid_t found_floor;
+static uid_t uid_floor;
 
-/* Before the cage: names may be looked up.  A mistake in the configuration is told by generation_ready. */
+/* Of the configuration this is all that is known before the cage. */
 static void prepare(struct service *s)
 {
-	const struct owners_order order = {!service_is_unprivileged(s), true, 0};
-	const struct conf *conf = service_conf(s);
-	struct owners *owners;
-	char why[512];
+	uint64_t lowest;
 
-	owners = owners_make(conf, &order, why, sizeof(why));
-	found_floor = owners == NULL ? (uid_t)conf->set.system_uid_min : owners_lowest(owners, conf);
-	owners_free(&owners);
-	cage.become_min = found_floor;
+	if (!service_cage_number(s, CONF_CAGE_UID_MIN, &lowest) || lowest == 0 || lowest > INT32_MAX) {
+		LOG_PLAIN(LEVEL_ERROR, "no-lowest-uid");
+		exit(75);
+	}
+	cage.become_min = uid_floor = (uid_t)lowest;
 }
 
 static void on_tick(void *arg)
@@ -71,7 +71,7 @@ static void on_child(int signo, void *arg)
 static void start(struct service *s)
 {
 	struct local *l = mem_new(1, sizeof(*l));
-	const char *host = service_conf(s)->set.hostname;
+	const char *host = service_generation(s)->host;
 
 	if (l == NULL)
 		log_fatal("local", ENOMEM);
@@ -80,7 +80,7 @@ static void start(struct service *s)
 	TAILQ_INIT(&l->pools);
 	l->tick = timer_new(service_loop(s), on_tick, l);
 	l->drain_end = timer_new(service_loop(s), on_drain_end, l);
-	l->uid_floor = found_floor;
+	l->uid_floor = uid_floor;
 	if (host[0] != '\0')
 		(void)slice_copy(slice_of(host), l->host, sizeof(l->host));
 	else if (gethostname(l->host, sizeof(l->host) - 1) == -1)
@@ -89,23 +89,27 @@ static void start(struct service *s)
 	loop_on_signal(service_loop(s), SIGCHLD, on_child, l);
 }
 
-static int base_fd(struct service *s, const struct generation *g, const struct conf_transport *t)
+static void on_maildir(struct service *s, struct link *link, struct ipc_message *m)
 {
-	char path[CONF_BASE_MAX];
+	struct generation *g = generation_find(s, m->body.GENERATION_MAILDIR.generation);
 
-	return conf_transport_base(t, path) ? service_path_fd(s, g->number, slice_of(path)) : -1;
+	(void)link;
+	if (g == NULL)
+		return;
+	if (g->state == NULL)
+		g->state = owners_new();
+	owners_add(g->state, &m->body.GENERATION_MAILDIR);
 }
 
 static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
 {
-	const struct owners_order order = {!service_is_unprivileged(s), false, found_floor};
+	struct owners *owners = g->state;
 
-	struct owners *owners = owners_make(g->conf, &order, why, why_size);
-
-	for (size_t i = 0; owners != NULL && i < owners->count; i++)
-		owners->list[i].base_fd = base_fd(s, g, &g->conf->transports[i]);
-	g->state = owners;
-	return owners != NULL;
+	if (owners == NULL)
+		return true; /* no Maildirs */
+	for (struct owner *o = owners->first; o != NULL; o = o->next)
+		o->base_fd = o->path == NULL ? -1 : service_path_fd(s, g->number, slice_of(o->path));
+	return owners_check(owners, service_is_unprivileged(s) ? 0 : uid_floor, why, why_size);
 }
 
 static void generation_free(struct service *s, struct generation *g)
@@ -145,6 +149,7 @@ static void status(struct service *s, struct buf *out)
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_JOB_START] = on_job_start,
+	[IPC_GENERATION_MAILDIR] = on_maildir,
 };
 
 static const struct service_spec spec = {

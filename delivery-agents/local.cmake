@@ -11,7 +11,7 @@ postern_unit_test(test_maildir_text SOURCES test_maildir_text.c LINKS delivery_m
 postern_fuzz(fuzz_maildir_text SOURCES fuzz_maildir_text.c LINKS delivery_maildir)
 postern_unit_test(test_maildir SOURCES test_maildir.c LINKS delivery_maildir)
 postern_unit_test(test_mailbox_worker SOURCES test_mailbox_worker.c mailbox.c LINKS delivery_maildir common_ipc common_os)
-postern_unit_test(test_local_process SOURCES test_local_process.c LINKS common_ipc common_os common_conf_text)
+postern_unit_test(test_local_process SOURCES test_local_process.c LINKS common_ipc common_os)
 if(TARGET test_local_process)
 	target_compile_definitions(test_local_process PRIVATE POSTERN_LOCAL="$<TARGET_FILE:postern-local>")
 	add_dependencies(test_local_process postern-local)

@@ -33,8 +33,7 @@ struct job {
 	int fd; /* owned: the message file */
 	bool orphan; /* the queue that asked is gone: nobody hears the verdicts */
 	struct generation *generation; /* held */
-	const struct conf_transport *transport;
-	const struct owner *owner;
+	const struct owner *owner; /* of the generation; NULL: it has no such Maildir transport */
 	char *sender, *nexthop, *maildir; /* owned; maildir: relative to the pool's base */
 	struct buf prepend; /* owned */
 	TAILQ_HEAD(delivery_list, delivery) asked; /* no owner yet */

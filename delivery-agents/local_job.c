@@ -33,7 +33,7 @@ static void tell_recipient(const struct delivery *d, enum outcome outcome, struc
 
 static const char *transport_name(const struct job *job)
 {
-	return job->transport != NULL ? job->transport->name : "";
+	return job->owner != NULL ? job->owner->transport : "";
 }
 
 static void log_verdict(const struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
@@ -137,8 +137,7 @@ static void deliver_virtual(struct job *job)
 
 static void deliver_home(struct job *job, const struct msg_ACCOUNT *account)
 {
-	struct owner owner = {.is_maildir = true,
-			      .is_home = true,
+	struct owner owner = {.is_home = true,
 			      .uid = (uid_t)account->uid,
 			      .gid = (gid_t)account->gid,
 			      .base_fd = -1};
@@ -227,7 +226,7 @@ static struct job *job_new(struct local *l, struct ipc_message *m)
 	job->fd = m->fd;
 	m->fd = -1;
 	job->generation = generation_hold(g != NULL ? g : service_generation(l->service));
-	job->transport = conf_transport_find(job->generation->conf, b->transport);
+	job->owner = owners_find(job->generation->state, b->transport);
 	job->sender = slice_dup(b->sender);
 	job->nexthop = slice_dup(b->nexthop);
 	job->prepend = buf_make(b->prepend.len + 1);
@@ -237,15 +236,6 @@ static struct job *job_new(struct local *l, struct ipc_message *m)
 	TAILQ_INSERT_TAIL(&l->jobs, job, jobs);
 	l->job_count++;
 	return job;
-}
-
-static const struct owner *find_owners(const struct job *job)
-{
-	const struct owners *owners = job->generation->state;
-
-	if (job->transport == NULL || owners == NULL || job->transport->index >= owners->count)
-		return NULL;
-	return owners->list[job->transport->index].is_maildir ? &owners->list[job->transport->index] : NULL;
 }
 
 void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
@@ -264,7 +254,6 @@ void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
 		job_free(job);
 		return;
 	}
-	job->owner = find_owners(job);
 	if (l->job_count > JOBS_MAX)
 		fail_asked(job, OC_BUSY, "");
 	else if (service_is_draining(s))

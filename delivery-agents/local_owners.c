@@ -1,159 +1,108 @@
 #include "local_owners.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "maildir_path.h"
 
-#include <pwd.h>
 #include <stdio.h>
-#include <unistd.h>
 
-/* Every name that was ever asked for, so that a reload needs no NSS for those known before. */
-struct known_user {
-	struct known_user *next;
-	uid_t uid;
-	gid_t gid;
-	char name[];
-};
-
-static struct known_user *known_users;
-
-static const struct known_user *remember(const char *name, const struct passwd *pw)
+struct owners *owners_new(void)
 {
-	struct known_user *u = mem_new(1, sizeof(*u) + strlen(name) + 1);
+	struct owners *o = mem_new(1, sizeof(*o));
 
-	if (u == NULL)
-		return NULL;
-	u->uid = pw->pw_uid;
-	u->gid = pw->pw_gid;
-	memcpy(u->name, name, strlen(name));
-	u->next = known_users;
-	known_users = u;
-	return u;
+	if (o == NULL)
+		log_fatal("owners", 0);
+	return o;
 }
 
-static const struct known_user *find_in_passwd(const char *name)
+/* "/var/mail/." -> "/var/mail"; "/." -> "/". */
+static struct slice base_of(struct slice path)
 {
-	const struct known_user *found = NULL;
-	FILE *file = fopen("/etc/passwd", "re");
-	const struct passwd *pw;
-
-	while (file != NULL && found == NULL && (pw = fgetpwent(file)) != NULL)
-		if (strcmp(pw->pw_name, name) == 0)
-			found = remember(name, pw);
-	if (file != NULL)
-		fclose(file);
-	return found;
+	return path.len <= 2 ? slice_sub(path, 0, 1) : slice_sub(path, 0, path.len - 2);
 }
 
-static const struct known_user *find_user(const char *name, bool may_use_nss)
+static bool is_base_path(struct slice path)
 {
-	const struct passwd *pw;
-
-	for (const struct known_user *u = known_users; u != NULL; u = u->next)
-		if (strcmp(u->name, name) == 0)
-			return u;
-	if (!may_use_nss)
-		return find_in_passwd(name);
-	pw = getpwnam(name);
-	return pw == NULL ? NULL : remember(name, pw);
+	return path.len >= 2 && path.at[0] == '/' && slice_eq(slice_from(path, path.len - 2), slice_of("/."));
 }
 
-struct making {
-	const struct owners_order *order;
-	const struct conf_transport *transport;
-	char *why;
-	size_t why_size;
-};
-
-static bool refuse(const struct making *m, const char *what)
+static bool set_place(struct owner *o, struct slice path)
 {
-	const struct conf_transport *t = m->transport;
-
-	snprintf(m->why, m->why_size, "%s:%u: transport %s: %s", t->pos.file, t->pos.line, t->name, what);
-	return false;
-}
-
-static bool set_user(const struct making *m, struct owner *o)
-{
-	const struct known_user *user;
-
-	if (!m->order->as_root) {
-		o->uid = geteuid();
-		o->gid = getegid();
-		return true;
-	}
-	if (m->transport->user == NULL)
-		return refuse(m, "a Maildir outside of homes needs `user`: who owns it");
-	user = find_user(m->transport->user, m->order->may_use_nss);
-	if (user == NULL)
-		return refuse(m, "its `user` does not exist on this system");
-	if (user->uid == 0 || user->gid == 0)
-		return refuse(m, "its `user` is root or of root's group: mail is never delivered as root");
-	if (user->uid < m->order->uid_floor)
-		return refuse(m, "its `user` has a lower uid than this process may take on: restart to use it");
-	o->uid = user->uid;
-	o->gid = user->gid;
-	return true;
-}
-
-static bool set_owner(const struct making *m, struct owner *o)
-{
-	struct slice template = slice_of(m->transport->maildir), part;
-
-	o->is_maildir = true;
-	o->is_home = maildir_is_home(template);
 	if (o->is_home) {
-		if (!maildir_in_home(template, &part))
-			return refuse(m, "a path beneath ~ is plain: no braces, no . or .. in it");
-		o->home_part = slice_dup(part);
-		return o->home_part != NULL || refuse(m, "out of memory");
+		o->home_part = slice_dup(path);
+		return o->home_part != NULL && maildir_is_safe(path);
 	}
-	if (!maildir_base(template, &part))
-		return refuse(m, "a Maildir's path begins with / or ~/");
-	o->base = slice_dup(part);
-	if (o->base == NULL)
-		return refuse(m, "out of memory");
-	return set_user(m, o);
+	o->path = slice_dup(path);
+	o->base = slice_dup(base_of(path));
+	return o->path != NULL && o->base != NULL && is_base_path(path);
 }
 
-struct owners *owners_make(const struct conf *conf, const struct owners_order *order, char *why, size_t why_size)
+void owners_add(struct owners *all, const struct msg_GENERATION_MAILDIR *m)
 {
-	struct owners *o = mem_new(1, sizeof(*o) + conf->transport_count * sizeof(o->list[0]));
+	struct owner *o = mem_new(1, sizeof(*o));
 
-	if (o == NULL) {
-		snprintf(why, why_size, "out of memory");
-		return NULL;
+	if (o == NULL)
+		log_fatal("owner", 0);
+	o->is_home = m->is_home != 0;
+	o->delivered_to = m->delivered_to != 0;
+	o->base_fd = -1;
+	o->is_whole = slice_copy(m->transport, o->transport, sizeof(o->transport)) && set_place(o, m->path) && m->uid <= INT32_MAX &&
+		      m->gid <= INT32_MAX;
+	if (o->is_whole) {
+		o->uid = (uid_t)m->uid;
+		o->gid = (gid_t)m->gid;
 	}
-	o->count = conf->transport_count;
-	for (size_t i = 0; i < o->count; i++) {
-		const struct making m = {order, &conf->transports[i], why, why_size};
+	o->next = all->first;
+	all->first = o;
+}
 
-		if (conf->transports[i].kind == TRANSPORT_MAILDIR && !set_owner(&m, &o->list[i])) {
-			owners_free(&o);
-			return NULL;
+const struct owner *owners_find(const struct owners *all, struct slice transport)
+{
+	for (const struct owner *o = all == NULL ? NULL : all->first; o != NULL; o = o->next)
+		if (slice_eq(slice_of(o->transport), transport))
+			return o;
+	return NULL;
+}
+
+static const char *mistake_of(const struct owner *o, uid_t uid_floor)
+{
+	if (!o->is_whole)
+		return o->is_home ? "a path beneath ~ is plain: no braces, no . or .. in it" : "its path or its user is none";
+	if (o->is_home || uid_floor == 0)
+		return NULL;
+	if (o->uid == 0 || o->gid == 0)
+		return "its `user` is root or of root's group: mail is never delivered as root";
+	if (o->uid < uid_floor)
+		return "its `user` has a lower uid than this process may take on: restart to use it";
+	return NULL;
+}
+
+bool owners_check(const struct owners *all, uid_t uid_floor, char *why, size_t why_size)
+{
+	for (const struct owner *o = all->first; o != NULL; o = o->next) {
+		const char *mistake = mistake_of(o, uid_floor);
+
+		if (mistake != NULL) {
+			snprintf(why, why_size, "transport %s: %s", o->transport, mistake);
+			return false;
 		}
 	}
-	return o;
+	return true;
 }
 
 void owners_free(struct owners **op)
 {
-	struct owners *o = *op;
+	struct owners *all = *op;
 
 	*op = NULL;
-	for (size_t i = 0; o != NULL && i < o->count; i++) {
-		free(o->list[i].base);
-		free(o->list[i].home_part);
+	while (all != NULL && all->first != NULL) {
+		struct owner *o = all->first;
+
+		all->first = o->next;
+		free(o->path);
+		free(o->base);
+		free(o->home_part);
+		free(o);
 	}
-	free(o);
-}
-
-uid_t owners_lowest(const struct owners *o, const struct conf *conf)
-{
-	uid_t lowest = (uid_t)conf->set.system_uid_min;
-
-	for (size_t i = 0; i < o->count; i++)
-		if (o->list[i].is_maildir && !o->list[i].is_home && o->list[i].uid < lowest)
-			lowest = o->list[i].uid;
-	return lowest;
+	free(all);
 }

@@ -1,39 +1,37 @@
 #ifndef POSTERN_LOCAL_OWNERS_H
 #define POSTERN_LOCAL_OWNERS_H
 
-#include "conf/conf.h"
+#include "ipc/message.h"
 
 #include <sys/types.h>
 
 /*
- * Whom mail is delivered as, for each transport of a generation.  Names are looked up with NSS before the cage; in it (at a
- * reload) a new name is found in /etc/passwd only.
+ * Whom mail is delivered as, for each Maildir transport of a generation: as the master told it (GENERATION_MAILDIR), decoded.
  */
 struct owner {
-	bool is_maildir;
+	struct owner *next;
+	char transport[65];
 	bool is_home; /* the recipient's own user; uid and gid are not set */
+	bool delivered_to; /* the transport's `delivered-to` */
+	bool is_whole; /* all that was told fits */
 	uid_t uid;
 	gid_t gid;
-	char *base; /* owned; NULL with is_home */
-	char *home_part; /* owned; "Maildir", with is_home */
-	int base_fd; /* borrowed from the generation; -1 with is_home */
+	char *path; /* owned: "/var/mail/.", as GENERATION_PATH names it; NULL with is_home */
+	char *base; /* owned: "/var/mail"; NULL with is_home */
+	char *home_part; /* owned: "Maildir", with is_home; else NULL */
+	int base_fd; /* borrowed from the generation; -1: not given */
 };
 
 struct owners {
-	size_t count; /* by conf_transport.index */
-	struct owner list[];
+	struct owner *first; /* owned */
 };
 
-struct owners_order {
-	bool as_root;
-	bool may_use_nss;
-	uid_t uid_floor; /* the filter's: nothing below can be become; 0: not set yet */
-};
-
-/* NULL with a sentence in `why`: such mail could not be delivered. */
-struct owners *owners_make(const struct conf *conf, const struct owners_order *order, char *why, size_t why_size);
+struct owners *owners_new(void);
+void owners_add(struct owners *o, const struct msg_GENERATION_MAILDIR *m);
+const struct owner *owners_find(const struct owners *o, struct slice transport); /* NULL, also of no owners: none */
+/* Whether mail can be delivered as all of them; false with a sentence in `why`.  uid_floor: the filter's, nothing below can be become;
+ * 0: no user is changed to. */
+bool owners_check(const struct owners *o, uid_t uid_floor, char *why, size_t why_size);
 void owners_free(struct owners **op);
-/* The lowest uid that this configuration needs. */
-uid_t owners_lowest(const struct owners *o, const struct conf *conf);
 
 #endif

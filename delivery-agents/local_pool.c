@@ -224,7 +224,7 @@ static bool send_delivery(struct worker *w, struct delivery *d)
 		.sender = slice_of(job->sender),
 		.recipient = slice_of(d->recipient),
 		.prepend = buf_slice(&job->prepend),
-		.delivered_to = job->transport->delivered_to,
+		.delivered_to = job->owner->delivered_to,
 	};
 	struct msg_MAILBOX_DELIVER told = {
 		.id = job->id,

@@ -4,44 +4,6 @@
 
 #include <stdio.h>
 
-static struct slice without_slashes_at_end(struct slice s)
-{
-	while (s.len > 1 && s.at[s.len - 1] == '/')
-		s.len--;
-	return s;
-}
-
-bool maildir_is_home(struct slice template)
-{
-	return template.len > 0 && template.at[0] == '~' && (template.len == 1 || template.at[1] == '/');
-}
-
-bool maildir_base(struct slice template, struct slice *base_out)
-{
-	size_t brace = slice_index(template, '{');
-	struct slice base = slice_sub(template, 0, brace);
-
-	if (template.len == 0 || template.at[0] != '/')
-		return false;
-	if (brace != SLICE_NONE)
-		base.len = slice_rindex(base, '/') + 1;
-	*base_out = without_slashes_at_end(base);
-	return true;
-}
-
-bool maildir_in_home(struct slice template, struct slice *relative_out)
-{
-	struct slice rest;
-
-	if (!maildir_is_home(template) || slice_index(template, '{') != SLICE_NONE)
-		return false;
-	rest = slice_from(template, 2);
-	if (rest.len > 0 && rest.at[rest.len - 1] == '/')
-		rest.len--;
-	*relative_out = rest;
-	return maildir_is_safe(rest);
-}
-
 bool maildir_beneath(struct slice base, struct slice path, struct slice *relative_out)
 {
 	struct slice rest = slice_from(path, base.len);

@@ -4,19 +4,12 @@
 #include "base/slice.h"
 
 /*
- * Where a Maildir lies, as text.  Pure.  A template is either "~/Maildir/" (beneath a system user's home) or an absolute path
- * with {domain} {local} {address}; its base is the folder before the first part that differs between recipients, and
- * nothing is ever opened outside of it.
+ * Where a Maildir lies, as text.  Pure.  It is beneath a base: a system user's home, or the folder before the first part of a
+ * transport's template that differs between recipients; nothing is ever opened outside of it.
  */
 #define MAILDIR_PATH_MAX 4096
 #define MAILDIR_DEPTH_MAX 32
 
-/* "~" or "~/..." */
-bool maildir_is_home(struct slice template);
-/* "/var/mail/{domain}/{local}/" -> "/var/mail"; without braces the path itself is the base.  False: not absolute. */
-bool maildir_base(struct slice template, struct slice *base_out);
-/* "~/Maildir/" -> "Maildir"; "~" -> "".  False: no home template, or one with braces or an unsafe part. */
-bool maildir_in_home(struct slice template, struct slice *relative_out);
 /* The part of `path` beneath `base`.  False when it is not beneath it or has an unsafe part. */
 bool maildir_beneath(struct slice base, struct slice path, struct slice *relative_out);
 /* Parts between single slashes, none of them empty, "." or "..", no control byte, at most MAILDIR_DEPTH_MAX; "" is safe. */

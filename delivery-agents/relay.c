@@ -166,6 +166,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 static const struct service_spec spec = {
 	.role = ROLE_RELAY,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = prepare,
 	.handlers = handlers,
 	.generation_ready = generation_ready,

@@ -1,8 +1,7 @@
 /* postern-local as a process: this test is its master, its queue manager and its authd. */
+#include "base/log.h"
 #include "base/mem.h"
-#include "conf/bundle.h"
 #include "ipc/link.h"
-#include "os/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +22,7 @@
 
 #define PARENT_UID 4242u
 #define OWNER_UID 65534u
+#define FLOOR_UID 1000u
 
 static char root[] = "/tmp/postern-local-XXXXXX";
 static char base[200], home[200];
@@ -93,31 +93,47 @@ static void attach(struct peer *p, enum role role)
 	peer_open(p, pair[0], role);
 }
 
+/* No text goes to local: its Maildir transports come decoded. */
+static void open_generation(uint64_t number, const struct msg_GENERATION_MAILDIR *maildirs, size_t count)
+{
+	char key[300];
+	int mail = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(key, sizeof(key), "%s/.", base);
+	tell(&local.master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){number, LEVEL_INFO, slice_of("mx.example.test")}, -1);
+	for (size_t i = 0; i < count; i++) {
+		struct msg_GENERATION_MAILDIR m = maildirs[i];
+
+		m.generation = number;
+		m.path = m.path.len == 0 ? slice_of(key) : m.path;
+		tell(&local.master, IPC_GENERATION_MAILDIR, &m, -1);
+	}
+	tell(&local.master, IPC_GENERATION_PATH, &(struct msg_GENERATION_PATH){number, slice_of(key)}, mail);
+	assert_true(link_tell_now(local.master.fd, IPC_GENERATION_CHECK, number, false, &(struct msg_GENERATION_CHECK){number}, -1));
+	close(mail);
+}
+
 static void hand_over(void)
 {
-	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), text = buf_make(4096);
-	const struct msg_CAGE cage = {is_root() ? PARENT_UID : geteuid(), is_root() ? PARENT_UID : getegid(), 0, 0, is_root(), 0, 0};
-	char key[300];
-	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), mail = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), memfd;
+	const uint64_t owner = is_root() ? OWNER_UID : geteuid(), group = is_root() ? OWNER_UID : getegid();
+	const struct msg_GENERATION_MAILDIR maildirs[] = {
+		{.transport = slice_of("mailboxes"), .path = slice_empty(), .uid = owner, .gid = group},
+		{.transport = slice_of("homes"), .is_home = 1, .path = slice_of("Maildir")},
+	};
+	struct buf facts = buf_make(1000);
+	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	buf_addf(&text,
-		 "hostname mx.example.test\npostmaster alice@example.test\nlisten 127.0.0.1:2525 { role mx }\n"
-		 "route { deliver mailboxes if recipient.domain == \"example.test\"\n deliver homes\n }\n"
-		 "transport mailboxes { maildir \"%s/{domain}/{local}/\"  user nobody }\n"
-		 "transport homes { maildir \"~/Maildir/\" }\n", base);
-	assert_true(bundle_add(&bundle, slice_of("test.conf"), buf_slice(&text)));
-	memfd = os_memfd_sealed("bundle", buf_slice(&bundle));
-	assert_true(memfd >= 0);
-	snprintf(key, sizeof(key), "%s/.", base);
-	tell(&local.master, IPC_CAGE, &cage, folder);
-	tell(&local.master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){1}, memfd);
-	tell(&local.master, IPC_GENERATION_PATH, &(struct msg_GENERATION_PATH){1, slice_of(key)}, mail);
-	assert_true(link_tell_now(local.master.fd, IPC_GENERATION_CHECK, 1, false, &(struct msg_GENERATION_CHECK){1}, -1));
+	assert_true(rec_cage_fact_add(&facts, &(struct rec_cage_fact){slice_of("uid-min"), FLOOR_UID, slice_empty()}));
+	tell(&local.master, IPC_CAGE,
+	     &(struct msg_CAGE){.uid = is_root() ? PARENT_UID : geteuid(),
+				.gid = is_root() ? PARENT_UID : getegid(),
+				.as_root = is_root(),
+				.require = slice_empty(),
+				.cage_fact_records = buf_slice(&facts)},
+	     folder);
+	open_generation(1, maildirs, 2);
 	close(folder);
-	close(mail);
-	close(memfd);
-	buf_free(&bundle);
-	buf_free(&text);
+	buf_free(&facts);
 }
 
 static void launch(void)
@@ -418,6 +434,67 @@ static void malformed_job(void **state)
 	assert_int_equal(verdict_of(2), OC_DONE);
 }
 
+/* What a generation says that nobody can be delivered by is refused, and the one in force stays. */
+static void refuses_generations(void **state)
+{
+	static const struct {
+		struct msg_GENERATION_MAILDIR maildir;
+		const char *why;
+		bool root_only;
+	} cases[] = {
+		{{.uid = 0, .gid = 1000}, "never delivered as root", true},
+		{{.uid = 1000, .gid = 0}, "never delivered as root", true},
+		{{.uid = FLOOR_UID - 1, .gid = 1000}, "lower uid", true},
+		{{.uid = 1ull << 32, .gid = 1000}, "its user is none", false},
+		{{.path = {"relative/.", 10}, .uid = 1000, .gid = 1000}, "its path", false},
+		{{.path = {"/no/dot", 7}, .uid = 1000, .gid = 1000}, "its path", false},
+		{{.is_home = 1, .path = {"../x", 4}}, "beneath ~ is plain", false},
+		{{.is_home = 1, .path = {"a//b", 4}}, "beneath ~ is plain", false},
+	};
+	char path[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct msg_GENERATION_MAILDIR maildir = cases[i].maildir;
+		struct ipc_message m;
+		char why[300];
+
+		if (cases[i].root_only && !is_root())
+			continue;
+		maildir.transport = slice_of("mailboxes");
+		open_generation(100 + i, &maildir, 1);
+		m = hear(&local.master, IPC_GENERATION_CHECKED);
+		assert_int_not_equal(m.body.GENERATION_CHECKED.outcome, OC_DONE);
+		assert_true(slice_copy(m.body.GENERATION_CHECKED.reason, why, sizeof(why)));
+		if (strstr(why, cases[i].why) == NULL)
+			fail_msg("%s", why);
+		tell(&local.master, IPC_GENERATION_DROP, &(struct msg_GENERATION_DROP){100 + i}, -1);
+	}
+	mailbox(path, "still");
+	start_one(1, "mailboxes", path, "still@example.test");
+	assert_int_equal(verdict_of(1), OC_DONE);
+}
+
+/* One is taken up, and the transport that it does not have is gone. */
+static void takes_generation_up(void **state)
+{
+	const struct msg_GENERATION_MAILDIR maildir = {.transport = slice_of("mailboxes"),
+						       .path = slice_empty(),
+						       .uid = is_root() ? OWNER_UID : geteuid(),
+						       .gid = is_root() ? OWNER_UID : getegid()};
+	char path[300];
+
+	(void)state;
+	open_generation(200, &maildir, 1);
+	assert_int_equal(hear(&local.master, IPC_GENERATION_CHECKED).body.GENERATION_CHECKED.outcome, OC_DONE);
+	tell(&local.master, IPC_GENERATION_SWITCH, &(struct msg_GENERATION_SWITCH){200}, -1);
+	mailbox(path, "switched");
+	start_one(1, "mailboxes", path, "switched@example.test");
+	assert_int_equal(verdict_of(1), OC_DONE);
+	start_one(2, "homes", "alice", "alice@example.test");
+	assert_int_equal(verdict_of(2), OC_ROUTE_UNKNOWN);
+}
+
 static void drains(void **state)
 {
 	const struct msg_DRAIN drain = {10000};
@@ -475,6 +552,8 @@ int main(void)
 		cmocka_unit_test(refuses_other_paths),
 		cmocka_unit_test(workers_die),
 		cmocka_unit_test(malformed_job),
+		cmocka_unit_test(refuses_generations),
+		cmocka_unit_test(takes_generation_up),
 		cmocka_unit_test(drains),
 	};
 

@@ -13,54 +13,6 @@ static void check_slice(struct slice got, const char *want)
 		fail_msg("got \"%.*s\", want \"%s\"", SLICE_ARG(got), want);
 }
 
-static void bases(void **state)
-{
-	static const struct {
-		const char *template, *base; /* base NULL: refused */
-	} cases[] = {
-		{"/var/mail/{domain}/{local}/", "/var/mail"},
-		{"/var/mail/x-{domain}/{local}", "/var/mail"},
-		{"/{local}", "/"},
-		{"/srv/all", "/srv/all"},
-		{"/srv/all/", "/srv/all"},
-		{"relative/{local}", NULL},
-		{"", NULL},
-		{"~/Maildir", NULL},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct slice base;
-		bool ok = maildir_base(slice_of(cases[i].template), &base);
-
-		assert_int_equal(ok, cases[i].base != NULL);
-		if (ok)
-			check_slice(base, cases[i].base);
-	}
-}
-
-static void homes(void **state)
-{
-	static const struct {
-		const char *template, *part; /* part NULL: refused */
-	} cases[] = {
-		{"~/Maildir/", "Maildir"}, {"~/Maildir", "Maildir"}, {"~", ""},		 {"~/", ""},
-		{"~/mail/in", "mail/in"},  {"~bob/Maildir", NULL},   {"~/../x", NULL}, {"~/{local}", NULL},
-		{"/etc", NULL},		   {"~/a//b", NULL},	     {"~/./b", NULL},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct slice part;
-		bool ok = maildir_in_home(slice_of(cases[i].template), &part);
-
-		if (ok != (cases[i].part != NULL))
-			fail_msg("%s", cases[i].template);
-		if (ok)
-			check_slice(part, cases[i].part);
-	}
-}
-
 static void beneath(void **state)
 {
 	static const struct {
@@ -136,8 +88,9 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bases),  cmocka_unit_test(homes), cmocka_unit_test(beneath),
-		cmocka_unit_test(bounds), cmocka_unit_test(names),
+		cmocka_unit_test(beneath),
+		cmocka_unit_test(bounds),
+		cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,10 +44,10 @@ struct asking {
 
 /* ---- before the cage ---- */
 
-static const char *ca_file(const struct conf_ldap *l)
+static const char *ca_file(const char *named)
 {
-	if (l->tls_ca != NULL)
-		return l->tls_ca;
+	if (named[0] != '\0')
+		return named;
 	for (size_t i = 0; i < ARRAY_LEN(system_cas); i++)
 		if (access(system_cas[i], R_OK) == 0)
 			return system_cas[i];
@@ -55,29 +55,33 @@ static const char *ca_file(const struct conf_ldap *l)
 }
 
 /* All handles made later share this context; the new one reads the file now. */
-static bool set_tls(const struct conf_ldap *l)
+static bool set_tls(const char *ca)
 {
 	int demand = LDAP_OPT_X_TLS_DEMAND, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0;
 
 	return ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
 	       ldap_set_option(NULL, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == LDAP_OPT_SUCCESS &&
-	       ldap_set_option(NULL, LDAP_OPT_X_TLS_CACERTFILE, ca_file(l)) == LDAP_OPT_SUCCESS &&
+	       ldap_set_option(NULL, LDAP_OPT_X_TLS_CACERTFILE, ca_file(ca)) == LDAP_OPT_SUCCESS &&
 	       ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS;
 }
 
-void directory_prepare(const struct conf_ldap *l)
+void directory_prepare(const char *ca)
 {
-	conf = l;
 	/* Neither ldap.conf nor the environment has a say. */
 	if (setenv("LDAPNOINIT", "1", 1) == -1)
 		log_fatal("LDAPNOINIT", errno);
 	/* The first call of all sets libldap up, which asks for the name of this host: not possible later. */
 	if (ldap_set_option(NULL, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS)
 		log_fatal("libldap", 0);
-	if (l->tls == TLS_OFF || set_tls(l))
+	if (ca == NULL || set_tls(ca))
 		return;
-	LOG(LEVEL_ERROR, "directory-certificates", KV_STR("path", ca_file(l)));
+	LOG(LEVEL_ERROR, "directory-certificates", KV_STR("path", ca_file(ca)));
 	exit(75);
+}
+
+void directory_use(const struct conf_ldap *l)
+{
+	conf = l;
 }
 
 /* ---- one step after the other; each is false with `why` ---- */

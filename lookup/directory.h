@@ -9,8 +9,10 @@
  */
 
 /* Before the cage, in the process that forks the parent of the children: libldap without its configuration files, the trusted
- * certificates read.  `l` is borrowed for good.  Exits 75 where they cannot be read. */
-void directory_prepare(const struct conf_ldap *l);
+ * certificates read, from `ca`: NULL, without TLS none; "", those of the system.  Exits 75 where they cannot be read. */
+void directory_prepare(const char *ca);
+/* In the cage of that parent: whom its children ask, and how.  `l` is borrowed for good. */
+void directory_use(const struct conf_ldap *l);
 
 /* warm_spec.serve: DIRECTORY_START, told DIRECTORY_END. */
 void directory_serve(int fd, const struct ipc_message *m);

@@ -286,17 +286,36 @@ static const struct cage_spec child_cage = {
 	.memory_max = 256u << 20,
 };
 
+static struct service *the_service; /* for the children's parent */
+
+/* In the cage of the children's parent. */
+static bool read_block(void)
+{
+	struct conf *conf = service_first_conf(the_service);
+
+	if (conf != NULL && conf->auth.ldap != NULL)
+		directory_use(conf->auth.ldap); /* for as long as it lives */
+	return conf != NULL && conf->auth.ldap != NULL;
+}
+
 static void prepare(struct service *s)
 {
-	const struct conf_ldap *l = directory_of(s);
-	struct warm_spec spec = {.owner = ROLE_LOOKUP, .name = "directory", .cage = &child_cage, .children = CHILDREN, .serve = directory_serve};
+	struct warm_spec spec = {.owner = ROLE_LOOKUP,
+				 .name = "directory",
+				 .cage = &child_cage,
+				 .children = CHILDREN,
+				 .caged = read_block,
+				 .serve = directory_serve};
+	uint64_t seconds;
+	char ca[1025];
 
-	if (l == NULL) {
+	if (!service_cage_number(s, CONF_CAGE_SECONDS, &seconds)) {
 		LOG_PLAIN(LEVEL_ERROR, "no-directory");
 		exit(75);
 	}
-	spec.seconds = (unsigned)(l->timeout_ms / 1000) + 1;
-	directory_prepare(l);
+	the_service = s;
+	spec.seconds = (unsigned)seconds;
+	directory_prepare(service_cage_text(s, CONF_CAGE_CA, ca, sizeof(ca)) ? ca : NULL);
 	service_cage_order(s, &spec.order);
 	children_fd = warm_start(&spec);
 }
@@ -335,6 +354,7 @@ static const struct cage_spec cage = {
 static const struct service_spec spec = {
 	.role = ROLE_LOOKUP,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = prepare,
 	.start = start,
 	.handlers = handlers,

@@ -15,11 +15,20 @@ static bool tell_with(struct slot *s, enum ipc_type type, const void *body, int 
 	return false;
 }
 
-bool hand_cage(struct slot *s)
+bool hand_cage(struct slot *s, const struct plan *plan)
 {
 	const struct master *m = s->master;
-	const struct msg_CAGE cage = {s->uid, s->gid, s->group, s->instance, m->as_root, m->options->kernel,
-				      m->options->trial || s->trial};
+	const struct msg_CAGE cage = {
+		.uid = s->uid,
+		.gid = s->gid,
+		.group = s->group,
+		.instance = s->instance,
+		.as_root = m->as_root,
+		.kernel = m->options->kernel,
+		.trial = m->options->trial || s->trial,
+		.require = slice_of(plan->require),
+		.cage_fact_records = buf_slice(&plan->cage_facts[s->row->role]),
+	};
 
 	return tell_with(s, IPC_CAGE, &cage, s->row->root == ROOT_SPOOL ? m->spool_fd : m->empty_fd);
 }
@@ -48,10 +57,34 @@ static bool hand_listeners(struct slot *s, const struct plan *plan)
 	return done;
 }
 
+static bool hand_maildirs(struct slot *s, const struct plan *plan)
+{
+	bool done = true;
+
+	for (size_t i = 0; done && i < plan->maildir_count; i++) {
+		const struct plan_maildir *from = &plan->maildirs[i];
+		const struct msg_GENERATION_MAILDIR m = {plan->number, slice_of(from->transport), from->is_home, slice_of(from->path),
+							 from->uid,    from->gid,		   from->delivered_to};
+
+		done = link_tell(s->link, IPC_GENERATION_MAILDIR, &m, -1);
+	}
+	return done;
+}
+
+/* The text is for all but local, which keeps capabilities: no parser runs with any. */
+static bool open_generation(struct slot *s, const struct plan *plan)
+{
+	const struct msg_GENERATION_OPEN open = {plan->number, plan->log_level, slice_of(plan->host)};
+
+	if (s->row->role != ROLE_LOCAL)
+		return tell_with(s, IPC_GENERATION_OPEN, &open, plan->bundle_fd);
+	return link_tell(s->link, IPC_GENERATION_OPEN, &open, -1) && hand_maildirs(s, plan);
+}
+
 bool hand_generation(struct slot *s, const struct plan *plan)
 {
 	enum role role = s->row->role;
-	bool done = tell_with(s, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){plan->number}, plan->bundle_fd);
+	bool done = open_generation(s, plan);
 
 	for (size_t i = 0; done && i < plan->path_count; i++) {
 		const struct plan_path *p = &plan->paths[i];

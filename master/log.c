@@ -48,13 +48,16 @@ static struct cage_spec cage = {
 /* The sockets of syslog and journald are names in the system's own tree. */
 static void prepare(struct service *s)
 {
-	enum log_kind kind;
+	bool to_file = false, to_socket = false;
+	char kind[32];
 
-	if (!log_kind_of(slice_of(service_conf(s)->set.log), &kind))
-		return;
-	if (kind == LOG_TO_FILE)
+	if (service_cage_text(s, CONF_CAGE_LOG, kind, sizeof(kind))) {
+		to_file = strcmp(kind, "file") == 0;
+		to_socket = strcmp(kind, "syslog") == 0 || strcmp(kind, "journald") == 0;
+	}
+	if (to_file)
 		cage.calls |= CALLS_FILES;
-	if (kind == LOG_TO_SYSLOG || kind == LOG_TO_JOURNALD) {
+	if (to_socket) {
 		cage.calls |= CALLS_DATAGRAM;
 		cage.chroot = false;
 	}
@@ -298,6 +301,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 static const struct service_spec spec = {
 	.role = ROLE_LOG,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = prepare,
 	.start = start,
 	.handlers = handlers,

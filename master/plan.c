@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PLAN_CAGE_FACTS_MAX 8192u /* as CAGE carries */
+
 struct plan *plan_new(uint64_t number)
 {
 	struct plan *p = mem_new(1, sizeof(*p));
@@ -18,6 +20,8 @@ struct plan *plan_new(uint64_t number)
 		return NULL;
 	p->number = number;
 	p->bundle_fd = -1;
+	for (size_t role = 0; role < ROLE_COUNT; role++)
+		p->cage_facts[role] = buf_make(PLAN_CAGE_FACTS_MAX);
 	return p;
 }
 
@@ -36,13 +40,16 @@ void plan_free(struct plan **pp)
 		os_close(&p->listeners[i].fds[0]);
 		os_close(&p->listeners[i].fds[1]);
 	}
+	for (size_t i = 0; i < p->maildir_count; i++)
+		free(p->maildirs[i].path);
+	for (size_t role = 0; role < ROLE_COUNT; role++)
+		buf_free(&p->cage_facts[role]);
 	os_close(&p->bundle_fd);
 	free(p->spool);
 	free(p->runtime);
 	free(p->user_prefix);
-	free(p->log_level);
-	free(p->authd_start);
-	free(p->lookup_start);
+	free(p->host);
+	free(p->require);
 	free(p);
 }
 
@@ -72,52 +79,55 @@ bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct sli
 	return true;
 }
 
+bool plan_add_maildir(struct plan *p, const struct msg_CONF_MAILDIR *m)
+{
+	struct plan_maildir *at = &p->maildirs[p->maildir_count];
+
+	if (p->maildir_count == PLAN_MAILDIRS_MAX)
+		return false;
+	*at = (struct plan_maildir){.is_home = m->is_home != 0, .uid = m->uid, .gid = m->gid, .delivered_to = m->delivered_to};
+	if (!slice_copy(m->transport, at->transport, sizeof(at->transport)))
+		return false;
+	at->path = slice_dup(m->path);
+	p->maildir_count += at->path != NULL;
+	return at->path != NULL;
+}
+
+bool plan_add_cage_fact(struct plan *p, const struct msg_CONF_CAGE_FACT *m)
+{
+	return m->role < ROLE_COUNT &&
+	       rec_cage_fact_add(&p->cage_facts[m->role], &(struct rec_cage_fact){m->name, m->number, m->text});
+}
+
 static bool set_text(char **at, struct slice value)
 {
-	free(*at);
 	*at = slice_dup(value);
 	return *at != NULL;
 }
 
-bool plan_set(struct plan *p, struct slice name, struct slice value)
+bool plan_set(struct plan *p, const struct msg_CONF_SETTINGS *m)
 {
-	const struct {
-		const char *name;
-		char **text;
-		uint64_t *number;
-	} known[] = {
-		{"spool", &p->spool, NULL},
-		{"runtime", &p->runtime, NULL},
-		{"user_prefix", &p->user_prefix, NULL},
-		{"log_level", &p->log_level, NULL},
-		{"authd_start", &p->authd_start, NULL},
-		{"lookup_start", &p->lookup_start, NULL},
-		{"lookups", NULL, &p->lookups},
-		{"smtpd_workers", NULL, &p->smtpd_workers},
-		{"relay_workers", NULL, &p->relay_workers},
-		{"watchdog_ms", NULL, &p->watchdog_ms},
-		{"smtpd_parents", NULL, &p->smtpd_parents},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (slice_eq(name, slice_of(known[i].name)))
-			return known[i].text != NULL ? set_text(known[i].text, value)
-						     : slice_u64(value, UINT32_MAX, known[i].number);
-	return true; /* of no concern here */
+	if (p->spool != NULL || m->log_level > LEVEL_ERROR || m->smtpd_workers > UINT32_MAX || m->relay_workers > UINT32_MAX)
+		return false;
+	p->log_level = (enum log_level)m->log_level;
+	p->smtpd_workers = m->smtpd_workers;
+	p->smtpd_parents = m->smtpd_parents;
+	p->relay_workers = m->relay_workers;
+	p->lookups = m->lookups;
+	p->watchdog_ms = m->watchdog_ms;
+	return set_text(&p->spool, m->spool) && set_text(&p->runtime, m->runtime) && set_text(&p->user_prefix, m->user_prefix) &&
+	       set_text(&p->host, m->host) && set_text(&p->require, m->require);
 }
 
 bool plan_is_whole(const struct plan *p)
 {
-	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL && p->log_level != NULL &&
-	       p->smtpd_workers > 0 && p->relay_workers > 0;
+	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL && p->host != NULL &&
+	       p->require != NULL && p->smtpd_workers > 0 && p->relay_workers > 0;
 }
 
 void plan_in_force(const struct plan *p)
 {
-	enum log_level lowest = LEVEL_INFO;
-
-	(void)log_level_find(slice_of(p->log_level), &lowest);
-	log_set_level(lowest);
+	log_set_level(p->log_level);
 }
 
 /* "/a/b" is in "/a"; "/b" in "/". */
@@ -229,15 +239,38 @@ static int share(int fd)
 
 static bool copy_settings(struct plan *p, const struct plan *old)
 {
+	const struct msg_CONF_SETTINGS same = {
+		.spool = slice_of(old->spool),
+		.runtime = slice_of(old->runtime),
+		.user_prefix = slice_of(old->user_prefix),
+		.host = slice_of(old->host),
+		.require = slice_of(old->require),
+		.log_level = old->log_level,
+		.smtpd_workers = old->smtpd_workers,
+		.smtpd_parents = old->smtpd_parents,
+		.relay_workers = old->relay_workers,
+		.lookups = old->lookups,
+		.watchdog_ms = old->watchdog_ms,
+	};
+
 	p->bundle_fd = share(old->bundle_fd);
-	p->smtpd_workers = old->smtpd_workers;
-	p->relay_workers = old->relay_workers;
-	p->smtpd_parents = old->smtpd_parents;
-	p->watchdog_ms = old->watchdog_ms;
-	p->lookups = old->lookups;
-	return p->bundle_fd >= 0 && set_text(&p->spool, slice_of(old->spool)) && set_text(&p->runtime, slice_of(old->runtime)) &&
-	       set_text(&p->user_prefix, slice_of(old->user_prefix)) && set_text(&p->log_level, slice_of(old->log_level)) &&
-	       set_text(&p->authd_start, slice_of(old->authd_start)) && set_text(&p->lookup_start, slice_of(old->lookup_start));
+	for (size_t role = 0; role < ROLE_COUNT; role++)
+		if (!buf_add_slice(&p->cage_facts[role], buf_slice(&old->cage_facts[role])))
+			return false;
+	return p->bundle_fd >= 0 && plan_set(p, &same);
+}
+
+static bool copy_maildirs(struct plan *p, const struct plan *old)
+{
+	for (size_t i = 0; i < old->maildir_count; i++) {
+		const struct plan_maildir *from = &old->maildirs[i];
+		const struct msg_CONF_MAILDIR same = {slice_of(from->transport), from->is_home, slice_of(from->path),
+						      from->uid,		from->gid,     from->delivered_to};
+
+		if (!plan_add_maildir(p, &same))
+			return false;
+	}
+	return true;
 }
 
 static bool copy_paths(struct plan *p, const struct plan *old)
@@ -268,7 +301,7 @@ struct plan *plan_again(const struct plan *old, uint64_t number)
 {
 	struct plan *p = plan_new(number);
 
-	if (p != NULL && !(copy_settings(p, old) && copy_paths(p, old) && copy_listeners(p, old)))
+	if (p != NULL && !(copy_settings(p, old) && copy_paths(p, old) && copy_listeners(p, old) && copy_maildirs(p, old)))
 		plan_free(&p);
 	return p;
 }
@@ -322,16 +355,15 @@ static bool has_new_folder(const struct plan *p, const struct plan *old, enum ro
 	return false;
 }
 
-static bool starts_otherwise(const char *next, const char *old)
+/* Their children were forked before the cage, and cannot be forked again. */
+static bool is_bound_to_its_start(enum role role)
 {
-	return strcmp(next == NULL ? "" : next, old == NULL ? "" : old) != 0;
+	return role == ROLE_AUTHD || role == ROLE_LOOKUP;
 }
 
 bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum role role)
 {
-	if (role == ROLE_AUTHD && starts_otherwise(p->authd_start, old->authd_start))
-		return true;
-	if (role == ROLE_LOOKUP && starts_otherwise(p->lookup_start, old->lookup_start))
-		return true;
-	return has_new_folder(p, old, role);
+	bool same = slice_eq(buf_slice(&p->cage_facts[role]), buf_slice(&old->cage_facts[role]));
+
+	return (is_bound_to_its_start(role) && !same) || has_new_folder(p, old, role);
 }

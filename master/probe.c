@@ -90,7 +90,7 @@ static bool spawn(struct probe *p, const struct plan *plan)
 	s->link = link_new(m->loop, pair[0], &config);
 	if (s->pid == -1)
 		s->pid = 0;
-	return s->pid > 0 && s->link != NULL && hand_cage(s) && hand_generation(s, plan) &&
+	return s->pid > 0 && s->link != NULL && hand_cage(s, plan) && hand_generation(s, plan) &&
 	       link_ask(s->link, IPC_GENERATION_CHECK, &check, PROBE_MS, on_checked, p) != 0;
 }
 

@@ -14,7 +14,7 @@
 #define READER_MS 30000u
 
 /*
- *   started --CONF_PATH, CONF_LISTENER, CONF_SETTING, CONF_MISTAKE--> --CONF_DONE--> done
+ *   started --CONF_PATH, CONF_LISTENER, CONF_MAILDIR, CONF_CAGE_FACT, CONF_SETTINGS, CONF_MISTAKE--> --CONF_DONE--> done
  *      '---- link broken (it died, or broke the rules), or time over ----> done, refused
  */
 struct reader {
@@ -49,9 +49,19 @@ static bool on_listener(struct reader *r, struct ipc_message *m)
 	return plan_add_listener(r->plan, b->index, b->port, b->address, b->name);
 }
 
-static bool on_setting(struct reader *r, struct ipc_message *m)
+static bool on_settings(struct reader *r, struct ipc_message *m)
 {
-	return plan_set(r->plan, m->body.CONF_SETTING.name, m->body.CONF_SETTING.value);
+	return plan_set(r->plan, &m->body.CONF_SETTINGS);
+}
+
+static bool on_maildir(struct reader *r, struct ipc_message *m)
+{
+	return plan_add_maildir(r->plan, &m->body.CONF_MAILDIR);
+}
+
+static bool on_cage_fact(struct reader *r, struct ipc_message *m)
+{
+	return plan_add_cage_fact(r->plan, &m->body.CONF_CAGE_FACT);
 }
 
 static bool on_mistake(struct reader *r, struct ipc_message *m)
@@ -69,8 +79,9 @@ static bool on_done(struct reader *r, struct ipc_message *m)
 }
 
 static bool (*const handlers[IPC_COUNT])(struct reader *r, struct ipc_message *m) = {
-	[IPC_CONF_PATH] = on_path,	 [IPC_CONF_LISTENER] = on_listener, [IPC_CONF_SETTING] = on_setting,
-	[IPC_CONF_MISTAKE] = on_mistake, [IPC_CONF_DONE] = on_done,
+	[IPC_CONF_PATH] = on_path,	       [IPC_CONF_LISTENER] = on_listener, [IPC_CONF_MAILDIR] = on_maildir,
+	[IPC_CONF_CAGE_FACT] = on_cage_fact, [IPC_CONF_SETTINGS] = on_settings, [IPC_CONF_MISTAKE] = on_mistake,
+	[IPC_CONF_DONE] = on_done,
 };
 
 static void on_message(struct link *link, struct ipc_message *m, void *arg)
@@ -78,7 +89,7 @@ static void on_message(struct link *link, struct ipc_message *m, void *arg)
 	struct reader *r = arg;
 
 	if (r->plan->bundle_fd >= 0 || handlers[m->type] == NULL || !handlers[m->type](r, m))
-		link_break(link, "the configuration is beyond its bounds (paths, listeners)");
+		link_break(link, "the configuration is beyond its bounds (paths, listeners, Maildir transports)");
 }
 
 static void on_broken(struct link *link, const char *broke_rules, void *arg)

@@ -1,10 +1,11 @@
 #include "reader_child.h"
 
+#include "base/log.h"
 #include "conf/bundle.h"
-#include "conf/print.h"
 #include "ipc/link.h"
 #include "os/cage.h"
 #include "os/fd.h"
+#include "os/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +15,13 @@
 #include <unistd.h>
 
 /*
- * The child.  It becomes its user and enters its cage before it opens a file; Landlock lets it read everywhere (where `include`
- * leads is not known before), the filter lets it write nowhere.
+ * The child.  It becomes its user first, loads what the system's name service needs, and enters its cage; only then it opens a file.
+ * Landlock lets it read everywhere (where `include` leads is not known before), the filter lets it write nowhere.
  */
 #define CONF_FD 3
 
 static const struct cage_spec cage = {
-	.calls = CALLS_FILES_READ,
+	.calls = CALLS_FILES_READ | CALLS_DATAGRAM, /* daemons of the name service */
 	.file_bytes_max = 16u << 20, /* the memory file */
 };
 
@@ -63,19 +64,6 @@ static bool say_listeners(const struct conf *c)
 	return true;
 }
 
-static bool say_setting(const char *name, const char *value)
-{
-	return say(IPC_CONF_SETTING, &(struct msg_CONF_SETTING){slice_of(name), slice_of(value)}, -1);
-}
-
-static bool say_count(const char *name, uint64_t value)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	return say_setting(name, text);
-}
-
 /* A warm parent forks the processes of `isolation connection`. */
 static uint64_t parents_of(const struct conf *c)
 {
@@ -85,23 +73,32 @@ static uint64_t parents_of(const struct conf *c)
 	return 0;
 }
 
-static bool say_directory(const struct conf *c)
+static void say_cage_fact(unsigned role, const char *name, uint64_t number, const char *text, void *arg)
 {
-	struct buf text = buf_make(4096);
-	bool said = (c->auth.ldap == NULL || conf_print_ldap(c->auth.ldap, &text)) && say_setting("lookup_start", buf_text(&text));
+	bool *said = arg;
 
-	buf_free(&text);
-	return said;
+	*said = text != NULL && say(IPC_CONF_CAGE_FACT, &(struct msg_CONF_CAGE_FACT){role, slice_of(name), number, slice_of(text)}, -1) && *said;
 }
 
 static bool say_settings(const struct conf *c)
 {
-	return say_setting("spool", c->set.spool) && say_setting("runtime", c->set.runtime) &&
-	       say_setting("user_prefix", c->set.user_prefix) && say_setting("log_level", c->set.log_level) &&
-	       say_count("watchdog_ms", c->set.watchdog_ms) &&
-	       say_count("smtpd_workers", c->set.smtpd_workers) &&
-	       say_count("relay_workers", c->set.relay_workers) && say_count("smtpd_parents", parents_of(c)) && say_setting("authd_start", c->auth.pam == NULL ? "" : c->auth.pam) &&
-	       say_count("lookups", c->auth.ldap == NULL ? 0 : 1) && say_directory(c);
+	enum log_level lowest = LEVEL_INFO;
+	struct msg_CONF_SETTINGS all = {
+		.spool = slice_of(c->set.spool),
+		.runtime = slice_of(c->set.runtime),
+		.user_prefix = slice_of(c->set.user_prefix),
+		.host = slice_of(c->set.hostname),
+		.require = slice_of(c->set.sandbox_require),
+		.smtpd_workers = c->set.smtpd_workers,
+		.smtpd_parents = parents_of(c),
+		.relay_workers = c->set.relay_workers,
+		.lookups = c->auth.ldap == NULL ? 0 : 1,
+		.watchdog_ms = c->set.watchdog_ms,
+	};
+
+	(void)log_level_find(slice_of(c->set.log_level), &lowest);
+	all.log_level = lowest;
+	return say(IPC_CONF_SETTINGS, &all, -1);
 }
 
 /* A log file lies in a folder that the log process must be given. */
@@ -114,61 +111,86 @@ static bool say_log_folder(const struct conf *c)
 	return said;
 }
 
-static bool say_all(const struct conf *c, struct slice bundle)
+/* Everything but the text; false: told. */
+static bool say_facts(const struct conf *c, const struct reader_order *order)
 {
 	bool said = true;
-	int fd;
 
 	conf_each_path(c, say_path, &said);
-	if (!said || !say_log_folder(c) || !say_listeners(c) || !say_settings(c))
-		return false;
-	fd = os_memfd_sealed("postern-generation", bundle);
-	return fd >= 0 && say(IPC_CONF_DONE, &(struct msg_CONF_DONE){OC_DONE}, fd);
+	conf_each_cage_fact(c, say_cage_fact, &said);
+	if (said && say_log_folder(c) && say_listeners(c) && say_settings(c))
+		return reader_child_maildirs(c, order->uid != 0, say);
+	say_mistake("the configuration is too large to be handed over\n");
+	return false;
 }
 
-static bool compile_and_say(struct slice bundle)
+static bool say_all(const struct conf *c, const struct reader_order *order, struct slice bundle)
+{
+	int fd;
+
+	if (!say_facts(c, order))
+		return false;
+	fd = os_memfd_sealed("postern-generation", bundle);
+	if (fd >= 0 && say(IPC_CONF_DONE, &(struct msg_CONF_DONE){OC_DONE}, fd))
+		return true;
+	say_mistake("the configuration is too large to be handed over\n");
+	return false;
+}
+
+static bool compile_and_say(const struct reader_order *order, struct slice bundle)
 {
 	struct conf_mistakes mistakes = {buf_make(1 << 18), 0};
 	struct conf *c = conf_compile(bundle, &mistakes);
 
-	if (c != NULL && say_all(c, bundle))
-		return true;
 	if (c == NULL)
 		say_mistakes(buf_slice(&mistakes.text));
-	else
-		say_mistake("the configuration is too large to be handed over\n");
-	return false;
+	return c != NULL && say_all(c, order, bundle);
 }
 
-static bool read_and_say(const char *path)
+static bool read_and_say(const struct reader_order *order, const char *path)
 {
 	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), why = buf_make(4096);
 
 	if (bundle_read(path, &bundle, &why))
-		return compile_and_say(buf_slice(&bundle));
+		return compile_and_say(order, buf_slice(&bundle));
 	say_mistakes(buf_slice(&why));
 	say_mistake("\n");
 	return false;
 }
 
-static bool enter(const struct reader_order *order)
+static bool enter_cage(char *why, size_t why_size)
 {
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct cage_path everything = {root, false};
-	const struct cage_order cage_order = {
-		.uid = order->uid,
-		.gid = order->gid,
-		.as_root = order->uid != 0,
+	const struct cage_order order = {
+		.as_root = false, /* it is nobody else any more */
 		.root_fd = -1,
 		.paths = &everything,
 		.path_count = 1,
 		.require = "",
 		.parent = getppid(),
 	};
-	char missing[CAGE_MISSING_BYTES], why[256];
+	char missing[CAGE_MISSING_BYTES];
 
-	if (cage_enter(&cage, &cage_order, missing, why, sizeof(why)))
-		return true;
+	return cage_enter(&cage, &order, missing, why, why_size);
+}
+
+static bool become(const struct reader_order *order, char *why, size_t why_size)
+{
+	const struct become who = {order->uid, order->gid, NULL, 0, false};
+
+	return order->uid == 0 || become_user(&who, why, why_size);
+}
+
+static bool enter(const struct reader_order *order)
+{
+	char why[256] = "";
+
+	if (become(order, why, sizeof(why))) {
+		reader_child_load_users();
+		if (enter_cage(why, sizeof(why)))
+			return true;
+	}
 	say_mistake(why);
 	say_mistake("\n");
 	return false;
@@ -199,7 +221,7 @@ static _Noreturn void run(const struct reader_order *order, int fd)
 	if (dup2(fd, CONF_FD) != CONF_FD || close_range(CONF_FD + 1, ~0u, 0) == -1 || fcntl(CONF_FD, F_SETFL, 0) == -1)
 		_exit(75);
 	enter_folder(order->path);
-	if (!enter(order) || !read_and_say(reachable(order->path)))
+	if (!enter(order) || !read_and_say(order, reachable(order->path)))
 		say(IPC_CONF_DONE, &(struct msg_CONF_DONE){OC_BAD_INPUT}, -1);
 	_exit(0);
 }

@@ -44,12 +44,12 @@ static void link_down(struct service *s, struct link *link)
 /* A hostname that begins with "refused" is a configuration this role does not want. */
 static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
 {
-	if (slice_starts(slice_of(g->conf->set.hostname), slice_of("crash-policyd")) && the_role == ROLE_POLICYD)
+	if (slice_starts(slice_of(g->host), slice_of("crash-policyd")) && the_role == ROLE_POLICYD)
 		abort();
-	if (slice_starts(slice_of(g->conf->set.hostname), slice_of("refused-policyd")) && the_role != ROLE_POLICYD)
+	if (slice_starts(slice_of(g->host), slice_of("refused-policyd")) && the_role != ROLE_POLICYD)
 		return true;
 	(void)s;
-	if (!slice_starts(slice_of(g->conf->set.hostname), slice_of("refused")))
+	if (!slice_starts(slice_of(g->host), slice_of("refused")))
 		return true;
 	(void)slice_copy(slice_of("the stub refuses this hostname"), why, why_size);
 	return false;
@@ -60,7 +60,7 @@ static void status(struct service *s, struct buf *out)
 	const struct stub *stub = service_state(s);
 
 	service_status_number(out, "links", stub->links);
-	service_status_text(out, "hostname", service_conf(s)->set.hostname);
+	service_status_text(out, "hostname", service_generation(s)->host);
 }
 
 static void ignore(struct service *s, struct link *link, struct ipc_message *m)
@@ -81,12 +81,14 @@ static void on_record(struct service *s, struct link *link, struct ipc_message *
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_LOG_RECORD] = on_record,
 	[IPC_LISTENER] = ignore,
+	[IPC_GENERATION_MAILDIR] = ignore,
 };
 
 int main(int argc, char **argv)
 {
 	struct service_spec spec = {
 		.cage = &cage,
+		.text = &service_text,
 		.start = start,
 		.handlers = handlers,
 		.generation_ready = generation_ready,
@@ -100,5 +102,7 @@ int main(int argc, char **argv)
 		if (slice_eq(name, slice_of(role_name((enum role)role))))
 			spec.role = (enum role)role;
 	the_role = spec.role;
+	if (the_role == ROLE_LOCAL)
+		spec.text = NULL; /* it is given none */
 	return service_run(&spec, argc, argv);
 }

@@ -317,6 +317,7 @@ static const struct cage_spec cage = {
 static const struct service_spec spec = {
 	.role = ROLE_POLICYD,
 	.cage = &cage,
+	.text = &service_text,
 	.start = on_start,
 	.handlers = handlers,
 	.generation_ready = on_generation_ready,

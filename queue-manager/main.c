@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 	static const struct service_spec spec = {
 		.role = ROLE_QUEUE,
 		.cage = &cage,
+		.text = &service_text,
 		.start = queue_start,
 		.handlers = queue_handlers,
 		.generation_switched = queue_switched,

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/bundle.h"
 #include "os/fd.h"
@@ -98,8 +99,8 @@ static void hand_over(struct play *p, const char *conf)
 	assert_true(bundle_add(&bundle, slice_of("test.conf"), slice_of(conf)));
 	file = os_memfd_sealed("conf", buf_slice(&bundle));
 	assert_true(root >= 0 && file >= 0);
-	assert_true(link_tell_now(master, IPC_CAGE, 0, false, &(struct msg_CAGE){getuid(), getgid(), 0, 0, 0, 0, 0}, root));
-	assert_true(link_tell_now(master, IPC_GENERATION_OPEN, 0, false, &(struct msg_GENERATION_OPEN){1}, file));
+	assert_true(link_tell_now(master, IPC_CAGE, 0, false, &(struct msg_CAGE){.uid = getuid(), .gid = getgid(), .require = slice_empty(), .cage_fact_records = slice_empty()}, root));
+	assert_true(link_tell_now(master, IPC_GENERATION_OPEN, 0, false, &(struct msg_GENERATION_OPEN){1, LEVEL_INFO, slice_empty()}, file));
 	play_ask(p, PART_MASTER, IPC_GENERATION_CHECK, 5, &(struct msg_GENERATION_CHECK){1});
 	assert_int_equal(play_hear(p, PART_MASTER, IPC_GENERATION_CHECKED)->body.GENERATION_CHECKED.outcome, OC_DONE);
 	play_hear(p, PART_MASTER, IPC_READY);

@@ -222,6 +222,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 static const struct service_spec spec = {
 	.role = ROLE_DIAL,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = prepare,
 	.handlers = handlers,
 	.link_down = on_link_down,

@@ -451,6 +451,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 static const struct service_spec spec = {
 	.role = ROLE_RESOLVER,
 	.cage = &cage,
+	.text = &service_text,
 	.prepare = prepare,
 	.start = start,
 	.handlers = handlers,

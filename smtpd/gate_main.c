@@ -496,6 +496,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 static const struct service_spec spec = {
 	.role = ROLE_GATE,
 	.cage = &cage,
+	.text = &service_text,
 	.start = start,
 	.handlers = handlers,
 	.generation_free = generation_free,

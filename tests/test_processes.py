@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from harness import ROOT, row
+from harness import ROOT, program, row
 
 CAPABILITIES = {0: "chown", 1: "dac_override", 2: "dac_read_search", 5: "kill", 6: "setgid", 7: "setuid", 8: "setpcap",
                 10: "net_bind_service", 12: "net_admin", 18: "sys_chroot", 21: "sys_admin"}
@@ -184,3 +184,39 @@ def test_dead_master_ends_all(running):
     running.process.wait()
     wait_until(lambda: not [p for p in children if alive(p)], 5, "the end of all children")
     row("C10", "master-killed", True)
+
+
+def first_looks(trace):
+    """Process -> its program, and whether it was in its cage when it first looked into the text of a configuration."""
+    programs, caged, looks = {}, set(), {}
+    for line in trace.splitlines():
+        pid, call = line.split(maxsplit=1)
+        executed = re.match(r'execve(?:at)?\(.*?\["postern-(\w+)"', call)
+        if executed:
+            programs[pid] = executed[1]
+            caged.discard(pid)
+        elif call.startswith("seccomp(SECCOMP_SET_MODE_FILTER"):
+            caged.add(pid)
+        elif "/memfd:postern-generation" in call:
+            looks.setdefault(pid, (programs.get(pid, "master"), pid in caged))
+    return list(looks.values())
+
+
+def test_no_text_is_read_before_the_cage(suite, tmp_path):
+    """The text of a configuration is looked into only where nothing is left to be gained, and by local not at all."""
+    trace = tmp_path / "trace"
+    suite.prefix = ["strace", "-D", "-f", "-y", "-qq", "--seccomp-bpf", "-o", trace, "-e",
+                    "trace=execve,execveat,seccomp,read,pread64,readv,preadv,preadv2,mmap,sendfile,copy_file_range,splice"]
+    suite.start()
+    started = first_looks(trace.read_text())
+    there = {program(pid).removeprefix("postern-") for pid in suite.children()}
+    suite.settings += "messages_max 77\n"
+    suite.write_conf()
+    suite.postern("reload")
+    suite.stop()
+    looked = first_looks(trace.read_text())
+    row("CAGE", "text-after-the-cage", all(in_cage for _, in_cage in looked))
+    row("CAGE", "local-has-no-text", "local" not in {who for who, _ in looked})
+    assert all(in_cage for _, in_cage in looked), looked
+    assert {who for who, _ in started} == there - {"local"}, started
+    assert {who for who, _ in looked} == {who for who, _ in started}, looked

@@ -244,6 +244,20 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
  * the transport has none (homes, or no Maildir), or its path is too long. */
 #define CONF_BASE_MAX 4096
 bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]);
+/* The part beneath a user's home: "~/Maildir/" -> "Maildir".  False: its Maildirs lie elsewhere, or it has none. */
+bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_out);
+
+/* What the cages of processes depend on, and hence what they know of a configuration before them: worked out by the reader, handed on
+ * as it is (CAGE).  The agent of local delivery has one more, which needs the system's users: CONF_CAGE_UID_MIN. */
+#define CONF_CAGE_LOG "log" /* text: "file", or stderr, syslog, journald */
+#define CONF_CAGE_PAM "pam" /* text: the service */
+#define CONF_CAGE_SECONDS "seconds" /* number: of a question to a directory */
+#define CONF_CAGE_CA "ca" /* text: file of the directory's certificates; "": the system's; no such fact: no TLS */
+#define CONF_CAGE_BLOCK "block" /* text: the directory, as printed; another one takes another process */
+#define CONF_CAGE_UID_MIN "uid-min" /* number: the lowest uid that mail is delivered as */
+/* text NULL: it is beyond its bound, and such a configuration cannot be served. */
+typedef void conf_cage_fact_fn(unsigned role, const char *name, uint64_t number, const char *text, void *arg);
+void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg);
 
 /* Seconds from now to the next attempt of a message that is `age_s` old and was tried `tries` times, by the retry rule;
  * 0: no more attempts, it has expired. */

@@ -1,6 +1,7 @@
 #include "conf/conf.h"
 
 #include "conf/net.h"
+#include "conf/print.h"
 #include "ipc/message.h"
 
 #include <stdio.h>
@@ -133,6 +134,19 @@ static void visit_certificates(const struct visit *v, const struct conf *c)
 		visit(v, 1u << ROLE_SMTPD, PATH_COPY, c->listeners[i].client_ca);
 }
 
+bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_out)
+{
+	struct slice part = t->kind == TRANSPORT_MAILDIR ? slice_of(t->maildir) : slice_empty();
+
+	if (!slice_starts(part, slice_of("~/")))
+		return false;
+	part = slice_from(part, 2);
+	while (part.len > 0 && part.at[part.len - 1] == '/')
+		part.len--;
+	*part_out = part;
+	return true;
+}
+
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 {
 	const struct visit v = {fn, arg};
@@ -149,6 +163,28 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 		visit(&v, 1u << ROLE_RELAY, PATH_COPY, c->transports[i].tls_ca);
 	for (size_t i = 0; i < c->transport_count; i++)
 		visit_base(&v, &c->transports[i]);
+}
+
+/* ---- cages ---- */
+
+static void each_directory_fact(const struct conf_ldap *l, conf_cage_fact_fn *fn, void *arg)
+{
+	struct buf text = buf_make(4096);
+
+	fn(ROLE_LOOKUP, CONF_CAGE_SECONDS, l->timeout_ms / 1000 + 1, "", arg);
+	if (l->tls != TLS_OFF)
+		fn(ROLE_LOOKUP, CONF_CAGE_CA, 0, l->tls_ca == NULL ? "" : l->tls_ca, arg);
+	fn(ROLE_LOOKUP, CONF_CAGE_BLOCK, 0, conf_print_ldap(l, &text) ? buf_text(&text) : NULL, arg);
+	buf_free(&text);
+}
+
+void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
+{
+	fn(ROLE_LOG, CONF_CAGE_LOG, 0, c->set.log[0] == '/' ? "file" : c->set.log, arg);
+	if (c->auth.pam != NULL)
+		fn(ROLE_AUTHD, CONF_CAGE_PAM, 0, c->auth.pam, arg);
+	if (c->auth.ldap != NULL)
+		each_directory_fact(c->auth.ldap, fn, arg);
 }
 
 /* ---- retry ---- */

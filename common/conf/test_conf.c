@@ -245,20 +245,26 @@ static void test_paths(void **state)
 static void test_bases(void **state)
 {
 	static const struct {
-		const char *maildir, *base; /* base NULL: none */
+		const char *maildir, *base, *part; /* NULL: none */
 	} rows[] = {
-		{"/var/mail/{domain}/{local}/", "/var/mail/."},
-		{"/var/mail/x-{local}", "/var/mail/."},
-		{"/{local}", "/."},
-		{"/srv/all//", "/srv/all/."},
-		{"~/Maildir/", NULL},
+		{"/var/mail/{domain}/{local}/", "/var/mail/.", NULL},
+		{"/var/mail/x-{local}", "/var/mail/.", NULL},
+		{"/{local}", "/.", NULL},
+		{"/srv/all//", "/srv/all/.", NULL},
+		{"~/Maildir/", NULL, "Maildir"},
+		{"~/mail/in", NULL, "mail/in"},
+		{"~/", NULL, ""},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct conf_transport t = {.kind = TRANSPORT_MAILDIR, .maildir = rows[i].maildir};
 		char base[CONF_BASE_MAX];
+		struct slice part;
 
+		assert_int_equal(conf_transport_in_home(&t, &part), rows[i].part != NULL);
+		if (rows[i].part != NULL)
+			assert_true(slice_eq(part, slice_of(rows[i].part)));
 		assert_int_equal(conf_transport_base(&t, base), rows[i].base != NULL);
 		if (rows[i].base != NULL)
 			assert_string_equal(base, rows[i].base);

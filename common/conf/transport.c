@@ -77,6 +77,8 @@ static const char *maildir_mistake(struct slice path)
 		return "this is no path";
 	if (has_dots(path))
 		return "a Maildir's path has no . and .. in it";
+	if (path.at[0] == '~' && (slice_index(path, '{') != SLICE_NONE || slice_find(path, slice_of("//")) != SLICE_NONE))
+		return "a path beneath ~ is plain: no braces and no empty part in it";
 	return are_braces_good(path) ? NULL : "in braces there may be {domain}, {local} or {address}";
 }
 

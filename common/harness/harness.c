@@ -1,7 +1,9 @@
 #include "harness/harness.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/bundle.h"
+#include "conf/conf.h"
 #include "os/fd.h"
 
 #include <event2/event.h>
@@ -148,9 +150,44 @@ static void run_program(const struct harness_spec *spec, int fd)
 	_exit(127);
 }
 
-static void tell_cage(struct harness *h, bool as_root, uint64_t instance)
+struct facts {
+	enum role role;
+	struct buf records;
+};
+
+static void add_fact(unsigned role, const char *name, uint64_t number, const char *text, void *arg)
 {
-	struct msg_CAGE cage = {as_root ? HARNESS_UID : getuid(), as_root ? HARNESS_UID : getgid(), 0, instance, as_root, 0, 0};
+	struct facts *f = arg;
+
+	if (role == f->role && !rec_cage_fact_add(&f->records, &(struct rec_cage_fact){slice_of(name), number, slice_of(text)}))
+		give_up("cage fact");
+}
+
+/* What the master's reader works out. */
+static struct buf facts_of(const char *text, enum role role)
+{
+	struct facts f = {role, buf_make(8192)};
+	struct buf bundle = buf_make(BUNDLE_BYTES_MAX);
+	struct conf_mistakes mistakes;
+	struct conf *conf = bundle_add(&bundle, slice_of("t.conf"), slice_of(text)) ? conf_compile(buf_slice(&bundle), &mistakes) : NULL;
+
+	if (conf != NULL)
+		conf_each_cage_fact(conf, add_fact, &f);
+	conf_free(&conf);
+	buf_free(&mistakes.text);
+	buf_free(&bundle);
+	return f.records;
+}
+
+static void tell_cage(struct harness *h, const struct harness_spec *spec, uint64_t instance)
+{
+	struct buf facts = facts_of(spec->conf, spec->role);
+	struct msg_CAGE cage = {.uid = spec->as_root ? HARNESS_UID : getuid(),
+				.gid = spec->as_root ? HARNESS_UID : getgid(),
+				.instance = instance,
+				.as_root = spec->as_root,
+				.require = slice_empty(),
+				.cage_fact_records = buf_slice(&facts)};
 	int fd;
 
 	snprintf(h->root, sizeof(h->root), "/tmp/harness-XXXXXX");
@@ -159,6 +196,7 @@ static void tell_cage(struct harness *h, bool as_root, uint64_t instance)
 	fd = open(h->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 || !link_tell(h->master, IPC_CAGE, &cage, fd))
 		give_up("cage");
+	buf_free(&facts);
 }
 
 static void tell_generation(struct harness *h, const char *conf, const struct harness_path *paths, size_t path_count)
@@ -169,7 +207,7 @@ static void tell_generation(struct harness *h, const char *conf, const struct ha
 	h->generation++;
 	if (bundle_add(&bundle, slice_of("t.conf"), slice_of(conf)))
 		fd = os_memfd_sealed("bundle", buf_slice(&bundle));
-	if (fd == -1 || !link_tell(h->master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){h->generation}, fd))
+	if (fd == -1 || !link_tell(h->master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){h->generation, LEVEL_INFO, slice_empty()}, fd))
 		give_up("generation");
 	for (size_t i = 0; i < path_count; i++) {
 		struct msg_GENERATION_PATH path = {h->generation, slice_of(paths[i].path)};
@@ -214,7 +252,7 @@ struct harness *harness_start_as(const struct harness_spec *spec, uint64_t insta
 	h->late = timer_new(h->loop, on_late, h);
 	h->master = link_new(h->loop, pair[0],
 			     &(struct link_config){ROLE_MASTER, spec->role, 0, on_master_message, on_master_broken, h});
-	tell_cage(h, spec->as_root, instance);
+	tell_cage(h, spec, instance);
 	tell_generation(h, spec->conf, spec->paths, spec->path_count);
 	if (!ask_check(h, why_out, why_size))
 		harness_stop(&h);

@@ -3,16 +3,14 @@
 #include "os/fd.h"
 #include "service/internal.h"
 
-#include "conf/bundle.h"
-
 #include <stdio.h>
 #include <unistd.h>
 
 /*
- *   opened --CHECK, agreed--> ready --SWITCH--> current --SWITCH to another--> held by sessions --released--> gone
- *      '--- DROP, or refused ------------------------------------------------------------------------------> gone
+ *   opened --in the cage--> compiled --CHECK, agreed--> ready --SWITCH--> current --SWITCH to another--> held --released--> gone
+ *      '-----------------------'--- DROP, or refused -----------------------------------------------------------------> gone
  *
- * `holders` counts the sessions, and one for being opened or current.
+ * No text is looked into before the process is in its cage.  `holders` counts the sessions, and one for being opened or current.
  */
 
 struct generation *service_generation(struct service *s)
@@ -64,47 +62,45 @@ void generation_release(struct service *s, struct generation **gp)
 	if (s->spec->generation_free != NULL)
 		s->spec->generation_free(s, g);
 	drop_paths(s, g->number);
-	conf_free(&g->conf);
+	os_close(&g->text_fd);
+	if (g->conf != NULL)
+		s->spec->text->free(&g->conf);
 	free(g);
-}
-
-static struct conf *compile(int fd)
-{
-	struct buf bundle = buf_make(BUNDLE_BYTES_MAX);
-	struct conf_mistakes mistakes = {buf_make(1 << 16), 0};
-	struct conf *conf = NULL;
-
-	if (os_memfd_read(fd, BUNDLE_BYTES_MAX, &bundle))
-		conf = conf_compile(buf_slice(&bundle), &mistakes);
-	if (conf == NULL)
-		LOG(LEVEL_ERROR, "configuration-refused", KV_TEXT("mistakes", buf_slice(&mistakes.text)));
-	buf_free(&bundle);
-	buf_free(&mistakes.text);
-	return conf;
 }
 
 static void put_in_force(struct service *s, struct generation *g)
 {
-	enum log_level lowest = LEVEL_INFO;
-
 	s->current = g;
-	(void)log_level_find(slice_of(g->conf->set.log_level), &lowest);
-	log_set_level(lowest);
+	log_set_level(g->log_level);
+}
+
+void generation_compile(struct service *s, struct generation *g)
+{
+	MUST(s->caged);
+	if (s->spec->text != NULL && g->text_fd >= 0)
+		g->conf = s->spec->text->compile(g->text_fd);
+	os_close(&g->text_fd);
 }
 
 /* A generation that cannot be compiled here has no conf; the check then refuses it. */
 void on_generation_open(struct service *s, struct ipc_message *m)
 {
+	const struct msg_GENERATION_OPEN *b = &m->body.GENERATION_OPEN;
 	struct generation *g = mem_new(1, sizeof(*g));
 
 	if (g == NULL)
 		log_fatal("generation", 0);
-	g->number = m->body.GENERATION_OPEN.generation;
-	g->conf = compile(m->fd);
+	g->number = b->generation;
+	g->log_level = b->log_level <= LEVEL_ERROR ? (enum log_level)b->log_level : LEVEL_INFO;
+	(void)slice_copy(b->host, g->host, sizeof(g->host));
+	g->text_fd = m->fd;
+	m->fd = -1;
 	g->holders = 1;
 	g->next = s->generations;
 	s->generations = g;
-	if (s->current == NULL && g->conf != NULL)
+	if (s->caged)
+		generation_compile(s, g);
+	if (s->current == NULL)
 		put_in_force(s, g);
 }
 
@@ -132,11 +128,17 @@ int service_path_fd(struct service *s, uint64_t generation, struct slice path)
 	return -1;
 }
 
+/* Where no text is compiled all that counts was decoded on its way. */
+static bool is_usable(const struct service *s, const struct generation *g)
+{
+	return s->spec->text == NULL || g->conf != NULL;
+}
+
 bool generation_check(struct service *s, uint64_t number, char *why, size_t why_size)
 {
 	struct generation *g = generation_find(s, number);
 
-	if (g == NULL || g->conf == NULL) {
+	if (g == NULL || !is_usable(s, g)) {
 		snprintf(why, why_size, "%s cannot compile the configuration", role_name(s->spec->role));
 		return false;
 	}
@@ -148,7 +150,7 @@ void on_generation_switch(struct service *s, struct ipc_message *m)
 	struct generation *g = generation_find(s, m->body.GENERATION_SWITCH.generation);
 	struct generation *old = s->current;
 
-	if (g == NULL || g->conf == NULL || g == old)
+	if (g == NULL || !is_usable(s, g) || g == old)
 		return;
 	put_in_force(s, g);
 	if (s->spec->generation_switched != NULL)

@@ -47,16 +47,20 @@ struct service {
 	struct timer *parked_tick;
 	struct generation *generations; /* all that are held, the newest first */
 	struct generation *current;
-	struct msg_CAGE cage;
+	struct msg_CAGE cage; /* its numbers; the texts are the next two */
+	char require[256];
+	struct buf cage_facts; /* owned: cage_fact records */
 	int root_fd;
 	pid_t parent;
 	void *state;
-	bool cage_told, running, draining;
+	bool cage_told, caged, running, draining;
 };
 
 /* generation.c */
 void on_generation_open(struct service *s, struct ipc_message *m);
 void on_generation_path(struct service *s, struct ipc_message *m);
+/* In the cage: what was opened before it, compiled. */
+void generation_compile(struct service *s, struct generation *g);
 bool generation_check(struct service *s, uint64_t number, char *why, size_t why_size);
 void on_generation_switch(struct service *s, struct ipc_message *m);
 void on_generation_drop(struct service *s, struct ipc_message *m);

@@ -72,10 +72,46 @@ void service_status_number(struct buf *out, const char *key, uint64_t value)
 static void on_cage(struct service *s, struct ipc_message *m)
 {
 	s->cage = m->body.CAGE;
+	s->cage_facts = buf_make(8192);
+	if (!slice_copy(s->cage.require, s->require, sizeof(s->require)) || !buf_add_slice(&s->cage_facts, s->cage.cage_fact_records))
+		log_fatal("cage", ENOMEM);
+	s->cage.require = s->cage.cage_fact_records = slice_empty();
 	s->root_fd = m->fd;
 	m->fd = -1;
 	s->instance = s->cage.instance;
 	s->cage_told = true;
+}
+
+static bool find_fact(const struct service *s, const char *name, struct rec_cage_fact *out)
+{
+	struct slice rest = buf_slice(&s->cage_facts);
+
+	while (rec_cage_fact_next(&rest, out))
+		if (slice_eq(out->name, slice_of(name)))
+			return true;
+	return false;
+}
+
+bool service_cage_number(const struct service *s, const char *name, uint64_t *out)
+{
+	struct rec_cage_fact fact;
+
+	if (!find_fact(s, name, &fact))
+		return false;
+	*out = fact.number;
+	return true;
+}
+
+bool service_cage_text(const struct service *s, const char *name, char *text_out, size_t size)
+{
+	struct rec_cage_fact fact;
+
+	return find_fact(s, name, &fact) && slice_copy(fact.text, text_out, size);
+}
+
+struct conf *service_first_conf(const struct service *s)
+{
+	return s->spec->text->compile(s->current->text_fd);
 }
 
 #define CAGE_PATHS_MAX 256
@@ -103,7 +139,7 @@ void service_cage_order(struct service *s, struct cage_order *out)
 		.group_count = s->cage.group != 0 ? 1 : 0,
 		.as_root = s->cage.as_root != 0,
 		.root_fd = s->root_fd,
-		.require = service_conf(s)->set.sandbox_require,
+		.require = s->require,
 		.parent = s->parent,
 		.kernel = (unsigned)s->cage.kernel,
 	};
@@ -142,6 +178,9 @@ static void begin(struct service *s, char missing[CAGE_MISSING_BYTES])
 	if (s->spec->prepare != NULL)
 		s->spec->prepare(s);
 	enter_cage(s, missing);
+	s->caged = true;
+	for (struct generation *g = s->generations; g != NULL; g = g->next)
+		generation_compile(s, g);
 }
 
 /* `why` of a generation that is agreed to. */

@@ -1,6 +1,7 @@
 #ifndef POSTERN_SERVICE_SERVICE_H
 #define POSTERN_SERVICE_SERVICE_H
 
+#include "base/log.h"
 #include "conf/conf.h"
 #include "event/loop.h"
 #include "ipc/link.h"
@@ -12,20 +13,24 @@
  *     int main(int argc, char **argv) { return service_run(&spec, argc, argv); }
  *
  * and the order is always: inherit one socket (descriptor 3, to the master); be told CAGE, GENERATION_OPEN, its paths and
- * GENERATION_CHECK; `prepare` (files may still be opened; the first generation's conf is there); the cage;
- * `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LINK_ATTACH, messages) arrives after that; LISTENER may come before.
+ * GENERATION_CHECK; `prepare` (files may still be opened; of the configuration there are the facts of CAGE, and nothing else); the cage;
+ * the text is compiled; `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LINK_ATTACH, messages) arrives after that;
+ * LISTENER and GENERATION_MAILDIR come with their generation.
  *
  * At a reload: GENERATION_OPEN, its paths and LISTENERs, GENERATION_CHECK (`generation_ready`), and when all processes agreed
  * GENERATION_SWITCH (`generation_switched`); else GENERATION_DROP.
  *
- * Always: nothing from a peer is read before the cage is in force.  When the master's link ends, the process ends.
+ * Always: nothing from a peer, and no text of a configuration, is read before the cage is in force.  When the master's link ends, the process ends.
  */
 struct service;
 
 /* One generation of the configuration, counted: sessions keep the one they began with. */
 struct generation {
 	uint64_t number;
-	struct conf *conf; /* owned */
+	struct conf *conf; /* owned; NULL before the cage, where it could not be compiled, and where spec.text is NULL */
+	int text_fd; /* owned: sealed; -1 once it was compiled */
+	enum log_level log_level;
+	char host[256]; /* `hostname`; "": as the system says */
 	void *state; /* what the program made of it (generation_ready), freed by generation_free */
 	unsigned holders;
 	struct generation *next;
@@ -33,10 +38,19 @@ struct generation {
 
 typedef void service_message_fn(struct service *s, struct link *link, struct ipc_message *m);
 
+/* How the text of a configuration is read: conf_compile in its cage, and nowhere else. */
+struct service_text {
+	struct conf *(*compile)(int fd); /* NULL: it cannot be, logged */
+	void (*free)(struct conf **conf);
+};
+extern const struct service_text service_text;
+
 struct service_spec {
 	enum role role;
 	const struct cage_spec *cage;
-	/* Before the cage: libraries loaded, files opened.  May be NULL. */
+	/* &service_text; NULL: this program has no compiler in it (local, which keeps capabilities), and no conf in any generation. */
+	const struct service_text *text;
+	/* Before the cage: libraries loaded, files opened, children forked.  May be NULL. */
 	void (*prepare)(struct service *s);
 	/* In the cage, loop made, first generation ready.  Sets service_set_state.  May be NULL. */
 	void (*start)(struct service *s);
@@ -75,11 +89,17 @@ uint64_t service_instance(const struct service *s);
 bool service_is_draining(const struct service *s);
 /* Set by the test preset `--as-user`: processes share the caller's uid and are not chrooted. */
 bool service_is_unprivileged(const struct service *s);
+/* What CAGE says of the cage of this role, from `prepare` on.  False: nothing of that name (text_out is NUL-terminated). */
+bool service_cage_number(const struct service *s, const char *name, uint64_t *out);
+bool service_cage_text(const struct service *s, const char *name, char *text_out, size_t size);
+/* The first generation, for a child forked in `prepare` that is in a cage of its own by now; free it by service_text. */
+struct conf *service_first_conf(const struct service *s);
 /* Who we become, for a child forked in `prepare` that enters a cage of its own: without paths, and with us yet to be named as its
  * parent. */
 void service_cage_order(struct service *s, struct cage_order *out);
 
-/* The generation in force; hold it for a session, release it at its end.  Conf is never NULL. */
+/* The generation in force; hold it for a session, release it at its end.  From `generation_ready` on its conf is never NULL, where
+ * there is a spec.text. */
 struct generation *service_generation(struct service *s);
 struct generation *generation_find(struct service *s, uint64_t number); /* NULL: gone */
 struct generation *generation_hold(struct generation *g);

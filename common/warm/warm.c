@@ -212,6 +212,8 @@ static _Noreturn void run_parent(const struct warm_spec *spec, pid_t owner, int 
 		LOG(LEVEL_ERROR, "cage-failed", KV_STR("why", why));
 		_exit(CANNOT_START);
 	}
+	if (spec->caged != NULL && !spec->caged())
+		_exit(CANNOT_START);
 	close_range(SOCKET_FD + 1, ~0u, 0);
 	keep_children(spec, owner);
 }

@@ -25,6 +25,7 @@ struct warm_spec {
 	unsigned children; /* at most WARM_CHILDREN_MAX */
 	unsigned seconds; /* for one question, of the clock and of the processor */
 	void (*prepare)(void); /* in the parent, before its cage; or NULL */
+	bool (*caged)(void); /* in the parent, in its cage, with what its owner has open still there; false: it ends; or NULL */
 	void (*begin)(void); /* in each child, before it reads its question; or NULL */
 	/* One question: answers it by link_tell_now on `fd`; `m->fd`, where there is one, is its own. */
 	void (*serve)(int fd, const struct ipc_message *m);
