@@ -77,7 +77,8 @@ static void say_cage_fact(unsigned role, const char *name, uint64_t number, cons
 {
 	bool *said = arg;
 
-	*said = text != NULL && say(IPC_CONF_CAGE_FACT, &(struct msg_CONF_CAGE_FACT){role, slice_of(name), number, slice_of(text)}, -1) && *said;
+	*said = *said && text != NULL &&
+		say(IPC_CONF_CAGE_FACT, &(struct msg_CONF_CAGE_FACT){role, slice_of(name), number, slice_of(text)}, -1);
 }
 
 static bool say_settings(const struct conf *c)

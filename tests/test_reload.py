@@ -1,6 +1,7 @@
 """A reload changes listeners, tables, transports and certificates while mail flows; who is connected notices nothing."""
 
 import json
+import shutil
 import signal
 import socket
 import ssl
@@ -48,6 +49,35 @@ def test_a_listener_is_added_and_taken_away(running):
     wait_until(lambda: refused(port), what="a closed port")
     new.message("you@elsewhere.test", "alice@example.test", "Subject: late\n\na session ends as it began\n")
     assert len(running.wait_messages("alice@example.test", 2)) == 2
+
+
+@pytest.mark.root
+def test_users_of_transports_are_looked_up_anew(running):
+    """Names become numbers in the reader, also at a reload; what local may not become it does not."""
+    base = running.folder / "virtual"
+    base.mkdir()
+    base.chmod(0o755)
+    shutil.chown(base, "nobody")
+
+    def reload_with(user):
+        running.transports = f'transport virtual {{ maildir "{base}/{{local}}/"  user {user} }}\n'
+        running.routes = 'deliver virtual if recipient.domain == "virtual.test"\n' + plain
+        running.write_conf()
+        return running.postern("reload", check=False)
+
+    plain = running.routes
+    assert reload_with("nobody").returncode == 0
+    # a folder it was not given takes another process
+    wait_until(lambda: running.log().count("child-ready role=local") == 2, what="a new local")
+    for user, why in (("postern-no-such-user", "does not exist on this system"), ("root", "never delivered as root"),
+                      ("daemon", "restart to use it")):
+        done = reload_with(user)
+        row("N10", f"transport-user-{user}", done.returncode != 0 and why in done.stderr)
+    c = running.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "carol@virtual.test")
+    (mail,) = wait_until(lambda: list(base.glob("carol/new/*")), what="the mail")
+    assert mail.owner() == "nobody"
 
 
 def test_a_port_that_is_taken_keeps_the_old(running):
