@@ -155,16 +155,25 @@ static void flush(struct dovecot *d)
 	watch_want(d->watch, WATCH_READ | (d->out.len > 0 ? WATCH_WRITE : 0u));
 }
 
+/* All of it or nothing; where there is no room now there may be later. */
+static bool say(struct dovecot *d, struct slice line)
+{
+	size_t before = d->out.len;
+	bool said = buf_add_slice(&d->out, line);
+
+	if (!said)
+		buf_undo(&d->out, before);
+	return said;
+}
+
 /* What waited goes out when the loop says that it can; what finds no room waits on, until it has waited too long. */
 static void send_waiting(struct dovecot *d)
 {
 	struct dovecot_request *r;
 
-	LIST_FOREACH(r, &d->requests, peers) {
-		if (d->out.len + r->line.len > OUT_MAX || !buf_add_slice(&d->out, buf_slice(&r->line)))
-			continue;
-		buf_free(&r->line);
-	}
+	LIST_FOREACH(r, &d->requests, peers)
+		if (say(d, buf_slice(&r->line)))
+			buf_free(&r->line);
 	watch_want(d->watch, WATCH_READ | WATCH_WRITE);
 }
 
@@ -453,14 +462,17 @@ void dovecots_status(const struct authd *a, struct buf *out)
 
 /* ---- asking ---- */
 
-/* It has been told of the request, and is to forget it. */
+/* It has been told of the request, and is to forget it; where there is no room to say so it does that by itself. */
 static void say_cancel(struct dovecot_request *r)
 {
 	struct dovecot *d = r->dovecot;
+	struct buf line = buf_make(32);
 
 	if (d->state != DOVECOT_READY || r->number == 0 || r->line.len > 0)
 		return;
-	buf_addf(&d->out, "CANCEL\t%u\n", r->number);
+	if (buf_addf(&line, "CANCEL\t%u\n", r->number))
+		(void)say(d, buf_slice(&line));
+	buf_free(&line);
 	watch_want(d->watch, WATCH_READ | WATCH_WRITE);
 }
 

@@ -225,8 +225,7 @@ static void add_line(struct log_out *o, const struct log_event *e)
 
 	if (log_render_line(e, &o->waiting))
 		return;
-	o->waiting.len = before;
-	o->waiting.failed = false;
+	buf_undo(&o->waiting, before);
 	o->dropped++;
 }
 

@@ -41,6 +41,12 @@ char *buf_room(struct buf *b, size_t len);
 void buf_grew(struct buf *b, size_t len);
 /* Drops `n` bytes at the front. */
 void buf_take(struct buf *b, size_t n);
+/* Back to its first `len` bytes: for one who adds the whole of something or nothing, and may find room later. */
+static inline void buf_undo(struct buf *b, size_t len)
+{
+	b->len = len;
+	b->failed = false;
+}
 
 static inline bool buf_ok(const struct buf *b)
 {

@@ -95,6 +95,22 @@ static void test_buf_ceiling(void **state)
 	buf_free(&b);
 }
 
+/* One that found no room does not stand in the way of the next. */
+static void test_buf_undo(void **state)
+{
+	struct buf b = buf_make(8);
+
+	(void)state;
+	assert_true(buf_add_text(&b, "whole"));
+	assert_false(buf_add_text(&b, "ha") && buf_add_text(&b, "lf"));
+	assert_false(buf_add_char(&b, '.'));
+	buf_undo(&b, 5);
+	assert_true(buf_ok(&b) && slice_eq(buf_slice(&b), slice_of("whole")));
+	assert_true(buf_add_text(&b, "one"));
+	assert_string_equal(buf_text(&b), "wholeone");
+	buf_free(&b);
+}
+
 static void test_buf_grows(void **state)
 {
 	struct buf b = buf_make(1 << 20);
@@ -313,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_slice_u64),
 		cmocka_unit_test(test_slice_copies_refuse_nul),
 		cmocka_unit_test(test_buf_ceiling),
+		cmocka_unit_test(test_buf_undo),
 		cmocka_unit_test(test_buf_grows),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_map_is_bounded),

@@ -359,8 +359,7 @@ static bool append(struct link *l, const struct words *w, uint64_t request, bool
 			return true;
 		}
 	}
-	l->open.len = start;
-	l->open.failed = false;
+	buf_undo(&l->open, start);
 	return false;
 }
 

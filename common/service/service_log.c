@@ -24,6 +24,7 @@ static bool send_record(const struct msg_LOG_RECORD *record)
 static void keep(const struct msg_LOG_RECORD *record)
 {
 	struct buf one = buf_make(LOG_LINE_MAX + 512);
+	size_t before = waiting.len;
 	uint64_t len;
 
 	if (ipc_encode(IPC_LOG_RECORD, record, &one)) {
@@ -34,7 +35,7 @@ static void keep(const struct msg_LOG_RECORD *record)
 			return;
 		}
 	}
-	waiting.failed = false;
+	buf_undo(&waiting, before);
 	buf_free(&one);
 	lost++;
 }
