@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -11,6 +12,7 @@ from harness import BUILD, alive, parent, row, wait_until
 from test_processes import make_it_work, name_of
 
 TOOL = BUILD / "unit" / "owned"
+SAY = BUILD / "unit" / "say"
 TABLE = pathlib.Path(__file__).parent / "taken_over.table"
 KERNELS = {"this-kernel": [], "kernel-6.1": ["--kernel", "61"]}
 HEAD = """\
@@ -18,6 +20,12 @@ HEAD = """\
 # (tools/owned.c) and compares; POSTERN_REWRITE=1 writes the table anew, for a person to look at the difference.
 #
 # .  its filter kills it       yes  it can       else what it is told
+#
+# And of what it may say to whom (tools/say.c): each message that one may say to another, a line each, the listener first; whether it was
+# heard, or the link cut for it.  All that is not here was said as well, and cut.
+#
+# plain: of a session that is another worker's     zero, huge: numbers and texts     question, answer: where none was asked
+# other-fd: with a descriptor where none belongs, or without     short, long: a byte less, a byte more
 """
 
 pytestmark = [
@@ -82,6 +90,10 @@ def as_table(found):
     lines = [["deed", *kinds]]
     for deed in next(iter(found.values())):
         lines.append([deed, *(found[k][deed].replace("killed", ".") for k in kinds)])
+    return aligned(lines)
+
+
+def aligned(lines):
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(word.ljust(w) for word, w in zip(line, widths)).rstrip() for line in lines) + "\n"
 
@@ -141,3 +153,92 @@ def takes_mail(suite):
         return True
     except (OSError, AssertionError):
         return False
+
+
+# ---- what it may say ----
+
+WAYS = ("plain", "zero", "huge", "question", "answer", "other-fd", "short", "long")
+ROLES = ("authd", "dial", "gate", "keyd", "local", "log", "policyd", "queue", "relay", "resolver", "smtpd")
+
+
+def socket_pairs():
+    """Inode of one end of each connected Unix socket -> that of the other."""
+    lines = subprocess.run(["ss", "-xnaH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    words = [line.split() for line in lines if line.startswith("u_seq")]
+    return {int(w[5]): int(w[7]) for w in words if w[5].isdigit() and w[7].isdigit()}
+
+
+def inode(pid, fd):
+    link = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return int(link[8:-1]) if link.startswith("socket:[") else None
+
+
+def masters_end(suite, pid, pairs):
+    """The master's descriptor of its link to that process."""
+    master = suite.process.pid
+    other = pairs[inode(pid, 3)]
+    (fd,) = [fd for fd in os.listdir(f"/proc/{master}/fd") if inode(master, fd) == other]
+    return fd
+
+
+def test_what_each_may_say(suite):
+    """Every message of the bus, said to each live process by each of its peers, well made and not: heard or cut stands in the table."""
+    suite.settings += "watchdog 0s\n"
+    suite.start()
+    pairs = socket_pairs()
+    receivers = {role: suite.pids(role)[0] for role in ROLES}
+    assert {name_of(suite, pid).split(".")[0] for pid in suite.children()} == set(ROLES)
+    ends = {role: masters_end(suite, pid, pairs) for role, pid in receivers.items()}
+    os.kill(suite.process.pid, signal.SIGSTOP)  # it would end the liars
+    told = {}
+    try:
+        for role, fd in ends.items():
+            said = subprocess.run([SAY, role, str(suite.process.pid), fd], capture_output=True, text=True, timeout=300)
+            told[role] = (said.returncode, said.stdout, said.stderr)
+    finally:
+        os.kill(suite.process.pid, signal.SIGCONT)
+    for role, (code, out, err) in told.items():
+        assert code == 0, f"{role}: {err}"
+        row("CAGE", f"said-to-{role}", alive(receivers[role]) and "accepted" not in out)
+    body = aligned([["link", "message", *WAYS], *(line.split() for _, out, _ in told.values() for line in out.splitlines() if "<" in line)])
+    if os.environ.get("POSTERN_REWRITE"):
+        write("said", body)
+    assert body == sections()["said"]
+    assert {role: suite.pids(role)[0] for role in receivers} == receivers
+    suite.kill("gate")  # it has lost its witnesses to impostors, which the master alone could have sent
+    wait_until(lambda: takes_mail(suite), 30, "mail accepted as before")
+    assert {role: suite.pids(role)[0] for role in receivers if role != "gate"} == {r: p for r, p in receivers.items() if r != "gate"}
+
+
+def sockets_of(pid):
+    """Inode -> descriptor."""
+    return {inode(pid, fd): fd for fd in os.listdir(f"/proc/{pid}/fd") if inode(pid, fd)}
+
+
+def lie(suite, role, to):
+    """Has a process say on its own link to another what it may not; that process."""
+    pairs, pid = socket_pairs(), suite.pids(role)[0]
+    theirs = sockets_of(suite.process.pid if to == "master" else suite.pids(to)[0])
+    fd = next(fd for node, fd in sockets_of(pid).items() if pairs.get(node) in theirs)
+    subprocess.run([SAY, "--lie", role, to, str(pid), fd], check=True, timeout=60)
+    return pid
+
+
+def wait_for_others(suite, liars):
+    for role, pid in liars.items():
+        wait_until(lambda: pid not in suite.pids(role) and suite.pids(role), 60, f"another {role}")
+    wait_until(lambda: takes_mail(suite), 60, "mail accepted again")
+
+
+def test_who_lies_is_ended(running):
+    """By its own sockets: to the master, then to others, who live on."""
+    liars = {role: lie(running, role, "master") for role in ("keyd", "smtpd", "resolver", "relay")}
+    wait_for_others(running, liars)
+    row("CAGE", "lies-to-the-master", True)
+    liars = {"smtpd": "queue", "relay": "authd", "gate": "policyd", "keyd": "log", "dial": "log", "local": "queue"}
+    deceived = {role: running.pids(role) for role in set(liars.values())}
+    ended = {role: lie(running, role, to) for role, to in liars.items()}
+    wait_for_others(running, ended)
+    for role, to in liars.items():
+        running.wait_log(rf"peer-broke-rules peer={role} instance=\d+ told-by={to} ")
+    row("CAGE", "liars-are-ended", {role: running.pids(role) for role in deceived} == deceived)
