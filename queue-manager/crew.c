@@ -73,6 +73,13 @@ static struct crew_task *wait_for_work(struct member *m)
 	return tasks;
 }
 
+/* An interruption must not swallow it: nobody rings again while the list is not empty. */
+static void ring_bell(int bell)
+{
+	while (eventfd_write(bell, 1) == -1 && errno == EINTR)
+		continue;
+}
+
 static void hand_back(struct crew *crew, struct crew_task *first, struct crew_task *last)
 {
 	bool ring;
@@ -86,7 +93,7 @@ static void hand_back(struct crew *crew, struct crew_task *first, struct crew_ta
 	crew->done.last = last;
 	pthread_mutex_unlock(&crew->done_lock);
 	if (ring)
-		(void)eventfd_write(crew->bell, 1);
+		ring_bell(crew->bell);
 }
 
 static void prepare_some(struct crew_task *tasks)

@@ -114,6 +114,7 @@ def turn_clock(suite, seconds):
         s.connect(str(suite.folder / "run" / "control"))
         s.send(head + body)
         answer = s.recv(100000)
+    assert len(answer) >= 24, f"the control socket was closed without an answer: {answer}"
     assert int.from_bytes(answer[16:24], "big") == 0, answer
 
 

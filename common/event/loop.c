@@ -140,7 +140,8 @@ static void arm(struct timer *t, uint64_t after_ms)
 	struct timeval tv = {.tv_sec = (time_t)(after_ms / 1000),
 			     .tv_usec = (suseconds_t)(after_ms % 1000 * 1000)};
 
-	event_add(&t->ev, &tv);
+	if (event_add(&t->ev, &tv) == -1)
+		log_fatal("a timer", ENOMEM);
 }
 
 void timer_set(struct timer *t, uint64_t after_ms)

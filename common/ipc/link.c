@@ -226,6 +226,15 @@ static void break_link(struct link *l, const char *why)
 	soon_call(l->soon);
 }
 
+/* Nobody makes a link anew of two that live: who cannot use one any more begins anew itself.  The master does not; it ends and
+ * starts the other. */
+static void end_link(struct link *l, enum packet_result r)
+{
+	if (r == PACKET_FAILED && l->config.self != ROLE_MASTER)
+		log_fatal("a link to another process", errno);
+	break_link(l, r == PACKET_BAD ? "malformed packet" : NULL);
+}
+
 void link_break(struct link *l, const char *why)
 {
 	break_link(l, why);
@@ -269,7 +278,7 @@ static void send_waiting(struct link *l)
 			return;
 		}
 		if (r != PACKET_DONE) {
-			break_link(l, NULL);
+			end_link(l, r);
 			return;
 		}
 		STAILQ_REMOVE_HEAD(&l->waiting, peers);
@@ -294,9 +303,9 @@ static bool send_or_queue(struct link *l, struct slice bytes, int fd, bool secre
 			return true;
 		}
 		if (r != PACKET_AGAIN) {
+			end_link(l, r);
 			if (fd >= 0)
 				close(fd);
-			break_link(l, NULL);
 			return false;
 		}
 		l->blocked = true;
@@ -609,7 +618,7 @@ static bool receive_packet(struct link *l, char *space)
 	if (r == PACKET_NO_ROOM)
 		log_fatal("a descriptor that a message carries", EMFILE); /* begin anew rather than lose what it was for */
 	if (r != PACKET_DONE) {
-		break_link(l, r == PACKET_BAD ? "malformed packet" : NULL);
+		end_link(l, r);
 		return false;
 	}
 	while (rest.len > 0 && handle_one(l, &rest, &fd))

@@ -4,11 +4,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static enum packet_result failed(void)
+static bool is_the_end(int err)
 {
-	if (errno == EAGAIN || errno == ENOBUFS)
+	return err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
+}
+
+/* A want of memory, or too many descriptors under way: the packet is ours still, and goes later. */
+static enum packet_result not_sent(void)
+{
+	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
 		return PACKET_AGAIN;
-	return PACKET_CLOSED;
+	return is_the_end(errno) ? PACKET_CLOSED : PACKET_FAILED;
+}
+
+static enum packet_result not_received(void)
+{
+	if (errno == EAGAIN)
+		return PACKET_AGAIN;
+	return is_the_end(errno) ? PACKET_CLOSED : PACKET_FAILED;
 }
 
 enum packet_result packet_send(int socket, struct slice bytes, int pass_fd)
@@ -32,7 +45,7 @@ enum packet_result packet_send(int socket, struct slice bytes, int pass_fd)
 	do {
 		n = sendmsg(socket, &msg, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
-	return n < 0 ? failed() : PACKET_DONE;
+	return n < 0 ? not_sent() : PACKET_DONE;
 }
 
 #define CONTROL_FDS 4u
@@ -85,7 +98,7 @@ enum packet_result packet_receive(int socket, char *space, size_t size, size_t *
 		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return failed();
+		return not_received();
 	if (fd_out != NULL)
 		taken = take_fds(&msg, fd_out);
 	if (taken != PACKET_DONE)

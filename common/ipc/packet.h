@@ -12,6 +12,7 @@ enum packet_result {
 	PACKET_CLOSED,
 	PACKET_BAD, /* the sender's fault */
 	PACKET_NO_ROOM, /* ours: no descriptor is left for the one that came */
+	PACKET_FAILED, /* ours: the kernel would not, and errno says why; the other end may be well */
 };
 
 /* `pass_fd` (or -1) stays the caller's. */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Two ends in one loop: `a` is an smtpd, `b` is authd. */
@@ -261,6 +262,42 @@ static void test_the_wrong_answer_ends_the_link(void **state)
 	close(pair[1]);
 }
 
+/* In a process of its own: how it ended. */
+static int end_of_one_with(int fd, enum role self)
+{
+	int status = 0, null = -1;
+	pid_t child = fork();
+
+	assert_int_not_equal(child, -1);
+	if (child == 0) {
+		struct ends e = {.loop = loop_new()};
+
+		null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		(void)dup2(null, STDERR_FILENO);
+		e.a = link_new(e.loop, fd, &(struct link_config){self, ROLE_AUTHD, 0, on_message, on_broken, &e});
+		for (int i = 0; i < 3; i++)
+			loop_turn(e.loop);
+		_exit(e.broken == 1 ? 3 : 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* It is no socket, so each call on it fails, and yet nobody has gone. */
+static void test_a_link_that_fails_on_our_side_ends_us(void **state)
+{
+	int pipes[2];
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	assert_int_equal(end_of_one_with(pipes[0], ROLE_SMTPD), 75);
+	assert_int_equal(end_of_one_with(pipes[0], ROLE_MASTER), 3);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stray_descriptor_is_dropped, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_wrong_answer_ends_the_link, start, stop),
+		cmocka_unit_test(test_a_link_that_fails_on_our_side_ends_us),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
