@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "disk.h"
 #include "ipc/flags.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
@@ -447,6 +448,8 @@ static void check_room(struct queue *q, struct draft *d, uint64_t size)
 {
 	if (q->draining)
 		submission_fail(&d->sub, OC_SHUTTING_DOWN, NULL);
+	else if (outcome_kind(d->sub.outcome) == KIND_OK && !disk_accepts(q))
+		submission_fail(&d->sub, OC_IO_ERROR, NULL);
 	else if (!room_for(q, size))
 		submission_fail(&d->sub, OC_SPOOL_FULL, NULL);
 	if (size > d->session->generation->conf->set.message_size_max)
@@ -557,6 +560,7 @@ static void on_file(struct crew_task *task)
 	d->sub.in_file = f->outcome == OC_DONE;
 	if (f->outcome != OC_DONE) {
 		queue_trouble("spool-draft-failed", f->id, f->err);
+		disk_failed(f->q, f->err);
 		submission_fail(&d->sub, f->outcome, NULL);
 	}
 	answer_file(d, f->outcome, f->fd);

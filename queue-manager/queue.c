@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "control.h"
 #include "deliver.h"
+#include "disk.h"
 #include "draft.h"
 #include "ending.h"
 #include "message.h"
@@ -116,6 +117,7 @@ void queue_start(struct service *s)
 	open_spool(q);
 	start_threads(q);
 	q->slots_timer = timer_new(q->loop, on_slots_due, q);
+	disk_start(q);
 	ending_start(q);
 	deliver_start(q);
 	waiting_start(q);
@@ -200,6 +202,7 @@ void queue_status(struct service *s, struct buf *out)
 	service_status_number(out, "delivered", q->delivered);
 	service_status_number(out, "deferred", q->deferred);
 	service_status_number(out, "bounced", q->bounced);
+	disk_status(q, out);
 	service_status_text(out, "scan", scan_is_running(q) ? "running" : "done");
 }
 

@@ -5,6 +5,7 @@
 #include "index.h"
 #include "scheduler.h"
 #include "service/service.h"
+#include "sickness.h"
 #include "spool.h"
 #include "spool_id.h"
 
@@ -46,6 +47,8 @@ struct queue {
 	size_t status_asked; /* DRAFT_STATUS_ASKs under way */
 	size_t submissions; /* on their way into the spool */
 	struct timer *slots_timer, *drain_timer;
+	struct sickness sickness; /* disk.h */
+	struct timer *disk_timer;
 	struct message *dirty; /* messages with slots to be written, linked */
 	struct soon *pump_soon;
 	struct waiting *waiting;

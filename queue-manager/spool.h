@@ -54,6 +54,9 @@ void spool_mark_exactly(struct spool *sp, uint64_t id);
 bool spool_has_room(struct spool *sp, uint64_t bytes);
 void spool_room_refresh(struct spool *sp); /* a writer thread's */
 
+/* Whether a new file can be made durable: one is written in draft/, synced and removed.  0, or an errno. */
+int spool_probe(struct spool *sp, uint64_t id);
+
 /* A whole file, in two steps, so that those of several messages are on their way before the first is waited for. */
 struct spool_new {
 	uint64_t id;

@@ -134,6 +134,27 @@ enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_
 	return outcome_of(file->err);
 }
 
+int spool_probe(struct spool *sp, uint64_t id)
+{
+	static const char zeros[4096];
+	struct iovec part = {(void *)(uintptr_t)zeros, sizeof(zeros)};
+	char path[SPOOL_PATH_BYTES];
+	int err = spool_mark_cover(sp, id), fd;
+
+	if (err != 0)
+		return err;
+	spool_path(path, SPOOL_DRAFT, id);
+	fd = open_retry(sp, path, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd == -1)
+		return errno;
+	err = sync_new(sp, fd, spool_write_all(sp, fd, &part, 1, 0) == -1 ? errno : 0);
+	if (err == 0)
+		err = sync_name(sp, path);
+	if (sp->ops->unlinkat(sp->root, path, 0) == -1 && err == 0)
+		err = errno;
+	return err;
+}
+
 enum outcome spool_draft_open(struct spool *sp, uint64_t id, struct slice head, int *fd_out, int *err_out)
 {
 	char path[SPOOL_PATH_BYTES];

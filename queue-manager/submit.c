@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "crc32c.h"
+#include "disk.h"
 #include "mail/dsn.h"
 #include "message.h"
 #include "received.h"
@@ -228,6 +229,7 @@ static void on_written(struct crew_task *task)
 		go_on(w);
 	} else {
 		queue_trouble("spool-write-failed", sub->mail.id, w->err);
+		disk_failed(sub->q, w->err);
 		submission_fail(sub, w->outcome, NULL);
 		message_free(sub->q, &w->message);
 		spool_loaded_free(&w->file);

@@ -9,6 +9,7 @@
 #include "crc32c.h"
 #include "test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -331,6 +332,52 @@ static void test_every_call_fails(void **state)
 		printf("ROW C03 spool-accept-errno-%d pass\n", errors[e]);
 }
 
+static size_t names_in_drafts(void)
+{
+	char path[80];
+	DIR *dir;
+	size_t count = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/draft", folder);
+	dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+		count += e->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+/* It is durable or it is not, and nothing of it stays: but where it cannot be removed, until the next start. */
+static void test_a_probe(void **state)
+{
+	struct spool *sp = open_spool(true);
+	uint64_t id = 9000;
+	unsigned n = 1;
+
+	(void)state;
+	for (;; n++) {
+		int err;
+
+		id += 1ull << 40;
+		arm(n, EIO);
+		err = spool_probe(sp, id);
+		if (calls < n) {
+			assert_int_equal(err, 0);
+			break;
+		}
+		assert_int_equal(err, EIO);
+	}
+	arm(0, EIO);
+	assert_true(n > 8); /* the mark: open, write, sync, close; the file: the same; its folder, and its end */
+	assert_int_equal(names_in_drafts(), 1); /* of the one whose unlink failed */
+	spool_close(&sp);
+	sp = open_spool(true);
+	assert_int_equal(names_in_drafts(), 0);
+	assert_int_equal(spool_probe(sp, id + (1ull << 40)), 0);
+	assert_int_equal(names_in_drafts(), 0);
+	spool_close(&sp);
+}
+
 /* The kernel takes three bytes at a time, of the mark too. */
 static void test_short_writes(void **state)
 {
@@ -540,6 +587,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_and_read),
 		cmocka_unit_test(test_every_call_fails),
+		cmocka_unit_test(test_a_probe),
 		cmocka_unit_test(test_short_writes),
 		cmocka_unit_test(test_death_at_every_call),
 		cmocka_unit_test(test_a_writer_is_left),

@@ -1,6 +1,7 @@
 """What a crash or a sick disk finds on its way beside a message's own: starts, the operator's words, slots, the index, the clock."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -91,6 +92,39 @@ def test_a_disk_that_stays_sick(bench, error):
     row("C03", f"sick-{error}-removed", not bench.files() and arrived(bench, "two") == 1)
     here = [re.search(rb"^Subject: (\S+)$", text, re.M).group(1).decode() for text in bench.texts("alice@example.test")]
     row("C03", f"sick-{error}", sorted(here) == sorted([*sent, "two"]))
+
+
+def now_of_queue(b):
+    rows = json.loads(b.suite.postern("--json", "status").stdout)
+    return next(r["now"] for r in rows if r["role"] == "queue")
+
+
+def test_a_sick_disk_takes_no_new_mail_until_it_is_well(bench):
+    """After one sync that failed the next clients are told so without a try, what was accepted goes on, one line says that it
+    began and one that it is over; and no file is synced twice."""
+    waiting(bench, "old")
+    assert now_of_queue(bench)["spool"] == "well"
+    with struck(bench.pid("queue"), "calls=fsync", "at=0", "do=EIO") as strike:
+        first = bench.send("first", ["alice@example.test"])
+        bench.suite.wait_log(r" spool-sick error=\"Input/output error\"")
+        wait_until(lambda: len(strike.lines("struck")) >= 2, 30, "a probe")  # the message, and a new file
+        told = [bench.send(f"more-{size}", ["alice@example.test"], size) for size in (0, 0, 150000)]
+        sick = now_of_queue(bench)["spool"]
+        tried = [f for _, _, _, f in strike.lines("struck") if "/new/" in f]
+        turn_clock(bench.suite, 2)
+        wait_until(lambda: len(strike.lines("struck")) >= 3, 30, "another probe")
+        may_come(bench)
+        pass_time(bench, lambda: arrived(bench, "old"))
+        repeated = strike.lines("repeated")
+    row("C07", "sick-refuses", all(r.startswith("451 4.3.0") for r in [first, *told]) and len(tried) == 1)
+    row("C07", "sick-goes-on", arrived(bench, "old") == 1 and not repeated)
+    row("C07", "sick-status", sick == "sick: Input/output error")
+    turn_clock(bench.suite, 31)
+    bench.suite.wait_log(r" spool-well seconds=\d+ refused=3", 30)
+    well = bench.send("well", ["alice@example.test"])
+    row("C07", "sick-and-well", well.startswith("250") and bench.suite.log().count(" spool-sick ") == 1
+        and bench.suite.log().count(" spool-well ") == 1 and now_of_queue(bench)["spool"] == "well")
+    bench.suite.wait_messages("alice@example.test", 1)
 
 
 # ---- the operator's words ----
