@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, ROLES, TOP, NextHop, wait_until
+from harness import BUILD, ROLES, TOP, NextHop, parent, program, wait_until
 
 STRIKE = BUILD / "unit" / "strike"
 BIG = "y" * 76 + "\n"
@@ -191,10 +191,15 @@ class Bench:
 
     # ---- processes ----
 
+    def running(self):
+        """The processes that the master has started, by number, with their programs: one look at /proc."""
+        found = {pid: program(pid) for pid in self.suite.children()}
+        return {pid: name for pid, name in found.items() if name != found.get(parent(pid)) and name is not None}
+
     def pid(self, role):
         if role == "master":
             return self.suite.process.pid
-        return self.suite.pids(role)[0]
+        return wait_until(lambda: self.suite.pids(role), 30, f"a {role}")[0]
 
     def aim(self, role, *words):
         """At a process; at a mailbox worker from its birth, for it has none before there is mail."""
@@ -232,7 +237,7 @@ class Bench:
         if self.suite.process.poll() is not None:
             strike.end()
             self.suite.launch()
-        return not self.files() and (not accepted or min(self.copies(way, mark).values()) > 0)
+        return (not accepted or min(self.copies(way, mark).values()) > 0) and not self.files()
 
     def wait(self, done, strike, pace):
         """Until all is done; a longer wait of the suite's own is shortened by `pace`."""

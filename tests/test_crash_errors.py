@@ -1,21 +1,39 @@
 """Each call of the queue and of a mailbox worker on a file fails in turn, with each error: the client hears 4xx and nobody gets the
 message, or 250 and everybody gets it once.  No process ends of it, nothing bounces, and what could not be synced is not taken
-for synced later."""
+for synced later.
 
+And each call of each process that is about a socket, memory, another process, or a file of somebody who writes none: that costs at
+most what a kill of that process may, and a call that was only interrupted costs nothing."""
+
+import contextlib
+import itertools
 import os
 import random
 import time
 
 import pytest
 
-from crash import STRIKE, WAYS, WHOLE, Bench, verdict
+from crash import STRIKE, WAYS, WHOLE, Bench, oracle, verdict
 from harness import row, turn_clock
 
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
 FEW = int(os.environ.get("POSTERN_CRASH_FEW", 5))  # errors on each way, where not all are asked for
 pytestmark = [pytest.mark.root, pytest.mark.seconds(36000 if WHOLE or FEW > 5 else 400)]
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EINTR", "EAGAIN", "EDQUOT", "EROFS", "EACCES", "ESTALE"]
-CALLS = "calls=write,pwrite64,pwritev,pread64,fsync,fdatasync,close,openat,openat2,unlinkat,renameat2,ftruncate,fstatfs,mkdirat,fcntl"
+CALLS = "calls=write,pwrite64,pwritev,pread64,fsync,fdatasync,sync_file_range,close,openat,openat2,unlinkat,renameat2,ftruncate,fstatfs,mkdirat,fcntl"
+
+# What else calls may say, by their manual pages: the error, what they are about, and which.
+SOCKETS = "recvmsg,recvfrom,sendmsg,sendto,accept4,connect"
+FILES = "openat,openat2,read,pread64,write,writev,pwrite64,close,unlinkat,mkdirat,newfstatat,lseek,fcntl"
+ELSEWHERE = [
+    ("EINTR", "all", f"{SOCKETS},read,write,writev,epoll_wait,epoll_pwait,poll,ppoll,close,openat,wait4,waitid"),
+    ("EMFILE", "all", "socket,socketpair,accept4,openat,openat2,pipe2,eventfd2,epoll_create1,memfd_create,dup,dup3"),
+    ("ENOMEM", "all", f"mmap,mremap,brk,mprotect,{SOCKETS},socket,socketpair,epoll_ctl,poll,clone,clone3,fork,vfork,openat,openat2,"
+                      "execve,unshare,setns"),
+    ("ENOSPC", "others", "epoll_ctl"),
+    ("EIO", "others", f"{SOCKETS},read,write,writev,close"),  # stands for all that nobody expects of a socket
+    *((error, "files", FILES) for error in ("ENOSPC", "EDQUOT", "EIO")),
+]
 
 
 @pytest.fixture
@@ -42,7 +60,8 @@ class Pace:
         slow = now - self.begun > 3
         if now - self.last > (1 if slow else 0.3):
             self.last = now
-            turn_clock(bench.suite, 61 if slow else 2)
+            with contextlib.suppress(OSError, AssertionError):  # what it is asked through may have ended
+                turn_clock(bench.suite, 61 if slow else 2)
 
 
 def broken(bench, name, role, *words):
@@ -84,6 +103,67 @@ def test_error_at_each_call(bench, name):
     print(f"ERROR {name} errors={struck} refused={refused} failed-syncs={unsure} against-the-oracle={bad}")
     assert struck > 0
     row("C03", f"errors-{name}", bad == 0)
+
+
+# ---- all that is no file of a message ----
+
+
+def aims(role):
+    """Their own files are looked at above."""
+    if role not in ("queue", "mailbox"):
+        return ELSEWHERE
+    return [(error, "others", calls) for error, about, calls in ELSEWHERE if about != "files"]
+
+
+def broken_elsewhere(bench, name, role, aim, n):
+    before, (error, about, calls) = bench.running(), aim
+    result = bench.trial(WAYS[name], role, f"calls={calls}", f"about={about}", f"at={n}", f"do={error}", pace=Pace())
+    ended = [before[pid] for pid in sorted(set(before) - set(bench.running()))]
+    mild = error in ("EINTR", "EMFILE")
+    problem = verdict(WAYS[name], result, 1 if mild else oracle()[role])
+    if problem is None and error == "EINTR" and not result.accepted:
+        problem = f"not accepted: {result.reply}"
+    if problem is None and mild and ended:
+        problem = f"ended: {ended}"
+    return result, problem, ended
+
+
+def plan(bench, name):
+    """(role, aim) with the numbers of calls: all, until there are no more; or FEW in all."""
+    found = [(role, aim) for role in WAYS[name].roles for aim in aims(role)]
+    if WHOLE:
+        return [(where, itertools.count(1)) for where in found]
+    return [(where, [number_of_one(bench, name, *where)]) for where in random.Random(SEED).sample(found, min(FEW, len(found)))]
+
+
+def number_of_one(bench, name, role, aim):
+    error, about, calls = aim
+    strike = bench.trial(WAYS[name], role, f"calls={calls}", f"about={about}", "at=1000000", f"do={error}").strike
+    return random.Random(SEED).randint(1, sum(strike.end().values()) + 1)
+
+
+@pytest.mark.parametrize("name", WAYS if WHOLE else ["maildir", "relay", "large"])
+def test_error_elsewhere(bench, name):
+    bad, struck = [], 0
+    print(f"POSTERN_CRASH_SEED={SEED}")
+    for (role, aim), numbers in plan(bench, name):
+        hit = refused = restarts = misses = 0
+        for n in numbers:
+            result, problem, ended = broken_elsewhere(bench, name, role, aim, n)
+            hit += result.struck is not None
+            refused += not result.accepted
+            restarts += bool(ended)
+            if problem:
+                bad.append(f"BAD {name} {role} call {n} {aim[0]} {result.struck}: {problem}")
+                print(bad[-1], flush=True)
+            if problem or ended:  # a process that ends again and again is begun later and later
+                bench.again()
+            misses = 0 if result.struck else misses + 1
+            if misses == 2:  # no two runs are the same
+                break
+        struck += hit
+        print(f"ELSEWHERE {name} {role} {aim[0]} {aim[1]} errors={hit} refused={refused} ended={restarts}", flush=True)
+    row("C03", f"elsewhere-{name}", struck > 0 and not bad)
 
 
 def test_short_writes(bench):

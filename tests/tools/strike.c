@@ -1,10 +1,12 @@
 /*
- * strike PID [birth=PROGRAM] [thread=K] [calls=A,B,...] [at=N] [do=kill|short|nothing|pretend|ERROR]
+ * strike PID [birth=PROGRAM] [thread=K] [calls=A,B,...] [about=files|others|all] [at=N]
+ *	[do=kill|short|nothing|pretend|ERROR]
  *
  * Follows every thread of a process by ptrace(2) and counts its system calls; the N-th of those that were asked for is the last
  * thing that happens (kill: it is not done), or fails (it is not done either, but for close), or takes only a part of what it is
- * given (short), or is said to be done and is not (pretend).  Counted is from SIGUSR1 on.  With birth=, the process is one that PID makes: from its first call, and without a
- * signal.  Ends with the process, or at SIGTERM, which lets it live.
+ * given (short), or is said to be done and is not (pretend).  Counted is from SIGUSR1 on.  With birth=, the process is
+ * one that PID makes: from its first call, and without a signal.  An error is for calls on files and folders, with about=others for
+ * all else that calls are about (sockets, memory, threads).  Ends with the process, or at SIGTERM, which lets it live.
  *
  * Told on stdout, a line each:
  *	attached THREADS
@@ -187,6 +189,12 @@ static void skip_call(struct user_regs_struct *regs, struct thread *t)
 	regs->orig_rax = (unsigned long long)-1;
 }
 
+static void ask_nothing(struct user_regs_struct *regs, struct thread *t)
+{
+	(void)t;
+	regs->rdi = 0;
+}
+
 static void give_error(struct user_regs_struct *regs, struct thread *t)
 {
 	(void)t;
@@ -231,6 +239,10 @@ static void strike(struct thread *t)
 		(void)kill(target, SIGKILL);
 		return;
 	case DEED_ERROR:
+		if (call_is_brk(&t->call)) {
+			(void)change_registers(t->tid, ask_nothing, t);
+			return;
+		}
 		t->replaced = call_runs_all_the_same(&t->call) || change_registers(t->tid, skip_call, t);
 		return;
 	case DEED_SHORT:
@@ -385,6 +397,8 @@ static bool take_word(char *word)
 		order.at = strtoull(value, NULL, 10);
 	else if (strcmp(word, "calls") == 0)
 		return calls_parse(value, &order);
+	else if (strcmp(word, "about") == 0)
+		return about_parse(value, &order);
 	else
 		return strcmp(word, "do") == 0 && deed_parse(value, &order);
 	return true;
@@ -399,7 +413,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc && ok; i++)
 		ok = take_word(argv[i]);
 	if (!ok) {
-		fprintf(stderr, "usage: strike PID [birth=PROGRAM] [thread=K] [calls=A,B] [at=N] [do=kill|short|nothing|pretend|ERROR]\n");
+		fprintf(stderr, "usage: strike PID [birth=PROGRAM] [thread=K] [calls=A,B] [about=files|others|all] [at=N] "
+				"[do=kill|short|nothing|pretend|ERROR]\n");
 		return 2;
 	}
 	order.pid = (pid_t)atoi(argv[1]);

@@ -19,6 +19,8 @@ struct wanted_call {
 };
 
 #define CALLS_MAX 48
+/* What a call that fails may be about. */
+enum about { ABOUT_FILES, ABOUT_OTHERS, ABOUT_ALL };
 #define PATH_BYTES 256
 
 struct order {
@@ -28,6 +30,7 @@ struct order {
 	uint64_t at; /* 0: every one */
 	enum deed deed;
 	int error;
+	enum about about;
 	struct wanted_call calls[CALLS_MAX]; /* none: all */
 	unsigned call_count;
 };
@@ -43,7 +46,9 @@ struct call {
 bool calls_parse(const char *names, struct order *order);
 /* "EIO", "kill", "short", "nothing"; "pretend": it is not done, and said to be. */
 bool deed_parse(const char *name, struct order *order);
-/* Errors and short counts are for files and folders only: a pipe or an eventfd never runs out of space. */
+/* "files", "others", "all". */
+bool about_parse(const char *name, struct order *order);
+/* Errors and short counts are for files and folders unless the order says otherwise: a pipe or an eventfd never runs out of space. */
 bool call_is_wanted(const struct order *order, const struct call *call);
 const char *call_name(const struct call *call, char out[PATH_BYTES]);
 /* The file its descriptor is of, or the name it is given; "" for neither. */
@@ -52,5 +57,7 @@ bool call_is_sync(const struct call *call);
 bool call_is_write(const struct call *call);
 /* What really happens to the descriptor of a close() that fails: it is closed. */
 bool call_runs_all_the_same(const struct call *call);
+/* It tells of no error: one that fails returns where the data ends now. */
+bool call_is_brk(const struct call *call);
 
 #endif

@@ -40,6 +40,18 @@ bool deed_parse(const char *name, struct order *order)
 	return false;
 }
 
+bool about_parse(const char *name, struct order *order)
+{
+	static const char *const names[] = {[ABOUT_FILES] = "files", [ABOUT_OTHERS] = "others", [ABOUT_ALL] = "all"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(name, names[i]) == 0) {
+			order->about = (enum about)i;
+			return true;
+		}
+	return false;
+}
+
 static bool add_call(const char *name, struct order *order)
 {
 	struct wanted_call call = {seccomp_syscall_resolve_name(name), false};
@@ -79,6 +91,18 @@ static bool has_bare_path(long number)
 	return number == SYS_open || number == SYS_unlink || number == SYS_rename || number == SYS_mkdir || number == SYS_stat;
 }
 
+/* Of the others the first argument is no descriptor, whatever number it has. */
+static bool has_descriptor(long number)
+{
+	static const long numbers[] = {SYS_mmap,  SYS_mremap, SYS_munmap, SYS_brk,	  SYS_socket,  SYS_socketpair,
+				       SYS_pipe2, SYS_clone,  SYS_clone3, SYS_eventfd2, SYS_futex, SYS_memfd_create};
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (numbers[i] == number)
+			return false;
+	return true;
+}
+
 /* In one page, so that nothing behind it is asked for. */
 static void read_text(pid_t tid, uint64_t at, char out[PATH_BYTES])
 {
@@ -109,7 +133,7 @@ void call_path(const struct call *call, char out[PATH_BYTES])
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)call->tid, (int)call->args[0]);
-	got = call->args[0] < 65536 ? readlink(path, out, PATH_BYTES - 1) : -1;
+	got = has_descriptor(call->number) && call->args[0] < 65536 ? readlink(path, out, PATH_BYTES - 1) : -1;
 	out[got > 0 ? got : 0] = '\0';
 }
 
@@ -128,7 +152,22 @@ static bool is_about_a_file(const struct call *call)
 
 	if (has_path(call->number) || has_bare_path(call->number))
 		return true;
+	if (!has_descriptor(call->number))
+		return false;
 	return file_of(call, &st) && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
+
+/* A counter in the kernel: it may be full, or the call interrupted, and that is all. */
+static bool is_impossible(const struct order *order, const struct call *call)
+{
+	char path[PATH_BYTES];
+
+	if (order->deed != DEED_ERROR || order->error == EINTR || order->error == EAGAIN)
+		return false;
+	if (call->number != SYS_write && call->number != SYS_read)
+		return false;
+	call_path(call, path);
+	return strcmp(path, "anon_inode:[eventfd]") == 0 || strcmp(path, "anon_inode:[timerfd]") == 0;
 }
 
 bool call_is_wanted(const struct order *order, const struct call *call)
@@ -138,9 +177,11 @@ bool call_is_wanted(const struct order *order, const struct call *call)
 	for (unsigned i = 0; i < order->call_count && !listed; i++)
 		listed = order->calls[i].number == call->number &&
 			 (!order->calls[i].leases_only || call->args[1] == F_SETLEASE);
-	if (!listed || (order->deed == DEED_SHORT && !call_is_write(call)))
+	if (!listed || is_impossible(order, call) || (order->deed == DEED_SHORT && !call_is_write(call)))
 		return false;
-	return order->deed == DEED_KILL || order->deed == DEED_NOTHING || is_about_a_file(call);
+	if (order->deed == DEED_KILL || order->deed == DEED_NOTHING || order->about == ABOUT_ALL)
+		return true;
+	return is_about_a_file(call) == (order->about == ABOUT_FILES);
 }
 
 bool call_is_sync(const struct call *call)
@@ -157,4 +198,9 @@ bool call_is_write(const struct call *call)
 bool call_runs_all_the_same(const struct call *call)
 {
 	return call->number == SYS_close;
+}
+
+bool call_is_brk(const struct call *call)
+{
+	return call->number == SYS_brk;
 }
