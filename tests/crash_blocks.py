@@ -14,6 +14,7 @@ import re
 import shutil
 import struct
 import subprocess
+import threading
 import time
 
 from crash import Strike
@@ -25,6 +26,7 @@ MAKE = {"ext4": ["mkfs.ext4", "-q", "-N", "16384"], "xfs": ["mkfs.xfs", "-q"], "
 WAYS = ["nothing", "part", "all"]  # of what was not flushed
 Record = collections.namedtuple("Record", "kind offset data")
 State = collections.namedtuple("State", "place way")
+Found = collections.namedtuple("Found", "folder id slots parent recipients subject")  # a whole file of the spool
 
 
 def missing(kinds):
@@ -41,6 +43,17 @@ def missing(kinds):
 
 def run(*words):
     return subprocess.run([str(w) for w in words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def look_at_spool(folder):
+    """The whole files, and how many are accepted and no whole ones."""
+    found, torn = [], 0
+    for line in run(SPOOL_LOOK, folder).splitlines():
+        words = line.split(" ", 6)
+        if len(words) == 7 and words[2] == "ok":
+            found.append(Found(words[0], words[1], words[3], words[4], words[5].split(","), words[6]))
+        torn += len(words) >= 3 and words[2] in ("corrupt", "newer", "error")
+    return found, torn
 
 
 class Device:
@@ -211,9 +224,12 @@ class SpoolRecording(Recording):
 
     name = "spool"
 
-    def prepare(self):
+    def open_hops(self):
         self.hop = NextHop(script={"MAIL": "451 4.3.0 later"})
         self.suite.internet = f'smtp "127.0.0.1:{self.hop.port}"  allow-local yes  tls off'
+
+    def prepare(self):
+        self.open_hops()
         with self.device.plain() as mount:
             shutil.chown(mount, "postern-queue", "postern-queue")
             self.place(mount)
@@ -243,12 +259,8 @@ class SpoolRecording(Recording):
 
     def look(self, mount, known):
         """Why this state must not be; nothing: all is well."""
-        found, bad, torn = {}, [], 0
-        for line in run(SPOOL_LOOK, mount).splitlines():
-            words = line.split()
-            if len(words) == 5 and words[2] == "ok":
-                found[words[4]] = (words[0], words[3])
-            torn += len(words) >= 3 and words[2] in ("corrupt", "newer", "error")
+        files, torn = look_at_spool(mount)
+        found, bad = {f.subject: (f.folder, f.slots) for f in files}, []
         for m in known["accepted"] - known["remove"]:
             if m not in found and not self.is_being_removed(m, known):
                 bad.append(f"{m} is lost")
@@ -301,7 +313,105 @@ class MaildirRecording(Recording):
         return [f"{m} is lost" for m in known["delivered"] - found], torn
 
 
-RECORDINGS = {r.name: r for r in (SpoolRecording, MaildirRecording)}
+class TellingHop(NextHop):
+    """Marks on the device what it has taken, before it says so."""
+
+    device = None
+
+    def keep(self, sender, recipients, data):
+        super().keep(sender, recipients, data)
+        mark = re.search(rb"^Subject: (\S+)\r?$", data, re.M).group(1).decode()
+        for r in recipients:
+            self.device.mark(f"taken {mark}:{r}")
+
+
+class DeliveryRecording(SpoolRecording):
+    """The spool is on the device, and what becomes of a message is seen from there.  Whoever is at `now.test` is taken at once (but
+    not before the client has its 250), at `later.test` after a first refusal, at `never.test` refused for good; the sender's host
+    takes no report, so that each waits in the spool."""
+
+    recipients = None
+    everybody = ["a@now.test", "b@later.test", "c@never.test"]
+
+    def open_hops(self):
+        self.known, self.may_come = threading.Event(), threading.Event()
+        self.hops = {"now.test": TellingHop(script={"MAIL": self.once_known}),
+                     "later.test": TellingHop(script={"MAIL": lambda line: None if self.may_come.is_set() else "451 4.3.0 later"}),
+                     "never.test": NextHop(script={"MAIL": self.once_known, "RCPT": "550 5.1.1 nobody here"}),
+                     "sender.test": NextHop(script={"MAIL": "451 4.3.0 later"})}
+        self.ids = {}
+        for domain, hop in self.hops.items():
+            hop.device, name = self.device, domain.split(".")[0]
+            self.suite.routes = f'\trelay {name} if recipient.domain == "{domain}"\n' + self.suite.routes
+            self.suite.transports += f'transport {name} {{ smtp "127.0.0.1:{hop.port}"  allow-local yes  tls off }}\n'
+
+    def once_known(self, line):
+        self.known.wait(30)
+
+    def work(self):
+        for n in range(self.messages):
+            self.known.clear()
+            self.may_come.clear()
+            ident = self.ids[f"m{n}"] = self.send_to(f"m{n}", self.recipients, size_of(n))
+            self.device.mark(f"accepted m{n}")
+            self.known.set()
+            if self.recipients == self.everybody:
+                self.wait_log(rf" deferred id={ident}")
+                wait_until(lambda: any(m["id"] == ident and m["state"] == "waiting" for m in self.suite.queue()), 30, "a deferral")
+                self.device.mark(f"waiting m{n}")
+                self.may_come.set()
+                self.suite.postern("queue", "retry", ident)
+            self.wait_log(rf" message-ended id={ident}")
+            self.device.mark(f"ended m{n}")
+        for hop in self.hops.values():
+            hop.close()
+
+    def wait_log(self, pattern):
+        wait_until(lambda: re.search(pattern, self.suite.log()), 60, pattern)
+
+    def send_to(self, mark, recipients, size):
+        c = self.suite.smtp(seconds=60)
+        c.ehlo()
+        c.envelope("sender@sender.test", *recipients)
+        got = c.data(f"Subject: {mark}\n\n" + ("z" * 76 + "\n") * (size // 77) + "x\n")
+        c.close()
+        return got.split()[-1]
+
+    def look(self, mount, known):
+        """Of each message that was accepted: a recipient waits in it, or has it, or the sender's report is there."""
+        files, torn = look_at_spool(mount)
+        reported, bad = {f.parent for f in files}, []
+        there = {f.subject: dict(zip(f.recipients, f.slots)) for f in files if f.parent == "-"}
+        for m in known["accepted"]:
+            for r in self.recipients:
+                slot, taken = there.get(m, {}).get(r), f"{m}:{r}" in known["taken"]
+                done = self.ids[m] in reported if r == "c@never.test" else taken
+                if slot not in ("W", "L") and not done:
+                    bad.append(f"{m} to {r} is lost: {slot}")
+                if m in known["waiting"] and m in there and slot in ("W", "L") and r != "b@later.test":
+                    bad.append(f"{m} to {r} would come again")
+        return bad, torn
+
+
+class RelayRecording(DeliveryRecording):
+    """The end of the file is the record: it must not be removed before the next hop has said 250."""
+
+    name, recipients = "relay", ["a@now.test"]
+
+
+class ReportRecording(DeliveryRecording):
+    """The report must be in the spool before its message ends."""
+
+    name, recipients = "report", ["c@never.test"]
+
+
+class SlotsRecording(DeliveryRecording):
+    """Each recipient ends in its own way; before the last does, the others are closed in their slots."""
+
+    name, recipients = "slots", DeliveryRecording.everybody
+
+
+RECORDINGS = {r.name: r for r in (SpoolRecording, MaildirRecording, RelayRecording, ReportRecording, SlotsRecording)}
 Outcome = collections.namedtuple("Outcome", "states bad torn words")
 
 

@@ -2,7 +2,9 @@
  * spool_look SPOOL...
  *
  * Reads each message file of a spool as the queue does at its start, and says what it is, a line each:
- *	FOLDER ID ok|unfinished|corrupt|newer|error SLOTS SUBJECT
+ *	FOLDER ID ok SLOTS PARENT RECIPIENT,RECIPIENT,... SUBJECT
+ *	FOLDER ID unfinished|corrupt|newer|error
+ * PARENT is the id of the message that a report is about, or "-".
  * After the last of each spool there is a line "end".
  */
 #include "../../queue-manager/spool.h"
@@ -45,6 +47,18 @@ static struct slice subject_of(struct slice file, const struct spool_mail *mail)
 	return line.len > 9 && memcmp(line.at, "Subject: ", 9) == 0 ? slice_from(line, 9) : slice_empty();
 }
 
+static void say(const char *folder, const char *name, const struct buf *file, const struct spool_mail *mail)
+{
+	char parent[ID_CHARS + 1] = "-";
+
+	if (mail->parent != 0)
+		id_text(mail->parent, parent);
+	printf("%s %s ok %.*s %s ", folder, name, SLICE_ARG(mail->slots), parent);
+	for (size_t i = 0; i < mail->rcpt_count; i++)
+		printf("%s%.*s", i == 0 ? "" : ",", SLICE_ARG(mail->rcpts[i].address));
+	printf(" %.*s\n", SLICE_ARG(subject_of(buf_slice(file), mail)));
+}
+
 static void look_at(const char *folder, int dir, const char *name)
 {
 	struct buf file = buf_make(FILE_BYTES_MAX);
@@ -55,7 +69,7 @@ static void look_at(const char *folder, int dir, const char *name)
 	if (read_whole(dir, name, &file))
 		verdict = spool_decode_whole(buf_slice(&file), &mail);
 	if (verdict == SPOOL_OK)
-		printf("%s %s ok %.*s %.*s\n", folder, name, SLICE_ARG(mail.slots), SLICE_ARG(subject_of(buf_slice(&file), &mail)));
+		say(folder, name, &file, &mail);
 	else
 		printf("%s %s %s\n", folder, name, verdicts[verdict]);
 	spool_mail_free(&mail);
