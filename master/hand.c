@@ -96,6 +96,8 @@ bool hand_generation(struct slot *s, const struct plan *plan)
 	if (done && role == ROLE_GATE)
 		done = hand_listeners(s, plan);
 	s->generation = plan->number;
+	if (plan->session_timeout_ms > s->session_ms)
+		s->session_ms = plan->session_timeout_ms;
 	return done;
 }
 

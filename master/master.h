@@ -33,6 +33,7 @@ struct slot {
 	bool retiring; /* it was told that there is one */
 	uint64_t births; /* tells answers to an earlier process apart */
 	uint64_t generation; /* the newest it was given */
+	uint64_t session_ms; /* the longest session of all it was given */
 	uint64_t ready_ms;
 	uint64_t missed; /* watch.c: ticks without a PONG */
 	bool pinged; /* a PING is under way */

@@ -115,6 +115,7 @@ bool plan_set(struct plan *p, const struct msg_CONF_SETTINGS *m)
 	p->relay_workers = m->relay_workers;
 	p->lookups = m->lookups;
 	p->watchdog_ms = m->watchdog_ms;
+	p->session_timeout_ms = m->session_timeout_ms;
 	return set_text(&p->spool, m->spool) && set_text(&p->runtime, m->runtime) && set_text(&p->user_prefix, m->user_prefix) &&
 	       set_text(&p->host, m->host) && set_text(&p->require, m->require);
 }
@@ -122,7 +123,7 @@ bool plan_set(struct plan *p, const struct msg_CONF_SETTINGS *m)
 bool plan_is_whole(const struct plan *p)
 {
 	return p->bundle_fd >= 0 && p->spool != NULL && p->runtime != NULL && p->user_prefix != NULL && p->host != NULL &&
-	       p->require != NULL && p->smtpd_workers > 0 && p->relay_workers > 0;
+	       p->require != NULL && p->smtpd_workers > 0 && p->relay_workers > 0 && p->session_timeout_ms > 0;
 }
 
 void plan_in_force(const struct plan *p)
@@ -251,6 +252,7 @@ static bool copy_settings(struct plan *p, const struct plan *old)
 		.relay_workers = old->relay_workers,
 		.lookups = old->lookups,
 		.watchdog_ms = old->watchdog_ms,
+		.session_timeout_ms = old->session_timeout_ms,
 	};
 
 	p->bundle_fd = share(old->bundle_fd);

@@ -51,6 +51,7 @@ struct plan {
 	char *spool, *runtime, *user_prefix, *host, *require; /* owned; NULL until told */
 	enum log_level log_level;
 	uint64_t smtpd_workers, relay_workers;
+	uint64_t session_timeout_ms;
 	uint64_t watchdog_ms; /* 0: hung children are left alone */
 	uint64_t lookups; /* 1 where a directory is asked */
 	uint64_t files_mark; /* of the files that were copied, as they were then */

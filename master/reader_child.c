@@ -95,6 +95,7 @@ static bool say_settings(const struct conf *c)
 		.relay_workers = c->set.relay_workers,
 		.lookups = c->auth.ldap == NULL ? 0 : 1,
 		.watchdog_ms = c->set.watchdog_ms,
+		.session_timeout_ms = c->set.session_timeout_ms,
 	};
 
 	(void)log_level_find(slice_of(c->set.log_level), &lowest);

@@ -11,6 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Beyond session-timeout: a commit (60 s), a last reply to somebody slow (30 s), a gate that is just starting. */
+#define RETIRE_SLACK_MS 120000u
+
 struct slot *slot_find(struct master *m, enum role role, uint64_t instance)
 {
 	for (size_t i = 0; i < m->slot_count; i++)
@@ -83,6 +86,7 @@ static void spawn(struct slot *s)
 	int pair[2];
 
 	s->births++;
+	s->session_ms = 0;
 	s->missing[0] = '\0';
 	s->missed = 0;
 	s->pinged = false;
@@ -119,7 +123,18 @@ static struct slot *other_of(const struct slot *s)
 	return s->row->role == ROLE_SMTPD ? slot_find(s->master, s->row->role, roster_other(s->instance)) : NULL;
 }
 
-/* The gate must know of the new one before the old takes its leave there. */
+static void arm(struct slot *s)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (s->life.deadline_ms == 0)
+		timer_stop(s->timer);
+	else
+		timer_set(s->timer, s->life.deadline_ms > now ? s->life.deadline_ms - now : 0);
+}
+
+/* The gate must know of the new one before the old takes its leave there.  From then on it gets no session, and the configuration
+ * bounds those it has: what stays longer is not what we started. */
 static void let_retire(struct slot *s)
 {
 	struct slot *gate = slot_find(s->master, ROLE_GATE, 0);
@@ -128,6 +143,8 @@ static void let_retire(struct slot *s)
 		link_flush(gate->link);
 	s->wants_successor = false;
 	s->retiring = true;
+	supervise_until(&s->life, clock_mono_ms() + s->session_ms + RETIRE_SLACK_MS);
+	arm(s);
 	link_tell(s->link, IPC_RETIRE, &(struct msg_RETIRE){0}, -1);
 }
 
@@ -149,16 +166,6 @@ static void drain(struct slot *s)
 {
 	if (s->link == NULL || !link_tell(s->link, IPC_DRAIN, &(struct msg_DRAIN){SUPERVISE_DRAIN_MS}, -1))
 		end(s);
-}
-
-static void arm(struct slot *s)
-{
-	uint64_t now = clock_mono_ms();
-
-	if (s->life.deadline_ms == 0)
-		timer_stop(s->timer);
-	else
-		timer_set(s->timer, s->life.deadline_ms > now ? s->life.deadline_ms - now : 0);
 }
 
 void slot_event(struct slot *s, enum supervise_event event)
@@ -193,6 +200,10 @@ void slot_event(struct slot *s, enum supervise_event event)
 
 static void on_slot_timer(void *arg)
 {
+	const struct slot *s = arg;
+
+	if (s->retiring && s->life.state == SUPERVISE_READY)
+		log_slot(LEVEL_ERROR, "worker-overstays", s);
 	slot_event(arg, EVENT_TIMEOUT);
 }
 

@@ -13,7 +13,7 @@ static const struct rule rules[SUPERVISE_STATES][SUPERVISE_EVENTS] = {
 	[SUPERVISE_IDLE] = {GO(STARTING, SPAWN), STAY(IDLE), STAY(IDLE), STAY(IDLE), STAY(IDLE), GO(DEAD, GONE), STAY(IDLE)},
 	[SUPERVISE_STARTING] = {STAY(STARTING), GO(READY, LINK), GO(BACKING_OFF, NONE), GO(STARTING, KILL),
 				GO(STARTING, KILL), GO(DRAINING, DRAIN), GO(DEAD, GONE)},
-	[SUPERVISE_READY] = {STAY(READY), STAY(READY), GO(BACKING_OFF, NONE), STAY(READY), GO(READY, KILL),
+	[SUPERVISE_READY] = {STAY(READY), STAY(READY), GO(BACKING_OFF, NONE), GO(READY, KILL), GO(READY, KILL),
 			     GO(DRAINING, DRAIN), GO(DEAD, GONE)},
 	[SUPERVISE_BACKING_OFF] = {STAY(BACKING_OFF), STAY(BACKING_OFF), STAY(BACKING_OFF), GO(STARTING, SPAWN),
 				   STAY(BACKING_OFF), GO(DEAD, GONE), STAY(BACKING_OFF)},
@@ -77,4 +77,10 @@ enum supervise_action supervise_step(struct supervise *s, enum supervise_event e
 	else if (event == EVENT_TIMEOUT)
 		s->deadline_ms = 0; /* killed once; its death is what comes next */
 	return rule->action;
+}
+
+void supervise_until(struct supervise *s, uint64_t deadline_ms)
+{
+	if (s->state == SUPERVISE_READY)
+		s->deadline_ms = deadline_ms;
 }

@@ -53,6 +53,8 @@ struct supervise {
 };
 
 enum supervise_action supervise_step(struct supervise *s, enum supervise_event event, uint64_t now_ms);
+/* One that is READY and has to end by itself until then: its next EVENT_TIMEOUT is a kill. */
+void supervise_until(struct supervise *s, uint64_t deadline_ms);
 const char *supervise_state_name(enum supervise_state state);
 
 #endif

@@ -33,6 +33,7 @@ static const struct msg_CONF_SETTINGS settings = {
 	.log_level = LEVEL_WARN,
 	.smtpd_workers = 2,
 	.relay_workers = 3,
+	.session_timeout_ms = 60000,
 };
 
 static void test_what_the_reader_says(void **state)
@@ -221,6 +222,7 @@ static void test_copies(void **state)
 	assert_holds(next->paths[2].fd, "other");
 	assert_int_equal(next->listener_count, 1);
 	assert_string_equal(next->spool, "/s");
+	assert_int_equal(next->session_timeout_ms, 60000);
 	plan_free(&p);
 	plan_free(&next);
 	/* gone: another mark, and no plan */

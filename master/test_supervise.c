@@ -41,7 +41,7 @@ static const struct {
 	{ST(READY), EV(START), ST(READY), AC(NONE)},
 	{ST(READY), EV(READY), ST(READY), AC(NONE)},
 	{ST(READY), EV(DIED), ST(BACKING_OFF), AC(NONE)},
-	{ST(READY), EV(TIMEOUT), ST(READY), AC(NONE)},
+	{ST(READY), EV(TIMEOUT), ST(READY), AC(KILL)},
 	{ST(READY), EV(MUST_DIE), ST(READY), AC(KILL)},
 	{ST(READY), EV(STOP), ST(DRAINING), AC(DRAIN)},
 	{ST(BACKING_OFF), EV(START), ST(BACKING_OFF), AC(NONE)},
@@ -123,6 +123,14 @@ static void test_deadlines(void **state)
 	assert_int_equal(s.deadline_ms, 10 + SUPERVISE_DRAIN_MS);
 	assert_int_equal(supervise_step(&s, EVENT_TIMEOUT, s.deadline_ms), ACTION_KILL);
 	assert_int_equal(s.deadline_ms, 0);
+	s = (struct supervise){.state = SUPERVISE_READY};
+	supervise_until(&s, 500);
+	assert_int_equal(s.deadline_ms, 500);
+	assert_int_equal(supervise_step(&s, EVENT_TIMEOUT, s.deadline_ms), ACTION_KILL);
+	assert_int_equal(s.deadline_ms, 0);
+	s = (struct supervise){.state = SUPERVISE_DRAINING, .deadline_ms = 20};
+	supervise_until(&s, 500);
+	assert_int_equal(s.deadline_ms, 20);
 }
 
 int main(void)

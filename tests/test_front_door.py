@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+import harness
 from harness import BIN, ROLES, Smtp, free_ports, program, row, wait_until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -367,6 +368,29 @@ def test_a_worker_is_replaced(suite):
     row("turns", "who-is-connected-stays", len(suite.wait_messages("alice@example.test")) == 1)
     first.close()
     suite.wait_log(r"info master.* child-ended role=smtpd .*exit 0")
+
+
+def test_a_worker_that_does_not_leave_is_ended(suite):
+    """One that was taken over keeps its sessions, and its place, no longer than an honest one could."""
+    suite.settings = "smtpd-workers 1\nsmtpd-sessions-max 2\nsession-timeout 30s\nwatchdog 0\n"
+    suite.start()
+    kept = [suite.smtp(), suite.smtp()]
+    suite.wait_log(r"worker-retires role=smtpd instance=0 ")
+    old = int(suite.wait_log(r"child-ready role=smtpd instance=0 child=(\d+)").group(1))
+    new = int(suite.wait_log(r"child-ready role=smtpd instance=100 child=(\d+)").group(1))
+    held = len(os.listdir(f"/proc/{new}/fd"))
+
+    def the_other_serves():
+        kept.append(suite.smtp())
+        return len(os.listdir(f"/proc/{new}/fd")) > held
+    wait_until(the_other_serves, what="a session at the other")
+    os.kill(old, signal.SIGSTOP)  # it neither hears nor says anything, and holds two sessions
+    harness.turn_clock(suite, 120)
+    assert old in suite.pids("smtpd") and "worker-overstays" not in suite.log()
+    harness.turn_clock(suite, 60)
+    suite.wait_log(rf"worker-overstays role=smtpd instance=0 child={old}")
+    suite.wait_log(rf"info master.* child-ended role=smtpd instance=0 child={old} how=\"?signal 9")
+    row("turns", "who-overstays-is-ended", all(c.closed() for c in kept[:2]) and suite.smtp().greeting.startswith("220"))
 
 
 def test_the_warm_parent_is_replaced_before_its_last_fork(suite):
