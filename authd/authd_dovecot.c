@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/net.h"
 #include "dovecot_line.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 #define REQUESTS_MAX 512u
 #define GREETING_MS 5000u /* from the first word to dial to DONE */
 #define ANSWER_MS 20000u /* of one step; Dovecot itself delays failures by some seconds */
+#define THINKING_MS 60000u /* of a client, between a challenge and its response */
+#define NET_BYTES 15u
 #define AGAIN_MS 500u /* after a connection that came to nothing */
 #define OUT_MAX (8u << 20)
 #define LOG_EVERY_MS 60000u
@@ -22,10 +25,11 @@ enum dovecot_state { DOVECOT_DOWN, DOVECOT_DIALLING, DOVECOT_GREETING, DOVECOT_R
 struct dovecot_request {
 	LIST_ENTRY(dovecot_request) peers;
 	struct dovecot *dovecot;
-	uint32_t number;
+	uint32_t number; /* 0: Dovecot knows nothing of it, and it holds no place */
 	enum mechanism mechanism;
 	struct buf line; /* owned; what waits until Dovecot is ready */
 	bool continued; /* the client's turn */
+	uint8_t net[NET_BYTES]; /* where it comes from: a /24, or a /48 */
 	struct timer *timer; /* owned */
 	dovecot_answer_fn *answer;
 	void *arg;
@@ -44,9 +48,9 @@ struct dovecot {
 	struct buf in, out; /* owned; secret */
 	uint32_t mechanisms; /* MECHANISM_BIT of those it told */
 	uint32_t last_number;
-	size_t count;
-	uint64_t log_at_ms;
-	LIST_HEAD(, dovecot_request) requests;
+	size_t count; /* of requests that hold a place */
+	uint64_t log_at_ms, log_crowd_at_ms;
+	LIST_HEAD(, dovecot_request) requests; /* the newest first */
 };
 
 struct dovecots {
@@ -65,10 +69,17 @@ static void complain(struct dovecot *d, const char *why)
 
 /* ---- requests ---- */
 
+/* Its client hears of it when it goes on. */
+static void forget(struct dovecot_request *r)
+{
+	r->dovecot->count -= r->number != 0;
+	r->number = 0;
+}
+
 static void request_free(struct dovecot_request *r)
 {
+	forget(r);
 	LIST_REMOVE(r, peers);
-	r->dovecot->count--;
 	timer_free(&r->timer);
 	buf_free(&r->line);
 	free(r);
@@ -81,7 +92,7 @@ static void answer(struct dovecot_request *r, const struct dovecot_answer *said)
 
 	if (said->outcome == OC_AUTH_CONTINUE) {
 		r->continued = true;
-		timer_stop(r->timer);
+		timer_set(r->timer, THINKING_MS);
 	} else {
 		request_free(r);
 	}
@@ -113,7 +124,7 @@ static void fail_requests(struct dovecot *d)
 	for (r = LIST_FIRST(&d->requests); r != NULL; r = next) {
 		next = LIST_NEXT(r, peers);
 		if (r->continued)
-			r->number = 0;
+			forget(r);
 		else
 			not_now(r);
 	}
@@ -230,7 +241,7 @@ static bool take_answer(struct dovecot *d, const struct dovecot_line *line)
 	if (r == NULL || line->number == 0)
 		return d->state == DOVECOT_READY;
 	if (r->continued && d->state == DOVECOT_READY && line->word == DOVECOT_FAIL) {
-		r->number = 0; /* it does not wait for this client any longer; others must not lose their logins by that */
+		forget(r); /* it does not wait for this client any longer; others must not lose their logins by that */
 		return true;
 	}
 	if (r->continued || d->state != DOVECOT_READY)
@@ -476,15 +487,106 @@ static void say_cancel(struct dovecot_request *r)
 	watch_want(d->watch, WATCH_READ | WATCH_WRITE);
 }
 
+static void give_up(struct dovecot_request *r)
+{
+	say_cancel(r);
+	if (r->continued)
+		forget(r);
+	else
+		not_now(r);
+}
+
 static void on_silence(void *arg)
 {
 	struct dovecot_request *r = arg;
 
-	if (r->number != 0)
+	if (r->number != 0 && !r->continued)
 		complain(r->dovecot, "it does not answer a request");
-	say_cancel(r);
-	not_now(r);
+	give_up(r);
 }
+
+/* ---- room ---- */
+
+static bool holds(const struct dovecot_request *r, const uint8_t net[NET_BYTES])
+{
+	return r->number != 0 && memcmp(r->net, net, NET_BYTES) == 0;
+}
+
+static size_t held_by(const struct dovecot *d, const uint8_t net[NET_BYTES])
+{
+	const struct dovecot_request *r;
+	size_t count = 0;
+
+	LIST_FOREACH(r, &d->requests, peers)
+		count += holds(r, net);
+	return count;
+}
+
+/* The network that holds most.  Only a crowd is looked at so closely. */
+static const uint8_t *greediest(const struct dovecot *d, size_t *count_out)
+{
+	const struct dovecot_request *r;
+	const uint8_t *net = NULL;
+
+	*count_out = 0;
+	LIST_FOREACH(r, &d->requests, peers) {
+		size_t count = r->number != 0 ? held_by(d, r->net) : 0;
+
+		if (count > *count_out) {
+			*count_out = count;
+			net = r->net;
+		}
+	}
+	return net;
+}
+
+/* Of those whose client thinks, where there is one. */
+static struct dovecot_request *oldest_of(const struct dovecot *d, const uint8_t net[NET_BYTES])
+{
+	struct dovecot_request *r, *asked = NULL, *thinking = NULL;
+
+	LIST_FOREACH(r, &d->requests, peers) {
+		if (!holds(r, net))
+			continue;
+		asked = r;
+		if (r->continued)
+			thinking = r;
+	}
+	return thinking != NULL ? thinking : asked;
+}
+
+static void tell_of_crowd(struct dovecot *d)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (now < d->log_crowd_at_ms)
+		return;
+	d->log_crowd_at_ms = now + LOG_EVERY_MS;
+	LOG(LEVEL_WARN, "dovecot-crowded", KV_STR("path", d->path), KV_NUM("logins", d->count));
+}
+
+/* When all places are taken, the network that holds most loses its oldest: who begins more than others keeps nobody from logging in.
+ * A newcomer from that network itself may take only the place of one whose client thinks. */
+static bool make_room(struct dovecot *d, const uint8_t net[NET_BYTES])
+{
+	struct dovecot_request *victim;
+	const uint8_t *most;
+	size_t count;
+
+	if (d->count < REQUESTS_MAX)
+		return true;
+	tell_of_crowd(d);
+	most = greediest(d, &count);
+	if (held_by(d, net) >= count)
+		most = net;
+	victim = oldest_of(d, most);
+	if (victim == NULL || (most == net && !victim->continued))
+		return false;
+	give_up(victim);
+	return true;
+}
+
+/* ---- a new one ---- */
 
 static void pass_on(struct dovecot_request *r)
 {
@@ -508,12 +610,25 @@ static bool write_request(struct dovecot_request *r, const char *client, bool ha
 	return ok && buf_add_char(&r->line, '\n');
 }
 
-static struct dovecot_request *request_new(struct dovecot *d, enum mechanism m)
+static void net_of(const char *client, uint8_t net_out[NET_BYTES])
 {
-	struct dovecot_request *r = d->count < REQUESTS_MAX ? mem_new(1, sizeof(*r)) : NULL;
+	struct in6_addr a;
 
+	memset(net_out, 0, NET_BYTES);
+	if (net_address(slice_of(client), &a))
+		memcpy(net_out, a.s6_addr, net_is_v4(&a) ? NET_BYTES : 6);
+}
+
+static struct dovecot_request *request_new(struct dovecot *d, enum mechanism m, const char *client)
+{
+	struct dovecot_request *r;
+	uint8_t net[NET_BYTES];
+
+	net_of(client, net);
+	r = make_room(d, net) ? mem_new(1, sizeof(*r)) : NULL;
 	if (r == NULL)
 		return NULL;
+	memcpy(r->net, net, NET_BYTES);
 	if (++d->last_number == 0)
 		d->last_number = 1;
 	r->dovecot = d;
@@ -529,7 +644,7 @@ static struct dovecot_request *request_new(struct dovecot *d, enum mechanism m)
 struct dovecot_request *dovecot_begin(struct dovecot *d, enum mechanism m, const char *client, bool has_initial, struct slice initial,
 				      dovecot_answer_fn *answer_fn, void *arg)
 {
-	struct dovecot_request *r = request_new(d, m);
+	struct dovecot_request *r = request_new(d, m, client);
 
 	if (r == NULL)
 		return NULL;

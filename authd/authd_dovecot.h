@@ -14,7 +14,8 @@
  *
  * Always: a request is answered exactly once a step, never from inside the call that made it; one that was under way when the
  * connection ended, or longer than ANSWER_MS, is "not now".  Dovecot's words are parsed with bounds (dovecot_line.h), and a line that
- * it would never say ends the connection.
+ * it would never say ends the connection.  At most 512 are under way; then the network (/24, /48) that has most of them loses its oldest.
+ * A client may think for a minute.
  */
 struct dovecot;
 struct dovecot_request;

@@ -14,7 +14,7 @@ import threading
 
 import pytest
 
-from harness import row, wait_until
+from harness import row, turn_clock, wait_until
 from test_sasl import ALICE, Scram, b64, session
 
 DOVECOT = shutil.which("dovecot") or "/usr/sbin/dovecot"
@@ -293,4 +293,36 @@ def test_how_it_may_greet(suite, tmp_path, name, greeting):
     c = session(suite)
     row("S13", f"dovecot-greeting-{name}", c.command("AUTH PLAIN " + b64(f"\0{ALICE}\0x")).startswith("454"))
     assert suite.pids("authd")
+    liar.close()
+
+
+def test_many_who_begin_keep_nobody_out(suite, tmp_path):
+    """All places are taken by one network whose clients never go on: it loses its oldest, and others log in."""
+    path = tmp_path / "liar"
+    tmp_path.chmod(0o755)
+
+    def script(n, line):
+        return b"CONT\t" + n + b"\tPGFAYj4=\n" if line.startswith(b"AUTH") and b"CRAM-MD5" in line else b"OK\t" + n + b"\tuser=bob\n"
+    liar = Liar(path, script=script)
+    suite.settings = "connections-per-host 1000\nconnections-per-net 1000\n"
+    suite.listeners = suite.listeners.replace("tls implicit", "tls implicit  isolation shared")
+    start_with(suite, path, "plain cram-md5")
+    crowd = [session(suite, n // 20) for n in range(530)]
+    for c in crowd:
+        c.send("AUTH CRAM-MD5\r\n")
+    assert {c.reply() for c in crowd} == {"334 PGFAYj4="}
+    suite.wait_log("dovecot-crowded .*logins=512")
+    (authd,) = [line for line in suite.postern("--json", "status").stdout.splitlines() if '"authd"' in line]
+    assert '"dovecot_requests": 512' in authd, authd
+    honest = session(suite, 600)
+    assert honest.command("AUTH CRAM-MD5") == "334 PGFAYj4="
+    row("A09", "dovecot-crowd-others-log-in", session(suite, 601).command("AUTH PLAIN " + b64("\0bob\0x")).startswith("235"))
+    row("A09", "dovecot-crowd-loses-its-oldest", crowd[0].command(b64("x y")).startswith("454") and
+        crowd[-1].command(b64("x y")).startswith("235") and honest.command(b64("x y")).startswith("235"))
+    asked = len(liar.asked)
+    turn_clock(suite, 61)
+    wait_until(lambda: sum(line.startswith(b"CANCEL") for line in liar.asked[asked:]) > 500, what="the end of those who think")
+    row("A09", "dovecot-thinking-is-bounded", crowd[-2].command(b64("x y")).startswith("454"))
+    for c in crowd:
+        c.socket.close()
     liar.close()
