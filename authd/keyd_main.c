@@ -31,11 +31,10 @@ static void release(void *generation, void *arg)
 static void on_session_open(struct service *s, struct link *link, struct ipc_message *m)
 {
 	const struct msg_SESSION_OPEN *b = &m->body.SESSION_OPEN;
-	struct generation *g = generation_find(s, b->generation);
-	const struct keyd_session attested = {.worker = b->worker, .listener = b->listener,
-					      .generation = generation_hold(g != NULL ? g : service_generation(s))};
+	struct keyd_session attested = {.worker = b->worker};
 
 	(void)link;
+	attested.generation = generation_of_session(s, b, &attested.listener);
 	if (!keyd_sessions_open(keyd.sessions, b->session, &attested))
 		LOG(LEVEL_ERROR, "session-not-kept", KV_SESSION(b->session));
 }

@@ -53,28 +53,29 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 	return (struct lookups){find_in_table, find_account, p};
 }
 
-struct slice policyd_hostname(const struct conf *conf, uint64_t listener)
+static const char *own_hostname(const struct conf *conf)
 {
 	static struct utsname own;
-	const char *name = listener < conf->listener_count ? conf->listeners[listener].hostname : NULL;
 
-	if (name == NULL || name[0] == '\0')
-		name = conf->set.hostname;
-	if (name[0] != '\0')
-		return slice_of(name);
-	return uname(&own) == 0 ? slice_of(own.nodename) : slice_of("localhost");
+	if (conf->set.hostname[0] != '\0')
+		return conf->set.hostname;
+	return uname(&own) == 0 ? own.nodename : "localhost";
 }
 
-struct slice policyd_listener_name(const struct conf *conf, uint64_t listener)
-{
-	return slice_of(listener < conf->listener_count ? conf->listeners[listener].called : policyd_role_name(LISTENER_LOCAL));
-}
-
-const char *policyd_role_name(uint64_t role)
+static const char *role_word(uint64_t role)
 {
 	static const char *const names[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};
 
 	return role < ARRAY_LEN(names) ? names[role] : "mx";
+}
+
+void policyd_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname)
+{
+	struct slice word = slice_of(role_word(role));
+
+	f->value[FACT_LISTENER_ROLE].text = word;
+	f->value[FACT_LISTENER_NAME].text = name.len > 0 ? name : word;
+	f->value[FACT_HOSTNAME].text = hostname.len > 0 ? hostname : slice_of(own_hostname(conf));
 }
 
 /* ---- questions that wait ---- */

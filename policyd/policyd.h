@@ -46,9 +46,7 @@ bool serve_route(struct policyd *p, struct link *link, uint64_t request, const s
 /* Sets up the look-ups of that generation for one question. */
 struct lookups policyd_lookups(struct policyd *p, struct generation *g);
 
-/* The name we have on that listener (its number; out of range: the local socket), and what kind it is. */
-struct slice policyd_hostname(const struct conf *conf, uint64_t listener);
-const char *policyd_role_name(uint64_t role);
-struct slice policyd_listener_name(const struct conf *conf, uint64_t listener);
+/* Where a client came in: our name there ("": the configuration's), and the listener's ("": that of its role). */
+void policyd_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname);
 
 #endif

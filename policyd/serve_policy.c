@@ -44,6 +44,14 @@ static void set_client_certificate(struct facts *f, const struct msg_POLICY_ASK 
 	f->value[FACT_TLS_CLIENT_VERIFIED].number = ask->tls_client_verified != 0;
 }
 
+static void set_listener(struct facts *f, const struct attested_session *s)
+{
+	const struct conf *conf = s->generation->conf;
+	const struct conf_listener *l = s->listener < conf->listener_count ? &conf->listeners[s->listener] : NULL;
+
+	policyd_set_listener(f, conf, s->role, slice_of(l == NULL ? "" : l->called), slice_of(l == NULL ? "" : l->hostname));
+}
+
 /* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */
 static struct facts gather(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
 {
@@ -52,11 +60,9 @@ static struct facts gather(const struct attested_session *s, const struct msg_PO
 	set_text(&f, FACT_CLIENT, slice_of(s->client));
 	f.value[FACT_CLIENT_EARLY].number = (ask->flags & POLICY_EARLY) != 0;
 	f.value[FACT_CLIENT_PIPELINED].number = (ask->flags & POLICY_PIPELINED) != 0;
-	set_text(&f, FACT_LISTENER_ROLE, slice_of(policyd_role_name(s->role)));
-	set_text(&f, FACT_LISTENER_NAME, policyd_listener_name(s->generation->conf, s->listener));
+	set_listener(&f, s);
 	set_text(&f, FACT_LISTENER_ADDRESS, slice_of(s->local));
 	f.value[FACT_LISTENER_PORT].number = s->local_port;
-	set_text(&f, FACT_HOSTNAME, policyd_hostname(s->generation->conf, s->listener));
 	set_text(&f, FACT_LOGIN, slice_of(s->login));
 	set_text(&f, FACT_TLS_VERSION, ask->tls_version);
 	set_text(&f, FACT_TLS_CIPHER, ask->tls_cipher);

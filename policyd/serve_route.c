@@ -6,12 +6,9 @@
 static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *ask)
 {
 	struct facts f = facts_make();
-	uint64_t role = ask->listener < conf->listener_count ? conf->listeners[ask->listener].role : LISTENER_LOCAL;
 
+	policyd_set_listener(&f, conf, ask->role, ask->listener, ask->hostname);
 	f.value[FACT_CLIENT].text = ask->client;
-	f.value[FACT_LISTENER_ROLE].text = slice_of(policyd_role_name(role));
-	f.value[FACT_LISTENER_NAME].text = policyd_listener_name(conf, ask->listener);
-	f.value[FACT_HOSTNAME].text = policyd_hostname(conf, ask->listener);
 	f.value[FACT_LOGIN].text = ask->login;
 	f.value[FACT_SENDER].text = ask->sender;
 	f.value[FACT_RECIPIENT].text = ask->recipient;

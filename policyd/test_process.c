@@ -21,9 +21,15 @@ static const char conf[] =
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
-	"policy rcpt { reject \"listed\" if client in nets }\n"
+	"listen 127.0.0.1:1025 { role mx; tls off; name first }\n"
+	"listen 127.0.0.1:1026 { role mx; tls off; name second }\n"
+	"policy rcpt {\n"
+	"  reject \"listed\" if client in nets\n"
+	"  reject \"at {listener.name}\" if recipient == \"where@example.test\"\n"
+	"}\n"
 	"route {\n"
 	"  deliver virtual if recipient in boxes\n"
+	"  deliver virtual if listener.name == \"second\" and recipient == \"where@example.test\"\n"
 	"  deliver home if recipient.domain == \"mx.example.test\"\n"
 	"  relay smarthost if recipient.domain == \"elsewhere.test\"\n"
 	"}\n";
@@ -152,14 +158,20 @@ static void on_route(struct ipc_message *m, void *arg)
 		r->targets++;
 }
 
-static enum outcome route(struct run *r, const char *recipient)
+static enum outcome route_from(struct run *r, const char *recipient, const char *listener)
 {
-	struct msg_ROUTE_ASK question = {1, 0, slice_empty(), slice_of(recipient), slice_empty(), slice_of("192.0.2.1"), 0, 100};
+	struct msg_ROUTE_ASK question = {1, 0, slice_empty(), slice_of(recipient), slice_empty(), slice_of("192.0.2.1"),
+					LISTENER_MX, slice_of(listener), slice_empty(), 100};
 
 	r->answered = false;
 	assert_int_not_equal(link_ask(r->queue, IPC_ROUTE_ASK, &question, 5000, on_route, r), 0);
 	assert_true(harness_until(r->h, &r->answered));
 	return r->outcome;
+}
+
+static enum outcome route(struct run *r, const char *recipient)
+{
+	return route_from(r, recipient, "");
 }
 
 static void test_recipients(void **state)
@@ -177,6 +189,31 @@ static void test_recipients(void **state)
 	assert_int_equal(ask(r, 8, "alice@example.test"), OC_POLICY_REJECT);
 	open_session(r, 9, 4, "192.0.2.77");
 	assert_int_equal(ask(r, 9, "b@elsewhere.test"), OC_DONE);
+}
+
+/* A session that is older than we are was at listener 0 of a configuration that we never had: what listens there now under that name is
+ * meant, not what has that number. */
+static void test_a_listener_is_known_by_its_name(void **state)
+{
+	static const struct {
+		uint64_t generation;
+		const char *listens_on, *said;
+	} cases[] = {{1, "127.0.0.1:1026", "at first"}, {9, "127.0.0.1:1026", "at second"}, {9, "127.0.0.1:1027", "at mx"}};
+	struct run *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct msg_SESSION_OPEN open = {.session = 7 + i, .worker = 4, .generation = cases[i].generation, .listener = 0,
+						      .name = slice_of(cases[i].listens_on), .role = LISTENER_MX, .uid = UINT64_MAX,
+						      .client = slice_of("192.0.2.1")};
+
+		assert_true(link_tell(r->gate, IPC_SESSION_OPEN, &open, -1));
+		link_flush(r->gate);
+		assert_int_equal(ask(r, 7 + i, "where@example.test"), OC_POLICY_REJECT);
+		assert_string_equal(r->text, cases[i].said);
+	}
+	assert_int_equal(route_from(r, "where@example.test", "second"), OC_DONE);
+	assert_int_not_equal(route_from(r, "where@example.test", "first"), OC_DONE);
+	print_message("ROW A10 listener-by-name pass\n");
 }
 
 static void test_login_gives_the_right(void **state)
@@ -382,7 +419,7 @@ static int run_all(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_recipients), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
+		TEST(test_recipients), TEST(test_a_listener_is_known_by_its_name), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
 		TEST(test_a_session_that_ends_while_its_question_waits), TEST(test_words_about_a_session_that_has_ended),
 		TEST(test_a_login_that_brings_an_end), TEST(test_a_login_behind_others),
 		TEST(test_system_users), TEST(test_unreadable_table), TEST(test_reload),

@@ -103,13 +103,11 @@ static void session_free(struct queue *q, struct session *s)
 static struct session *session_new(struct queue *q, const struct msg_SESSION_OPEN *open)
 {
 	struct session *s = mem_new(1, sizeof(*s));
-	struct generation *g = generation_find(q->service, open->generation);
 
 	if (s == NULL)
 		return NULL;
 	s->number = open->session;
 	s->worker = open->worker;
-	s->listener = open->listener;
 	s->role = open->role;
 	s->uid = open->uid;
 	LIST_INIT(&s->drafts);
@@ -117,7 +115,7 @@ static struct session *session_new(struct queue *q, const struct msg_SESSION_OPE
 		free(s);
 		return NULL;
 	}
-	s->generation = generation_hold(g != NULL ? g : service_generation(q->service));
+	s->generation = generation_of_session(q->service, open, &s->listener);
 	return s;
 }
 
@@ -383,6 +381,15 @@ static struct session *look_for_login(struct queue *q, struct link *link, struct
 	return session_of(q, link, number);
 }
 
+/* What rules may ask of it later, whatever the configuration says by then. */
+static bool copy_listener(const struct session *s, struct pool *pool, struct spool_mail *mail)
+{
+	const struct conf *conf = s->generation->conf;
+	const struct conf_listener *l = s->listener < conf->listener_count ? &conf->listeners[s->listener] : NULL;
+
+	return l == NULL || (pool_copy(pool, slice_of(l->called), &mail->listener) && pool_copy(pool, slice_of(l->hostname), &mail->hostname));
+}
+
 static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 {
 	struct spool_mail *mail = &d->sub.mail;
@@ -391,13 +398,12 @@ static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 
 	mail->session = s->number;
 	mail->generation = s->generation->number;
-	mail->listener = s->listener;
 	mail->role = s->role;
 	mail->uid_plus_1 = s->role == LISTENER_LOCAL && s->uid != NO_UID ? s->uid + 1 : 0;
 	mail->flags = open->flags & (JOB_8BIT | JOB_SMTPUTF8);
 	mail->raw = (open->flags & JOB_BINARY) != 0;
 	mail->ret = open->ret;
-	return pool_copy(pool, open->sender, &mail->sender) && pool_copy(pool, open->helo, &mail->helo) &&
+	return copy_listener(s, pool, mail) && pool_copy(pool, open->sender, &mail->sender) && pool_copy(pool, open->helo, &mail->helo) &&
 	       pool_copy(pool, open->protocol, &mail->protocol) && pool_copy(pool, open->tls, &mail->tls) &&
 	       pool_copy(pool, open->envid, &mail->envid) && pool_copy(pool, open->auth, &mail->auth) &&
 	       pool_copy(pool, slice_of(s->client), &mail->client) && pool_copy(pool, slice_of(s->login), &mail->login);

@@ -423,12 +423,14 @@ void message_try(struct queue *q, struct message *m)
 	struct rounds *r = rounds_new(q, m);
 	const struct routing_facts facts = {
 		.generation = service_generation(q->service)->number,
-		.listener = m->file.mail.listener,
+		.role = m->file.mail.role,
 		.size = m->file.mail.body_length,
 		.final = true,
 		.sender = m->file.mail.sender,
 		.login = m->file.mail.login,
 		.client = m->file.mail.client,
+		.listener = m->file.mail.listener,
+		.hostname = m->file.mail.hostname,
 	};
 
 	m->state = MESSAGE_ROUTING;

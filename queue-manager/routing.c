@@ -45,7 +45,9 @@ static bool ask_one(struct routing *r)
 		.recipient = r->calls.recipient(r->arg, r->asked),
 		.login = r->facts.login,
 		.client = r->facts.client,
+		.role = r->facts.role,
 		.listener = r->facts.listener,
+		.hostname = r->facts.hostname,
 		.size = r->facts.size,
 	};
 

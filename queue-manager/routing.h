@@ -8,9 +8,9 @@
  * `done`.
  */
 struct routing_facts {
-	uint64_t generation, listener, size;
+	uint64_t generation, role, size;
 	bool final; /* already expanded: transport and next hop only */
-	struct slice sender, login, client;
+	struct slice sender, login, client, listener, hostname;
 };
 
 struct routing_calls {

@@ -212,6 +212,7 @@ static void on_read(struct crew_task *task)
 	sub->generation = generation_hold(service_generation(t->q->service));
 	sub->mail.id = spool_id_next(&t->q->ids, clock_wall_ms());
 	sub->mail.parent = t->m->id;
+	sub->mail.role = LISTENER_LOCAL;
 	sub->done = on_submitted;
 	sub->arg = t;
 	if (!write_body(t) || !submission_add_rcpt(sub, &to))

@@ -25,13 +25,14 @@ struct field {
 #define RCPT_TEXT(tag, name) {tag, VALUE_TEXT, offsetof(struct spool_rcpt, name)}
 #define RCPT_NUMBER(tag, name) {tag, VALUE_NUMBER, offsetof(struct spool_rcpt, name)}
 
+/* 11 was the listener's number, which meant another one after a reload. */
 static const struct field envelope_fields[] = {
 	MAIL_TEXT(CRITICAL(1), sender), MAIL_TEXT(2, helo),	     MAIL_TEXT(3, client),
 	MAIL_TEXT(4, protocol),		MAIL_TEXT(5, tls),	     MAIL_TEXT(6, envid),
 	MAIL_TEXT(7, auth),		MAIL_TEXT(8, login),	     MAIL_NUMBER(9, session),
-	MAIL_NUMBER(10, generation),	MAIL_NUMBER(11, listener),   MAIL_NUMBER(12, role),
-	MAIL_NUMBER(13, uid_plus_1),	MAIL_NUMBER(14, flags),	     MAIL_NUMBER(15, ret),
-	MAIL_NUMBER(16, arrived_ms),	MAIL_NUMBER(CRITICAL(17), raw),
+	MAIL_NUMBER(10, generation),	MAIL_NUMBER(12, role),	     MAIL_NUMBER(13, uid_plus_1),
+	MAIL_NUMBER(14, flags),		MAIL_NUMBER(15, ret),	     MAIL_NUMBER(16, arrived_ms),
+	MAIL_NUMBER(CRITICAL(17), raw), MAIL_TEXT(18, listener),     MAIL_TEXT(19, hostname),
 };
 
 #define TAG_RECIPIENT CRITICAL(64)

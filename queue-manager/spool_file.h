@@ -69,7 +69,8 @@ struct spool_mail {
 	uint64_t id;
 	/* envelope */
 	struct slice sender, helo, client, protocol, tls, envid, auth, login;
-	uint64_t session, generation, listener, role, uid_plus_1, flags, ret, arrived_ms;
+	struct slice listener, hostname; /* where it came in: `listener.name` and `hostname` of rules, as they were then */
+	uint64_t session, generation, role, uid_plus_1, flags, ret, arrived_ms;
 	uint64_t raw; /* 1: BODY=BINARYMIME (RFC 3030); who does not know of it must not send it on as text */
 	/* trailer */
 	struct slice prepend, tags, rule;

@@ -505,11 +505,13 @@ void submission_commit(struct submission *sub)
 {
 	const struct routing_facts facts = {
 		.generation = sub->generation->number,
-		.listener = sub->own ? UINT64_MAX : sub->mail.listener,
+		.role = sub->mail.role,
 		.size = sub->in_file ? sub->mail.body_length : sub->body.len,
 		.sender = sub->mail.sender,
 		.login = sub->mail.login,
 		.client = sub->mail.client,
+		.listener = sub->mail.listener,
+		.hostname = sub->mail.hostname,
 	};
 
 	sub->q->submissions++;

@@ -42,7 +42,8 @@ static struct spool_mail sample(void)
 	m.login = slice_of("alice");
 	m.session = 7;
 	m.generation = 8;
-	m.listener = 9;
+	m.listener = slice_of("in");
+	m.hostname = slice_of("mx.example.test");
 	m.role = 1;
 	m.uid_plus_1 = 1001;
 	m.flags = 3;
@@ -67,16 +68,15 @@ static void assert_slice(struct slice a, struct slice b)
 static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 {
 	const struct slice left[] = {a->sender, a->helo, a->client, a->protocol, a->tls, a->envid,
-				     a->auth,   a->login, a->prepend, a->tags, a->rule};
+				     a->auth,   a->login, a->listener, a->hostname, a->prepend, a->tags, a->rule};
 	const struct slice right[] = {b->sender, b->helo, b->client, b->protocol, b->tls, b->envid,
-				      b->auth,   b->login, b->prepend, b->tags, b->rule};
+				      b->auth,   b->login, b->listener, b->hostname, b->prepend, b->tags, b->rule};
 
 	for (size_t i = 0; i < ARRAY_LEN(left); i++)
 		assert_slice(left[i], right[i]);
 	assert_int_equal(a->id, b->id);
 	assert_int_equal(a->session, b->session);
 	assert_int_equal(a->generation, b->generation);
-	assert_int_equal(a->listener, b->listener);
 	assert_int_equal(a->role, b->role);
 	assert_int_equal(a->uid_plus_1, b->uid_plus_1);
 	assert_int_equal(a->flags, b->flags);

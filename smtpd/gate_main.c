@@ -121,6 +121,7 @@ static void set_listener(struct gate_visit *v, const struct conf_listener *l)
 {
 	v->generation = service_generation(gate.service)->number;
 	v->listener = (uint64_t)(l - service_conf(gate.service)->listeners);
+	(void)slice_copy(slice_of(l->name), v->listener_name, sizeof(v->listener_name));
 	v->role = l->role;
 	v->isolated = l->isolation == ISOLATION_CONNECTION;
 	v->may_xclient = names_client(&l->xclient, v);

@@ -121,6 +121,7 @@ static struct msg_SESSION_OPEN open_of(const struct session *s)
 		.worker = link_instance(s->worker),
 		.generation = v->generation,
 		.listener = v->listener,
+		.name = slice_of(v->listener_name),
 		.role = v->role,
 		.uid = v->uid,
 		.client = slice_of(v->client),

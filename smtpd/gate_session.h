@@ -15,6 +15,7 @@
  * is; one that is away meanwhile stops nobody: smtpd answers 451 or 454 for it.  A session number is never used twice, also
  * not after a restart.
  */
+#define GATE_LISTENER_NAME_BYTES 80u
 struct gate_sessions;
 
 /* Who came, and how. */
@@ -22,6 +23,7 @@ struct gate_visit {
 	struct gate_origin origin;
 	uint64_t generation;
 	uint64_t listener; /* number in the configuration; GATE_LISTENER_LOCAL for the submission socket */
+	char listener_name[GATE_LISTENER_NAME_BYTES]; /* the same in each generation; "" */
 	uint64_t role; /* enum conf_listener_role */
 	uint64_t uid; /* of a local submitter, else GATE_NO_UID */
 	char client[64], local[64]; /* addresses, or "" */

@@ -104,7 +104,6 @@ static void session_drop(struct attested *a, uint64_t number)
 static struct attested_session *session_new(struct attested *a, const struct msg_SESSION_OPEN *open)
 {
 	struct attested_session *s = mem_new(1, sizeof(*s));
-	struct generation *g = generation_find(a->service, open->generation);
 
 	if (s == NULL)
 		return NULL;
@@ -117,12 +116,10 @@ static struct attested_session *session_new(struct attested *a, const struct msg
 	}
 	s->number = open->session;
 	s->worker = open->worker;
-	s->listener = open->listener;
 	s->role = open->role;
 	s->uid = open->uid;
 	s->local_port = open->local_port;
-	/* One that began before this process did is served by the generation in force. */
-	s->generation = generation_hold(g != NULL && g->conf != NULL ? g : service_generation(a->service));
+	s->generation = generation_of_session(a->service, open, &s->listener);
 	return s;
 }
 

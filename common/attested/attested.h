@@ -12,8 +12,9 @@
 struct attested;
 
 struct attested_session {
-	uint64_t number, worker, listener, role, uid;
+	uint64_t number, worker, role, uid;
 	struct generation *generation; /* held */
+	uint64_t listener; /* its number there; ~0: the local socket, or it is gone */
 	char client[65]; /* "" for the local submission socket */
 	char local[65]; /* where it came to; "" likewise */
 	uint64_t local_port;

@@ -32,6 +32,25 @@ struct generation *generation_hold(struct generation *g)
 	return g;
 }
 
+static uint64_t listener_named(const struct conf *conf, struct slice name)
+{
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (slice_eq(slice_of(conf->listeners[i].name), name))
+			return i;
+	return UINT64_MAX;
+}
+
+struct generation *generation_of_session(struct service *s, const struct msg_SESSION_OPEN *open, uint64_t *listener_out)
+{
+	struct generation *g = generation_find(s, open->generation);
+
+	*listener_out = open->listener;
+	if (g != NULL && g->conf != NULL)
+		return generation_hold(g);
+	*listener_out = listener_named(service_conf(s), open->name);
+	return generation_hold(service_generation(s));
+}
+
 static void drop_paths(struct service *s, uint64_t number)
 {
 	struct handed_path *p = SLIST_FIRST(&s->paths);

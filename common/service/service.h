@@ -103,6 +103,9 @@ void service_cage_order(struct service *s, struct cage_order *out);
 struct generation *service_generation(struct service *s);
 struct generation *generation_find(struct service *s, uint64_t number); /* NULL: gone */
 struct generation *generation_hold(struct generation *g);
+/* The generation a session began in, held, and the number its listener has there.  Of a session that is older than this process it may
+ * be gone: then it is the one in force, and what listens there now under that name; ~0: nothing. */
+struct generation *generation_of_session(struct service *s, const struct msg_SESSION_OPEN *open, uint64_t *listener_out);
 void generation_release(struct service *s, struct generation **gp);
 static inline const struct conf *service_conf(struct service *s)
 {
