@@ -11,7 +11,7 @@
 void verifier_serve(int fd, const struct ipc_message *m)
 {
 	const struct msg_VERIFY_ASK *ask = &m->body.VERIFY_ASK;
-	struct msg_VERIFIED answer = {OC_AUTH_FAILED, {"", 0}};
+	struct msg_VERIFIED answer = {OC_AUTH_FAILED, {"", 0}, {"", 0}};
 
 	if (m->type != IPC_VERIFY_ASK)
 		return;

@@ -266,11 +266,32 @@ static void finish(struct dialogue *d, enum outcome oc)
 	(void)is_early(d);
 }
 
+/* One login, whatever its case: the slow-down and the rules see one spelling. */
+static void note_login(struct dialogue *d, struct slice login)
+{
+	size_t len = login.len < sizeof(d->login) ? login.len : 0;
+
+	for (size_t i = 0; i < len; i++)
+		d->login[i] = ascii_lower(login.at[i]);
+	d->login[len] = '\0';
+}
+
+/* As Dovecot or PAM calls the user, whatever the client did: two spellings of a name are one login. */
+static void accept_as(struct dialogue *d, struct slice user)
+{
+	settle(d, false);
+	note_login(d, user);
+	finish(d, d->login[0] != '\0' ? OC_AUTHENTICATED : OC_AUTH_UNAVAILABLE);
+}
+
 static void on_checked(struct password_check *check, enum outcome outcome)
 {
 	struct dialogue *d = (struct dialogue *)(void *)((char *)check - offsetof(struct dialogue, check));
 
-	finish(d, outcome == OC_AUTHENTICATED || outcome == OC_AUTH_FAILED ? outcome : OC_AUTH_UNAVAILABLE);
+	if (outcome == OC_AUTHENTICATED && check->known_as[0] != '\0')
+		accept_as(d, slice_of(check->known_as));
+	else
+		finish(d, outcome == OC_AUTHENTICATED || outcome == OC_AUTH_FAILED ? outcome : OC_AUTH_UNAVAILABLE);
 }
 
 /* ---- the login ---- */
@@ -299,16 +320,6 @@ static void refuse(struct dialogue *d, const char *why)
 	answer(d);
 }
 
-/* One login, whatever its case: the slow-down and the rules see one spelling. */
-static void note_login(struct dialogue *d, struct slice login)
-{
-	size_t len = login.len < sizeof(d->login) ? login.len : 0;
-
-	for (size_t i = 0; i < len; i++)
-		d->login[i] = ascii_lower(login.at[i]);
-	d->login[len] = '\0';
-}
-
 /* From here on it is an attempt.  False: refused, and the dialogue is gone. */
 static bool charge(struct dialogue *d)
 {
@@ -334,14 +345,6 @@ static bool charge(struct dialogue *d)
 }
 
 /* ---- Dovecot ---- */
-
-/* As it calls the user, whatever the client did. */
-static void accept_as(struct dialogue *d, struct slice user)
-{
-	settle(d, false);
-	note_login(d, user);
-	finish(d, user.len > 0 ? OC_AUTHENTICATED : OC_AUTH_UNAVAILABLE);
-}
 
 static void on_dovecot(const struct dovecot_answer *said, void *arg)
 {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /*
- *   begin: pam_start --question--> authenticate --right--> account --may--> AUTHENTICATED
+ *   begin: pam_start --question--> authenticate --right--> account --may--> AUTHENTICATED, as PAM_USER
  *
  * Always: an attempt that fails has cost at least one hash, whoever it names; PAM's own delays are none, for authd delays by itself
  * without holding a child.
@@ -27,7 +27,7 @@
 static const char *service;
 static pam_handle_t *handle; /* NULL: it could not be started */
 static char why_not[WHY_MAX + 1];
-static char login[LOGIN_MAX + 1], password[PASSWORD_MAX + 1];
+static char login[LOGIN_MAX + 1], known_as[LOGIN_MAX + 1], password[PASSWORD_MAX + 1];
 static struct pam_answers answers = {login, password, 0, false};
 
 void pam_child_service(const char *name)
@@ -230,6 +230,21 @@ static void explain(struct msg_VERIFIED *answer, const char *phase, int code, ch
 	answer->why = slice_of(why);
 }
 
+/* Modules may make another name of the one that was asked for: that is who it is. */
+static void name_user(struct msg_VERIFIED *answer, char why[WHY_MAX + 1])
+{
+	const void *user = NULL;
+
+	if (pam_get_item(handle, PAM_USER, &user) == PAM_SUCCESS && user != NULL && pam_is_login(slice_of(user)) &&
+	    slice_copy(slice_of(user), known_as, sizeof(known_as))) {
+		answer->login = slice_of(known_as);
+		return;
+	}
+	answer->outcome = OC_AUTH_UNAVAILABLE;
+	snprintf(why, WHY_MAX + 1, "pam %.100s: a module made a user of it that has no name we take", service);
+	answer->why = slice_of(why);
+}
+
 static void ask_pam(const struct msg_PAM_ASK *ask, struct msg_VERIFIED *answer, char why[WHY_MAX + 1])
 {
 	int64_t since_us = cpu_us();
@@ -248,6 +263,8 @@ static void ask_pam(const struct msg_PAM_ASK *ask, struct msg_VERIFIED *answer, 
 		answer->outcome = OC_AUTH_UNAVAILABLE;
 	if (code != PAM_SUCCESS)
 		explain(answer, phase, code, why);
+	if (answer->outcome == OC_AUTHENTICATED)
+		name_user(answer, why);
 	(void)pam_end(handle, code | PAM_DATA_SILENT);
 }
 
@@ -265,13 +282,13 @@ static bool take(const struct msg_PAM_ASK *ask)
 void pam_child_serve(int fd, const struct ipc_message *m)
 {
 	const struct msg_PAM_ASK *ask = &m->body.PAM_ASK;
-	struct msg_VERIFIED answer = {OC_AUTH_FAILED, {"", 0}};
+	struct msg_VERIFIED answer = {OC_AUTH_FAILED, {"", 0}, {"", 0}};
 	char why[WHY_MAX + 1] = "";
 
 	if (m->type != IPC_PAM_ASK)
 		return;
 	if (handle == NULL)
-		answer = (struct msg_VERIFIED){OC_AUTH_UNAVAILABLE, slice_of(why_not)};
+		answer = (struct msg_VERIFIED){OC_AUTH_UNAVAILABLE, slice_of(why_not), {"", 0}};
 	else if (take(ask))
 		ask_pam(ask, &answer, why);
 	mem_wipe(password, sizeof(password));

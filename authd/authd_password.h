@@ -24,6 +24,7 @@ struct password_check {
 	struct buf secret; /* owned by who asks; 1 to USERS_PASSWORD_MAX bytes, no NUL; a back-end that has passed it on frees it */
 	void (*answer)(struct password_check *check, enum outcome outcome);
 	void *own; /* the back-end's */
+	char known_as[256]; /* of AUTHENTICATED: how the back-end calls the user; "": as `login` */
 };
 
 struct password_backend {

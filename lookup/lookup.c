@@ -78,7 +78,7 @@ static void question_free(struct question *q)
 
 static void end(struct question *q, enum outcome oc, struct slice why)
 {
-	const struct msg_VERIFIED answer = {oc, slice_sub(why, 0, WHY_MAX)};
+	const struct msg_VERIFIED answer = {oc, slice_sub(why, 0, WHY_MAX), slice_empty()};
 
 	if (q->link != NULL)
 		link_answer(q->link, q->request, IPC_VERIFIED, &answer, -1);
@@ -257,7 +257,7 @@ static void on_directory_ask(struct service *s, struct link *link, struct ipc_me
 {
 	struct lookup *l = service_state(s);
 	struct question *q = question_new(l, link, m);
-	const struct msg_VERIFIED busy = {OC_UNAVAILABLE, slice_of("too many questions at once")};
+	const struct msg_VERIFIED busy = {OC_UNAVAILABLE, slice_of("too many questions at once"), slice_empty()};
 
 	if (q == NULL)
 		link_answer(link, m->request, IPC_VERIFIED, &busy, -1);

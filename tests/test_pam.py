@@ -74,6 +74,26 @@ def test_what_modules_say(probed):
     row("E21", "log-says-why", "account: User account has expired" in probed.log())
 
 
+def test_a_module_says_who_the_user_is(suite):
+    """PAM_USER is the login, for the rules too; so that no other spelling of a name is another account."""
+    service(suite, f"auth required PROBE {PASSWORD}", "account required PROBE")
+    suite.policy = 'policy mail {\n\treject "it is {login}" if login != ""\n}\n'
+    suite.start(users=())
+    said = []
+    for login in (f"map={LOGIN}", f"x,map={LOGIN}", "MAP=Alice@Example.TEST", LOGIN):
+        c = suite.smtp(suite.submissions, tls=True, seconds=40)
+        c.ehlo()
+        c.auth_plain(login, PASSWORD)
+        said.append(c.command(f"MAIL FROM:<{LOGIN}>"))
+        c.close()
+    row("E21", "mapped-login", said == [said[-1]] * 4 and f"it is {LOGIN}" in said[-1])
+    row("E21", "mapped-login-in-the-log", len([line for line in suite.log().splitlines() if "login-accepted" in line
+                                               and f"login={LOGIN} " in line]) == 4)
+    row("E21", "mapped-to-nobody", code_of(suite, "map=") == "454")
+    row("E21", "mapped-to-no-name", code_of(suite, "odd") == "454" and "no name we take" in suite.log())
+    row("E21", "mapped-wrong-password", code_of(suite, f"map={LOGIN}", "wrong") == "535")
+
+
 def test_a_module_that_misbehaves_costs_one_login(probed):
     """It may write no file and make no socket; what dies or hangs in it leaves the others their logins."""
     deeds = ["write", "connect", "hang"]

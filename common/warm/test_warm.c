@@ -19,7 +19,7 @@ static const struct cage_spec cage = {.calls = CALLS_FORK};
 
 static void tell(int fd, enum outcome outcome)
 {
-	struct msg_VERIFIED verified = {.outcome = outcome, .why = slice_empty()};
+	struct msg_VERIFIED verified = {.outcome = outcome, .why = slice_empty(), .login = slice_empty()};
 
 	(void)link_tell_now(fd, IPC_VERIFIED, 0, false, &verified, -1);
 }

@@ -2,6 +2,7 @@
  * A PAM module for tests: asks, answers and fails as the login says, which is words with commas between them.
  *
  *   auth=NUMBER     what pam_authenticate returns instead (a number of _pam_types.h), account=NUMBER the same of pam_acct_mgmt
+ *   map=NAME        who it then says that the user is (the rest of the login; PAM_USER); odd: that it is "../shadow"
  *   messages=N      how many prompts it makes at once, style=N of which style
  *   hang, crash, write, connect    what a module should not do
  *
@@ -82,6 +83,16 @@ static int compare(struct pam_response *responses, int count, const char *passwo
 	return right ? PAM_SUCCESS : PAM_AUTH_ERR;
 }
 
+static int rename_user(pam_handle_t *handle)
+{
+	const char *map = word_of(handle, "odd") != NULL ? "../shadow" : word_of(handle, "map");
+	char *name = map == NULL ? NULL : strdup(map);
+	int code = name == NULL ? PAM_SUCCESS : pam_set_item(handle, PAM_USER, name);
+
+	free(name);
+	return code;
+}
+
 int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **argv)
 {
 	int count = number(handle, "messages", 1), code;
@@ -92,6 +103,8 @@ int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **
 	code = ask(handle, count, number(handle, "style", PAM_PROMPT_ECHO_OFF), &responses);
 	if (code == PAM_SUCCESS)
 		code = compare(responses, count, argc > 0 ? argv[0] : NULL);
+	if (code == PAM_SUCCESS)
+		code = rename_user(handle);
 	else
 		code = PAM_AUTH_ERR; /* as careless modules do */
 	return number(handle, "auth", code);
