@@ -208,8 +208,10 @@ static void on_client(struct conn *c, struct ipc_message *m)
 	const struct msg_CLIENT *a = m == NULL ? NULL : &m->body.CLIENT;
 
 	c->asked = false;
-	if (a != NULL && a->outcome == OC_DONE && c->listener != NULL)
+	if (a != NULL && a->outcome == OC_DONE && c->listener != NULL) {
+		c->session.place.trusted = conf_is_trusted(c->generation->conf, a->client);
 		c->session.place.takes_logins = conf_takes_logins(c->listener, a->client);
+	}
 	if (a == NULL)
 		session_client_answered(&c->session, OC_UNAVAILABLE, 0, slice_empty(), 0);
 	else

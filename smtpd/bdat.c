@@ -7,7 +7,7 @@
  *   anywhere      --BDAT, refused--> chunk, thrown away --> told, and no mail is left
  *
  * Always: what follows a BDAT that was understood is never read as a command, and what follows one that was not is not read at
- * all; a refused BDAT ends the mail it was meant for, so that no chunk is ever missing from the middle of one; and what is
+ * all, also where CHUNKING is not offered; a refused BDAT ends the mail it was meant for, so that no chunk is ever missing from the middle of one; and what is
  * thrown away in a session is bounded by the size of one message.
  */
 
@@ -28,6 +28,8 @@ static bool read_arguments(struct slice args, struct session_chunk *out)
 
 static struct refusal misplaced(const struct session *s)
 {
+	if (!offers_chunking(s))
+		return (struct refusal){502, "5.5.1", "BDAT is not offered here"};
 	if (s->state == SESSION_GREETED)
 		return (struct refusal){503, "5.5.1", "say EHLO or HELO first"};
 	if (s->state == SESSION_READY)

@@ -414,6 +414,9 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		place.auth = conf->listeners[start->listener].auth;
 		place.hostname = conf->listeners[start->listener].hostname;
 		place.banner = conf->listeners[start->listener].banner;
+		place.dsn = conf->listeners[start->listener].dsn;
+		place.hidden = conf->listeners[start->listener].hidden;
+		place.trusted = conf_is_trusted(conf, start->client);
 		c->listener = &conf->listeners[start->listener];
 		place.takes_logins = conf_takes_logins(c->listener, start->client);
 	}

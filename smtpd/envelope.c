@@ -83,9 +83,10 @@ static enum parameter_verdict read_size(struct session *s, const struct paramete
 static enum parameter_verdict read_body(struct session *s, const struct parameter *p,
 					struct parameters *out)
 {
-	(void)s;
 	out->body_8bit = slice_eq_nocase(p->value, slice_of("8BITMIME"));
 	out->body_binary = slice_eq_nocase(p->value, slice_of("BINARYMIME"));
+	if (out->body_binary && !offers_binarymime(s))
+		return PARAMETER_UNKNOWN;
 	if (out->body_8bit || out->body_binary)
 		return PARAMETER_OK;
 	return slice_eq_nocase(p->value, slice_of("7BIT")) ? PARAMETER_OK : PARAMETER_BAD;
@@ -174,13 +175,13 @@ struct parameter_row {
 
 static const struct parameter_row mail_rows[] = {
 	{"SIZE", true, always, read_size},	   {"BODY", true, always, read_body},
-	{"SMTPUTF8", false, always, read_smtputf8}, {"AUTH", true, has_auth, read_auth},
-	{"RET", true, always, read_ret},	   {"ENVID", true, always, read_envid},
+	{"SMTPUTF8", false, offers_smtputf8, read_smtputf8}, {"AUTH", true, has_auth, read_auth},
+	{"RET", true, offers_dsn, read_ret},	   {"ENVID", true, offers_dsn, read_envid},
 };
 
 static const struct parameter_row rcpt_rows[] = {
-	{"NOTIFY", true, always, read_notify},
-	{"ORCPT", true, always, read_orcpt},
+	{"NOTIFY", true, offers_dsn, read_notify},
+	{"ORCPT", true, offers_dsn, read_orcpt},
 };
 
 struct parameter_table {

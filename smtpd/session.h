@@ -83,6 +83,9 @@ struct session_place {
 	bool may_xclient;
 	bool by_proxy; /* XCLIENT named the client: what the connection shows of itself is the proxy's */
 	bool takes_logins; /* of this client; inside TLS */
+	bool trusted; /* this client */
+	enum conf_dsn dsn;
+	uint32_t hidden; /* 1 << enum conf_extension */
 };
 
 /* XCLIENT: whom the client speaks for. */

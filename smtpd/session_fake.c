@@ -51,6 +51,7 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 		.client = "192.0.2.1",
 		.client_port = 4711,
 		.takes_logins = kinds[kind].auth != AUTH_OFF,
+		.dsn = DSN_FOR_ALL,
 	};
 }
 

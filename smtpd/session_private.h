@@ -5,6 +5,12 @@
 
 /* What the files of the session share: session.c, verb.c, envelope.c, bdat.c, sasl.c. */
 
+/* What this client is offered here: EHLO shows it, and only then commands take it. */
+bool offers_dsn(const struct session *s);
+bool offers_chunking(const struct session *s);
+bool offers_binarymime(const struct session *s);
+bool offers_smtputf8(const struct session *s);
+
 /* A reply; its class decides whether it is counted as an error and logged.  `dsn` may be "". */
 void reply(struct session *s, unsigned code, const char *dsn, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

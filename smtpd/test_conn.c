@@ -314,7 +314,7 @@ static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode a
 					     .message_timeout_ms = 50000};
 	w->conf.certificate_count = 1;
 	w->listener = (struct conf_listener){
-		.name = "x", .tls = tls, .auth = auth, .hostname = "mx.example.test"};
+		.name = "x", .tls = tls, .auth = auth, .hostname = "mx.example.test", .dsn = DSN_FOR_ALL};
 	w->conf.listeners = &w->listener;
 	w->conf.listener_count = 1;
 	w->generation = (struct generation){.number = 1, .conf = &w->conf};

@@ -82,6 +82,41 @@ static bool offers_xclient_now(const struct session *s)
 	return s->place.may_xclient && s->login[0] == '\0';
 }
 
+/* RFC 3461: a report to whoever is named as the sender is for those only who are known not to invent him.  Where nobody gets further
+ * without a login it is shown before: clients rarely say EHLO once more behind AUTH. */
+bool offers_dsn(const struct session *s)
+{
+	switch (s->place.dsn) {
+	case DSN_FOR_ALL:
+		return true;
+	case DSN_FOR_NOBODY:
+		return false;
+	case DSN_FOR_KNOWN:
+		break;
+	}
+	return s->place.role == LISTENER_LOCAL || s->place.trusted || s->login[0] != '\0' || s->place.auth == AUTH_REQUIRED;
+}
+
+static bool shows(const struct session *s, enum conf_extension e)
+{
+	return (s->place.hidden >> e & 1) == 0;
+}
+
+bool offers_chunking(const struct session *s)
+{
+	return shows(s, EXTENSION_CHUNKING);
+}
+
+bool offers_binarymime(const struct session *s)
+{
+	return shows(s, EXTENSION_BINARYMIME);
+}
+
+bool offers_smtputf8(const struct session *s)
+{
+	return shows(s, EXTENSION_SMTPUTF8);
+}
+
 static bool always(const struct session *s)
 {
 	(void)s;
@@ -95,11 +130,11 @@ static const struct {
 } keywords[] = {
 	{"PIPELINING", always},
 	{"8BITMIME", always},
-	{"BINARYMIME", always},
-	{"CHUNKING", always},
-	{"SMTPUTF8", always},
+	{"BINARYMIME", offers_binarymime},
+	{"CHUNKING", offers_chunking},
+	{"SMTPUTF8", offers_smtputf8},
 	{"ENHANCEDSTATUSCODES", always},
-	{"DSN", always},
+	{"DSN", offers_dsn},
 	{"STARTTLS", offers_starttls_now},
 	{"XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT", offers_xclient_now},
 };

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import row, wait_until
+from harness import PASSWORD, free_ports, row, wait_until
 
 DSN = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN")
 PLAIN = ("PIPELINING", "8BITMIME")
@@ -286,3 +286,41 @@ def test_read_back_by_a_list_manager(suite, next_hop):
     (text,) = suite.wait_messages("alice@example.test")
     temporary, permanent = bounce.all_failures(email.message_from_bytes(text))
     assert permanent == {b"gone@elsewhere.test"} and not temporary
+
+
+PARAMETERS = ("MAIL FROM:<you@elsewhere.test> RET=HDRS", "MAIL FROM:<you@elsewhere.test> ENVID=1", "RCPT TO:<bob@example.test> NOTIFY=SUCCESS",
+              "RCPT TO:<bob@example.test> ORCPT=rfc822;x@x.test")
+
+
+def taken(suite, port=None):
+    """Whether DSN is offered by EHLO, and which of its parameters are taken."""
+    c = suite.smtp(port)
+    offered = "250-DSN" in c.ehlo()
+    codes = []
+    for line in PARAMETERS:
+        if line.startswith("RCPT"):
+            c.command("MAIL FROM:<you@elsewhere.test>")
+        codes.append(c.command(line)[:3])
+        c.expect(250, "RSET")
+    c.close()
+    return offered, codes
+
+
+def test_strangers_are_not_offered_it(suite):
+    """Who may invent a sender has no reports of success sent to him; his own host tells its sender what it told us."""
+    everybody, nobody = free_ports(2)
+    suite.settings = suite.settings.replace("127.0.0.0/8", "127.0.0.9")
+    suite.listeners += f"listen 127.0.0.1:{everybody} {{ role mx  dsn all }}\nlisten 127.0.0.1:{nobody} {{ role mx  dsn off }}\n"
+    suite.start()
+    row("dsn", "not-for-strangers", taken(suite) == (False, ["555"] * 4))
+    row("dsn", "all", taken(suite, everybody) == (True, ["250"] * 4))
+    row("dsn", "off", taken(suite, nobody) == (False, ["555"] * 4))
+    trusted = suite.smtp(source="127.0.0.9")
+    row("dsn", "for-trusted", "250-DSN" in trusted.ehlo())
+    trusted.expect(250, "MAIL FROM:<you@elsewhere.test> RET=HDRS")
+    c = suite.smtp(suite.submissions, tls=True)
+    offered = "250-DSN" in c.ehlo()
+    c.auth_plain("alice@example.test", PASSWORD)
+    c.expect(250, "MAIL FROM:<alice@example.test> RET=HDRS")
+    c.expect(250, "RCPT TO:<bob@example.test> NOTIFY=SUCCESS")
+    row("dsn", "for-logins", offered)

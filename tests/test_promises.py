@@ -10,13 +10,17 @@ KEPT = {"PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "LIMITS", "S
         "AUTH"}
 
 
+# Strangers are not told of DSN: tests/test_dsn.py.
+STRANGERS = KEPT - {"DSN"}
+
+
 def words(reply):
     return {line[4:].split(" ")[0] for line in reply.split("\n")[1:]}
 
 
 def test_nothing_else_is_announced(running):
     clear = running.smtp()
-    assert words(clear.ehlo()) == KEPT - {"AUTH"}
+    assert words(clear.ehlo()) == STRANGERS - {"AUTH"}
     inside = running.smtp(running.submissions, tls=True)
     said = inside.ehlo()
     row("A2", "ehlo", words(said) == KEPT - {"STARTTLS"} and "AUTH PLAIN LOGIN" in said)
@@ -30,6 +34,25 @@ def test_what_is_not_announced_is_refused(running, line):
     c.ehlo()
     assert c.command(line).startswith(("500", "501", "502", "503", "504", "555"))
     c.message("you@elsewhere.test", "alice@example.test")
+
+
+def test_what_a_listener_hides(suite):
+    """It is not offered, and refused; the octets of a chunk that is refused are no commands."""
+    suite.listeners = suite.listeners.replace("role mx ", "role mx  hide chunking smtputf8 ", 1)
+    suite.start()
+    c = suite.smtp()
+    assert words(c.ehlo()) == STRANGERS - {"AUTH", "CHUNKING", "BINARYMIME", "SMTPUTF8"}
+    row("A2", "hidden-binarymime", c.command("MAIL FROM:<you@elsewhere.test> BODY=BINARYMIME").startswith("555"))
+    row("A2", "hidden-smtputf8", c.command("MAIL FROM:<you@elsewhere.test> SMTPUTF8").startswith("555"))
+    c.envelope("you@elsewhere.test", "alice@example.test")
+    octets = "RSET\r\nNOOP\r\nQUIT\r\n"
+    c.send(f"BDAT {len(octets)} LAST\r\n{octets}NOOP\r\n")
+    row("A2", "hidden-chunking", c.reply().startswith("502 5.5.1") and c.reply().startswith("250"))
+    c.message("you@elsewhere.test", "alice@example.test")
+    (text,) = suite.wait_messages("alice@example.test")
+    assert b"QUIT" not in text
+    inside = suite.smtp(suite.submissions, tls=True)
+    assert words(inside.ehlo()) == KEPT - {"STARTTLS"}, "of the others nothing is hidden"
 
 
 def test_the_other_verbs(running):

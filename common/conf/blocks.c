@@ -42,11 +42,13 @@ static bool read_banner_field(struct compiler *c, const struct statement *st, vo
 /* In the order of their enums. */
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const client_certificates[] = {"off", "ask", "require", NULL};
+static const char *const dsn_modes[] = {"trusted", "all", "off", NULL};
 static const char *const unknown_hosts[] = {"default", "refuse", NULL};
 
 static bool read_tls_host(struct compiler *c, const struct statement *st, void *into);
 static bool read_unknown_host(struct compiler *c, const struct statement *st, void *into);
 static bool read_ciphers(struct compiler *c, const struct statement *st, void *into);
+static bool read_hidden(struct compiler *c, const struct statement *st, void *into);
 
 #define LISTEN(member) offsetof(struct conf_listener, member)
 static const struct statement listen_rows[] = {
@@ -60,6 +62,8 @@ static const struct statement listen_rows[] = {
 	{"banner", read_banner_field, LISTEN(banner), 0, 0, NULL, false},
 	{"proxy", read_nets_field, LISTEN(proxy), 0, 0, NULL, false},
 	{"xclient", read_nets_field, LISTEN(xclient), 0, 0, NULL, false},
+	{"dsn", read_choice_field, LISTEN(dsn), 0, 0, dsn_modes, false},
+	{"hide", read_hidden, 0, 0, 0, NULL, false},
 	{"greet-pause", read_time_field, LISTEN(greet_pause_ms), 0, GREET_PAUSE_MAX_MS, NULL, false},
 	{"tls-host", read_tls_host, 0, 0, 0, NULL, true},
 	{"tls-unknown-host", read_unknown_host, 0, 0, 0, unknown_hosts, false},
@@ -68,6 +72,41 @@ static const struct statement listen_rows[] = {
 	{"client-certificate", read_choice_field, LISTEN(client_certificate), 0, 0, client_certificates, false},
 	{"client-ca", read_path_field, LISTEN(client_ca), 0, 0, NULL, false},
 };
+
+/* What comes next in the block stands on the same line perhaps. */
+static bool at_listen_statement(const struct parser *p)
+{
+	for (size_t i = 0; i < ARRAY_LEN(listen_rows); i++)
+		if (parser_at_word(p, listen_rows[i].keyword))
+			return true;
+	return false;
+}
+
+static bool read_hidden(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_listener *l = into;
+
+	(void)st;
+	do {
+		unsigned e = 0;
+		struct token t;
+
+		if (!take_word(c->p, "chunking, binarymime or smtputf8", &t))
+			return false;
+		while (e < EXTENSION_COUNT && !slice_eq(t.text, slice_of(conf_extension_name((enum conf_extension)e))))
+			e++;
+		if (e == EXTENSION_COUNT) {
+			mistake_add(c->mistakes, t.pos, "expected chunking, binarymime or smtputf8; for DSN there is dsn off",
+				    "\"%.*s\" cannot be hidden", t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
+			return false;
+		}
+		l->hidden |= 1u << e;
+	} while (parser_at(c->p, TOKEN_WORD) && !at_listen_statement(c->p));
+	/* A binary mail comes in chunks only. */
+	if ((l->hidden & 1u << EXTENSION_CHUNKING) != 0)
+		l->hidden |= 1u << EXTENSION_BINARYMIME;
+	return true;
+}
 
 /* A host name, or one with a wildcard for its first label; NULL: told.  In lower case. */
 static const char *take_certificate_name(struct compiler *c, struct conf_pos *pos_out)

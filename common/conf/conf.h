@@ -22,6 +22,9 @@ struct conf_pos {
 enum conf_listener_role { LISTENER_MX, LISTENER_SUBMISSION, LISTENER_LOCAL /* the local submission socket */ };
 enum conf_tls_mode { TLS_OFF, TLS_OPTIONAL, TLS_REQUIRED, TLS_IMPLICIT, TLS_VERIFIED /* transports only */ };
 enum conf_auth_mode { AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED };
+enum conf_dsn { DSN_FOR_KNOWN /* trusted, logged in, local */, DSN_FOR_ALL, DSN_FOR_NOBODY };
+/* What a listener may be told not to offer. */
+enum conf_extension { EXTENSION_CHUNKING, EXTENSION_BINARYMIME, EXTENSION_SMTPUTF8, EXTENSION_COUNT };
 enum conf_isolation { ISOLATION_SHARED, ISOLATION_CONNECTION };
 
 struct conf_cidr {
@@ -57,6 +60,8 @@ struct conf_listener {
 	struct conf_nets auth_from; /* not empty: AUTH is offered to these alone */
 	struct conf_nets proxy; /* not empty: each connection comes from these, and begins with a PROXY header */
 	struct conf_nets xclient; /* who may say XCLIENT */
+	enum conf_dsn dsn;
+	uint32_t hidden; /* 1 << enum conf_extension */
 	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
 	struct conf_name *tls_hosts; /* the certificates it may use, by their names; none: all */
 	size_t tls_host_count;
@@ -221,6 +226,8 @@ const struct conf_table *conf_table_find(const struct conf *c, struct slice name
 bool conf_is_trusted(const struct conf *c, struct slice address);
 /* Whether that client may log in there. */
 bool conf_takes_logins(const struct conf_listener *l, struct slice client);
+/* As `hide` names it. */
+const char *conf_extension_name(enum conf_extension e);
 /* Whether a client certificate may log in there, where logins are taken. */
 bool conf_takes_certificates(const struct conf_listener *l);
 /* How many kinds there are that could say whether a password is right. */

@@ -114,10 +114,22 @@ static void print_listener_tls(const struct conf_listener *l, struct buf *out)
 	print_quoted(out, "client-ca", l->client_ca);
 }
 
+static void print_hidden(struct buf *out, uint32_t hidden)
+{
+	if (hidden == 0)
+		return;
+	buf_add_text(out, "\thide");
+	for (unsigned e = 0; e < EXTENSION_COUNT; e++)
+		if ((hidden >> e & 1) != 0)
+			buf_addf(out, " %s", conf_extension_name((enum conf_extension)e));
+	buf_add_char(out, '\n');
+}
+
 static void print_listener(const struct conf_listener *l, struct buf *out)
 {
 	static const char *const auths[] = {
 		[AUTH_OFF] = "off", [AUTH_OPTIONAL] = "optional", [AUTH_REQUIRED] = "required"};
+	static const char *const dsns[] = {[DSN_FOR_KNOWN] = "trusted", [DSN_FOR_ALL] = "all", [DSN_FOR_NOBODY] = "off"};
 
 	buf_addf(out, "listen %s {\n", l->name);
 	print_word(out, "role", l->role == LISTENER_MX ? "mx" : "submission");
@@ -131,6 +143,8 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	print_quoted(out, "banner", l->banner);
 	print_nets(out, "proxy", &l->proxy);
 	print_nets(out, "xclient", &l->xclient);
+	print_word(out, "dsn", dsns[l->dsn]);
+	print_hidden(out, l->hidden);
 	if (l->greet_pause_ms > 0) {
 		buf_add_text(out, "\tgreet-pause ");
 		unit_print_time(out, l->greet_pause_ms);

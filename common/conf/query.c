@@ -29,6 +29,14 @@ bool conf_is_trusted(const struct conf *c, struct slice address)
 	return net_list_contains(c->trusted, c->trusted_count, address);
 }
 
+const char *conf_extension_name(enum conf_extension e)
+{
+	static const char *const names[EXTENSION_COUNT] = {
+		[EXTENSION_CHUNKING] = "chunking", [EXTENSION_BINARYMIME] = "binarymime", [EXTENSION_SMTPUTF8] = "smtputf8"};
+
+	return names[e];
+}
+
 bool conf_takes_logins(const struct conf_listener *l, struct slice client)
 {
 	return l->auth != AUTH_OFF && (l->auth_from.count == 0 || net_list_contains(l->auth_from.at, l->auth_from.count, client));
