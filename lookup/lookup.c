@@ -7,7 +7,7 @@
  *
  * The process itself never reads a byte of a directory: a child does, with libldap, and ends (common/warm).
  *
- * Always: one answer a question, within OVERALL_MS; whoever did not answer leaves it unknown, and only unknown goes on to the next
+ * Always: one answer a question, within OVERALL_MS, for no step is waited for longer than until then; whoever did not answer leaves it unknown, and only unknown goes on to the next
  * server.
  */
 #include "directory.h"
@@ -87,6 +87,14 @@ static void end(struct question *q, enum outcome oc, struct slice why)
 
 /* ---- servers, one after the other ---- */
 
+/* Of the time that a step may take, what the question has left. */
+static uint64_t at_most(const struct question *q, uint64_t ms)
+{
+	uint64_t now = clock_mono_ms(), left = q->until_ms > now ? q->until_ms - now : 0;
+
+	return ms < left ? ms : left;
+}
+
 static void next_try(struct question *q);
 static void begin_server(struct question *q);
 
@@ -130,16 +138,16 @@ static void on_dialled(struct ipc_message *m, void *arg)
 		end(q, OC_UNAVAILABLE, slice_of("no child takes the question"));
 		return;
 	}
-	timer_set(q->timer, directory_of(l->service)->timeout_ms + SLACK_MS);
+	timer_set(q->timer, at_most(q, directory_of(l->service)->timeout_ms + SLACK_MS));
 }
 
 static void dial(struct question *q, struct slice address)
 {
 	const struct conf *c = service_conf(q->lookup->service);
 	const struct msg_DIAL_ASK ask = {service_generation(q->lookup->service)->number, q->server, address,
-					 c->auth.ldap->timeout_ms};
+					 at_most(q, c->auth.ldap->timeout_ms)};
 
-	service_ask(q->lookup->service, ROLE_DIAL, IPC_DIAL_ASK, &ask, c->auth.ldap->timeout_ms + SLACK_MS, on_dialled, q);
+	service_ask(q->lookup->service, ROLE_DIAL, IPC_DIAL_ASK, &ask, at_most(q, c->auth.ldap->timeout_ms + SLACK_MS), on_dialled, q);
 }
 
 static void next_try(struct question *q)
@@ -187,7 +195,7 @@ static void begin_server(struct question *q)
 		dial(q, slice_empty());
 	} else {
 		service_ask(q->lookup->service, ROLE_RESOLVER, IPC_HOST_ASK,
-			    &(struct msg_HOST_ASK){slice_of(l->servers[q->server].host)}, l->timeout_ms + SLACK_MS, on_resolved, q);
+			    &(struct msg_HOST_ASK){slice_of(l->servers[q->server].host)}, at_most(q, l->timeout_ms + SLACK_MS), on_resolved, q);
 	}
 }
 

@@ -1,6 +1,7 @@
 """Logins by a directory: a real OpenLDAP, over StartTLS, ldaps and a Unix socket; and directories that are down, wrong or hostile."""
 
 import base64
+import concurrent.futures
 import os
 import shutil
 import socket
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from harness import ROOT, free_ports, make_certificate, row, wait_until
+from harness import ROOT, free_ports, make_certificate, row, turn_clock, wait_until
 
 SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/libexec:/usr/lib/openldap:/usr/bin")
 SUFFIX = "dc=example,dc=test"
@@ -228,3 +229,24 @@ def test_a_hostile_directory_is_454(suite):
         row("E21", f"ldap-{mode}", code_of(suite, f"{mode}@example.test") == "454" and hostile.met > met)
     row("E21", "ldap-lives", suite.pids("lookup") == before and hostile.trapped == 0 and "did not answer in time" not in suite.log())
     hostile.close()
+
+
+def test_a_question_ends_when_its_time_is_over(suite):
+    """20 s for all servers together: the one that is asked last has what the others have left."""
+    silent = [Hostile(), Hostile()]
+    for s in silent:
+        s.mode = "silence"
+    ask(suite, "".join(f'  server "127.0.0.1:{s.port}"' for s in silent) + "  tls off  timeout 15s")
+    suite.start(users=())
+    with concurrent.futures.ThreadPoolExecutor() as others:
+        code = others.submit(code_of, suite)
+        wait_until(lambda: silent[0].met, what="the first server")
+        turn_clock(suite, 18)
+        wait_until(lambda: silent[1].met, what="the second server")
+        turn_clock(suite, 2)
+        row("E21", "ldap-question-is-bounded", code.result(60) == "454")
+    # Nobody waited for the word of the second child, which has 15 s of its own.
+    suite.wait_log("password-back-end .*did not answer in time")
+    assert len([line for line in suite.log().splitlines() if "directory-unavailable" in line and "did not answer in time" in line]) == 2
+    for s in silent:
+        s.close()
