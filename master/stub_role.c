@@ -78,7 +78,14 @@ static void on_record(struct service *s, struct link *link, struct ipc_message *
 	dprintf(STDERR_FILENO, "%s %.*s %.*s\n", role_name(link_peer(link)), SLICE_ARG(b->event), SLICE_ARG(b->fields));
 }
 
+static void on_guests_leave(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	link_answer(link, m->request, IPC_GUESTS_LEFT, &(struct msg_GUESTS_LEFT){0}, -1);
+}
+
 static service_message_fn *const handlers[IPC_COUNT] = {
+	[IPC_GUESTS_LEAVE] = on_guests_leave,
 	[IPC_LOG_RECORD] = on_record,
 	[IPC_LISTENER] = ignore,
 	[IPC_GENERATION_MAILDIR] = ignore,

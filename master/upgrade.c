@@ -17,14 +17,17 @@
 /*
  * New programs in the place of those that run (README.md has the picture):
  *
- *   RUNNING --upgrade--> TRYING --trial ended with 0--> LEAVING --all children ended--> exec of the new master, same pid
- *                           '-- anything else: RUNNING       '-- exec failed: STARTING, with the old programs
+ *   RUNNING --upgrade--> TRYING --trial ended with 0--> EMPTYING --all left--> LEAVING --all children ended--> exec of the new master
+ *                           '-- anything else: RUNNING                             '-- exec failed: STARTING, with the old programs
  *
- * Trying costs nothing that runs.  After it the old master only ends its children, in order, and executes.
+ * While it empties the sessions of then are told to leave, and others are still served: what is slow is over before who connects has
+ * to wait.  Trying costs nothing that runs.  After it the old master only ends its children, in order, and executes.
  */
 #define TRY_MS 90000u
 #define TEXT_MAX 16384u
 #define LEAVE_AFTER_MS 100u
+#define EMPTY_MS 10000u /* for a mail that is under way */
+#define EMPTY_SLACK_MS 2000u
 
 struct upgrade {
 	struct master *master;
@@ -100,13 +103,30 @@ static void refuse(struct upgrade *u)
 	forget(u);
 }
 
+/* They have left, or had the time to; or a stop has come between. */
+static void on_left(struct ipc_message *m, void *arg)
+{
+	const struct master *master = arg;
+
+	(void)m;
+	if (master->upgrade != NULL && master->upgrade->passed)
+		timer_set(master->upgrade->deadline, LEAVE_AFTER_MS);
+}
+
 /* The gate, which is the first to end, needs a moment to pass the answer on. */
 static void begin(struct upgrade *u)
 {
+	struct slot *gate = slot_find(u->master, ROLE_GATE, 0);
+	const struct msg_GUESTS_LEAVE leave = {EMPTY_MS};
+
 	LOG_PLAIN(LEVEL_INFO, "upgrade-begins");
 	u->done(u->master, true, buf_text(&u->text), u->arg);
 	u->passed = true;
-	timer_set(u->deadline, LEAVE_AFTER_MS);
+	if (gate == NULL || gate->link == NULL ||
+	    link_ask(gate->link, IPC_GUESTS_LEAVE, &leave, EMPTY_MS + EMPTY_SLACK_MS, on_left, u->master) == 0)
+		timer_set(u->deadline, LEAVE_AFTER_MS);
+	else
+		timer_stop(u->deadline);
 }
 
 static void end_trial(struct upgrade *u)

@@ -33,6 +33,7 @@ struct gate {
 	struct timer *opening; /* until mail is let in */
 	struct timer *last_guests; /* of a drain: until the lobby is cleared */
 	uint64_t leave_ms; /* of a drain */
+	uint64_t guests_asked; /* the number of GUESTS_LEAVE; 0: not asked */
 	bool opened;
 	uint64_t refused;
 };
@@ -258,9 +259,22 @@ static void on_turn(void *arg)
 
 /* ---- draining ---- */
 
+/* The master waits for those who were there before it asked. */
+static void tell_if_left(void)
+{
+	struct link *master = service_link(gate.service, ROLE_MASTER, 0);
+
+	if (gate.guests_asked == 0 || gate_sessions_guests(gate.sessions) > 0)
+		return;
+	if (master != NULL)
+		link_answer(master, gate.guests_asked, IPC_GUESTS_LEFT, &(struct msg_GUESTS_LEFT){0}, -1);
+	gate.guests_asked = 0;
+}
+
 static void stop_if_empty(void *arg)
 {
 	(void)arg;
+	tell_if_left();
 	if (service_is_draining(gate.service) && gate_sessions_count(gate.sessions) == 0 && lobby_count(gate.lobby) == 0)
 		service_stop(gate.service);
 }
@@ -381,6 +395,15 @@ static void on_worker_retire(struct service *s, struct link *link, struct ipc_me
 		gate_sessions_retire(gate.sessions, link, request);
 }
 
+static void on_guests_leave(struct service *s, struct link *link, struct ipc_message *m)
+{
+	(void)s;
+	(void)link;
+	gate.guests_asked = m->request;
+	gate_sessions_leave_now(gate.sessions, m->body.GUESTS_LEAVE.deadline_ms);
+	tell_if_left();
+}
+
 static void ask_control(enum role role, const struct msg_CONTROL_ASK *ask, link_answer_fn *on_answer, void *on_answer_arg,
 			void *arg)
 {
@@ -491,6 +514,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_LISTENER] = on_listener,
 	[IPC_SESSION_END] = on_session_end,
 	[IPC_CLIENT_ASK] = on_client_ask,
+	[IPC_GUESTS_LEAVE] = on_guests_leave,
 	[IPC_WORKER_RETIRE] = on_worker_retire,
 };
 

@@ -21,6 +21,7 @@ struct session {
 	uint64_t number;
 	struct link *worker; /* shared: borrowed, the session ends before the link goes.  private: owned. */
 	bool is_private;
+	bool is_guest; /* told to leave before an upgrade */
 	struct gate_visit visit;
 };
 
@@ -45,6 +46,7 @@ struct gate_sessions {
 	size_t worker_count;
 	struct handing batch[GATE_BATCH];
 	size_t batch_count;
+	size_t guests; /* of is_guest */
 	uint64_t last_number, started, workers_came;
 	bool parent_seen, told_no_parent;
 	struct loop *loop;
@@ -196,6 +198,7 @@ static void close_session(struct gate_sessions *g, struct session *s)
 
 	if (w != NULL)
 		w->sessions--;
+	g->guests -= s->is_guest;
 	gate_witnesses_tell_closed(&g->witnesses, s->number);
 	gate_counts_leave(g->counts, &s->visit.origin);
 	if (s->is_private)
@@ -580,6 +583,28 @@ void gate_sessions_leave(struct gate_sessions *g, uint64_t generation, uint64_t 
 	for (size_t i = 0; i < g->worker_count; i++)
 		(void)link_tell(g->workers[i].link, IPC_SESSIONS_LEAVE, &leave, -1);
 	map_each(g->by_number, tell_private, &leave);
+}
+
+static bool make_guest(struct slice key, void *value, void *arg)
+{
+	struct gate_sessions *g = arg;
+	struct session *s = value;
+
+	(void)key;
+	g->guests += !s->is_guest;
+	s->is_guest = true;
+	return true;
+}
+
+void gate_sessions_leave_now(struct gate_sessions *g, uint64_t deadline_ms)
+{
+	map_each(g->by_number, make_guest, g);
+	gate_sessions_leave(g, UINT64_MAX, deadline_ms);
+}
+
+size_t gate_sessions_guests(const struct gate_sessions *g)
+{
+	return g->guests;
 }
 
 struct census {

@@ -73,6 +73,9 @@ bool gate_sessions_end(struct gate_sessions *g, uint64_t session, const struct l
 
 /* CLIENT_ASK: answered on `worker`.  False: that session is another's, or its client may not speak for anybody. */
 bool gate_sessions_claim(struct gate_sessions *g, const struct ipc_message *m, struct link *worker);
+/* The same of all there are now; gate_sessions_guests counts those of them that are still there. */
+void gate_sessions_leave_now(struct gate_sessions *g, uint64_t deadline_ms);
+size_t gate_sessions_guests(const struct gate_sessions *g);
 /* WORKER_RETIRE: it gets no more sessions; answered behind those it has got. */
 void gate_sessions_retire(struct gate_sessions *g, struct link *worker, uint64_t request);
 /* Tells the workers to end what is of this and earlier generations (SESSIONS_LEAVE); what is being handed over goes first. */

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import threading
+import time
 
 import pytest
 
@@ -188,3 +189,35 @@ def test_where_programs_come_from(installed):
     installed.postern("upgrade")
     assert installed.runs_from() == {"first"}
     assert not BIN.samefile(installed.current)
+
+
+def test_who_comes_does_not_wait_for_who_is_slow(installed):
+    """Fifty who never end their mail have their time first, while others are served; only then the doors are closed for a moment."""
+    installed.settings += "connections-per-host 200\n"
+    installed.start()
+    slow = [installed.smtp(seconds=120) for _ in range(50)]
+    for n, c in enumerate(slow):
+        c.ehlo()
+        c.envelope(f"{n}@elsewhere.test", "alice@example.test")
+        c.expect(354, "DATA")
+    served, waits, over = [], [], threading.Event()
+
+    def knock():
+        while not over.is_set():
+            start = time.monotonic()
+            c = Smtp(installed.mx, seconds=120)
+            waits.append(time.monotonic() - start)
+            served.append((c.greeting[:3], "upgrade-begins" in installed.log() and "child-ended role=gate" not in installed.log()))
+            c.command("QUIT")
+            c.close()
+            over.wait(0.05)
+    client = threading.Thread(target=knock)
+    client.start()
+    installed.install("second")
+    installed.point("second")
+    installed.postern("upgrade")
+    over.set()
+    client.join(120)
+    print(f"the longest wait for a banner of {len(waits)}: {max(waits):.1f} s")
+    row("A10", "upgrade-serves-while-it-empties", {code for code, _ in served} == {"220"} and sum(during for _, during in served) > 1)
+    row("A10", "upgrade-ends-who-is-slow", all(c.reply().startswith("421") for c in slow))
