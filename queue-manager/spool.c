@@ -82,38 +82,66 @@ static int make_folder(struct spool *sp, const char *path, bool *made)
 	return 0;
 }
 
-/* "new", or "new/4": what is synced when something was made beneath it, or may have been by a start that was killed before it
- * synced (on other file systems: those of name_is_synced sync it with the first file). */
-static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upper)
-{
-	char path[SPOOL_PATH_BYTES], parent[SPOOL_PATH_BYTES];
-	bool made = false;
-	int err = 0;
+/* Which of a folder's 32 upper folders ("new/4") are to be synced: where something was made beneath, or may have been by a start
+ * that was killed before it synced (on other file systems: those of name_is_synced sync it with the first file). */
+struct fan {
+	bool unsynced[32];
+};
 
-	spool_bucket_path(parent, folder, upper * 32);
-	parent[strlen(parent) - 2] = '\0';
-	err = make_folder(sp, parent, &made);
+static void upper_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned upper)
+{
+	spool_bucket_path(out, folder, upper * 32);
+	out[strlen(out) - 2] = '\0';
+}
+
+static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upper, bool *unsynced)
+{
+	char path[SPOOL_PATH_BYTES];
+	int err;
+
+	upper_path(path, folder, upper);
+	*unsynced = sp->sync_folders;
+	err = make_folder(sp, path, unsynced);
 	for (unsigned lower = 0; lower < 32 && err == 0; lower++) {
 		spool_bucket_path(path, folder, upper * 32 + lower);
-		err = make_folder(sp, path, &made);
+		err = make_folder(sp, path, unsynced);
 	}
-	if (err == 0 && (made || sp->sync_folders))
-		err = spool_sync_folder(sp, parent);
 	return err;
 }
 
+static int make_fan(struct spool *sp, enum spool_folder folder, struct fan *fan)
+{
+	bool made = false; /* it is synced in any case */
+	int err = make_folder(sp, folder_names[folder], &made);
+
+	for (unsigned upper = 0; upper < 32 && err == 0 && !is_flat(folder); upper++)
+		err = make_buckets(sp, folder, upper, &fan->unsynced[upper]);
+	return err;
+}
+
+static int sync_fan(struct spool *sp, enum spool_folder folder, const struct fan *fan)
+{
+	char path[SPOOL_PATH_BYTES];
+	int err = 0;
+
+	for (unsigned upper = 0; upper < 32 && err == 0; upper++) {
+		upper_path(path, folder, upper);
+		if (fan->unsynced[upper])
+			err = spool_sync_folder(sp, path);
+	}
+	return err == 0 ? spool_sync_folder(sp, folder_names[folder]) : err;
+}
+
+/* All are made before the first is synced: a journal takes them in one commit. */
 static int make_all(struct spool *sp)
 {
+	struct fan fans[SPOOL_FOLDER_COUNT] = {0};
 	int err = 0;
-	bool made = false;
 
-	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++) {
-		err = make_folder(sp, folder_names[f], &made);
-		for (unsigned upper = 0; upper < 32 && err == 0 && !is_flat(f); upper++)
-			err = make_buckets(sp, f, upper);
-		if (err == 0)
-			err = spool_sync_folder(sp, folder_names[f]);
-	}
+	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++)
+		err = make_fan(sp, f, &fans[f]);
+	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++)
+		err = sync_fan(sp, f, &fans[f]);
 	return err == 0 ? spool_sync_folder(sp, ".") : err;
 }
 
