@@ -19,8 +19,8 @@
  *                             |  '-- a login is named: charged, and somebody asked about it
  *                             '----> due --at its time--> answered: idle again, or gone
  *
- * Always: from the moment that a login is named every answer leaves at a tick of the grid, so that time tells no more than the words
- * do; and the words are the same for every failure.  The queue and policyd have been told of a login before the worker hears of it.
+ * Always: from the moment that a login is named every answer but that it is good leaves at a tick of the grid, so that time tells no
+ * more than the words do; and the words are the same for every failure.  The queue and policyd have been told of a login before the worker hears of it.
  * A dialogue that is busy outlives its session until whoever was asked has answered.
  */
 #define BUSY_MAX 1024u
@@ -98,16 +98,16 @@ static struct login_session *own_of(const struct dialogue *d)
 }
 
 /* The attempt has come to its end, once. */
-static void settle(struct dialogue *d, bool failed)
+static void settle(struct dialogue *d, enum slow_outcome outcome)
 {
 	uint64_t now = clock_mono_ms();
 
 	if (!d->charged)
 		return;
 	d->charged = false;
-	slow_settle(d->logins->by_source, slice_make(d->source, d->source_len), now, failed);
+	slow_settle(d->logins->by_source, slice_make(d->source, d->source_len), now, outcome);
 	if (d->login[0] != '\0')
-		slow_settle(d->logins->by_login, slice_of(d->login), now, failed);
+		slow_settle(d->logins->by_login, slice_of(d->login), now, outcome);
 }
 
 /* Who names a login and then goes away has tried something. */
@@ -121,7 +121,7 @@ static void dialogue_free(struct dialogue *d)
 	LIST_REMOVE(d, all);
 	l->count--;
 	l->busy -= d->busy;
-	settle(d, true);
+	settle(d, SLOW_FAILED);
 	if (d->dovecot != NULL)
 		dovecot_cancel(d->dovecot);
 	timer_free(&d->timer);
@@ -225,30 +225,32 @@ static void answer(struct dialogue *d)
 	d->link = NULL;
 }
 
+/* A login that is good waits for nothing: whose it is it knows already, and that others are tried at the same time is not its fault. */
 static uint64_t due_ms(const struct dialogue *d)
 {
 	uint64_t passed = clock_mono_ms() - d->arrived_ms;
 	uint64_t tick = (passed + TICK_MS) / TICK_MS * TICK_MS;
 
+	if (d->outcome == OC_AUTHENTICATED)
+		return d->arrived_ms;
 	return d->arrived_ms + (tick < FIRST_TICK_MS ? FIRST_TICK_MS : tick) + d->wait_ms;
 }
 
-/* The loop counts from the start of its turn: what that turn took is waited for again. */
-static bool is_early(struct dialogue *d)
+static void wait_until_due(struct dialogue *d)
 {
 	uint64_t now = clock_mono_ms();
 
-	if (now < d->due_ms)
-		timer_set(d->timer, d->due_ms - now);
-	return now < d->due_ms;
+	timer_set(d->timer, d->due_ms > now ? d->due_ms - now : 0);
 }
 
 static void on_due(void *arg)
 {
 	struct dialogue *d = arg;
 
-	if (is_early(d))
+	if (clock_mono_ms() < d->due_ms) { /* the loop counts from the start of its turn: what that turn took is waited for again */
+		wait_until_due(d);
 		return;
+	}
 	if (d->outcome == OC_AUTHENTICATED && (d->link == NULL || !announce(d)))
 		d->outcome = OC_AUTH_UNAVAILABLE;
 	if (d->outcome != OC_AUTH_CONTINUE)
@@ -259,11 +261,11 @@ static void on_due(void *arg)
 static void finish(struct dialogue *d, enum outcome oc)
 {
 	if (oc != OC_AUTH_CONTINUE)
-		settle(d, oc == OC_AUTH_FAILED);
+		settle(d, oc == OC_AUTHENTICATED ? SLOW_GOOD : oc == OC_AUTH_FAILED ? SLOW_FAILED : SLOW_UNKNOWN);
 	d->outcome = oc;
 	buf_free(&d->check.secret);
 	d->due_ms = due_ms(d);
-	(void)is_early(d);
+	wait_until_due(d);
 }
 
 /* One login, whatever its case: the slow-down and the rules see one spelling. */
@@ -279,7 +281,7 @@ static void note_login(struct dialogue *d, struct slice login)
 /* As Dovecot or PAM calls the user, whatever the client did: two spellings of a name are one login. */
 static void accept_as(struct dialogue *d, struct slice user)
 {
-	settle(d, false);
+	settle(d, user.len > 0 ? SLOW_GOOD : SLOW_UNKNOWN);
 	note_login(d, user);
 	finish(d, d->login[0] != '\0' ? OC_AUTHENTICATED : OC_AUTH_UNAVAILABLE);
 }

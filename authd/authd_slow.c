@@ -11,6 +11,7 @@ struct entry {
 	uint64_t score_ms; /* failures, each SLOW_FORGET_MS, as they were at `at_ms` */
 	uint64_t at_ms;
 	unsigned open; /* charged and not settled */
+	unsigned earned; /* that many more of them are free */
 	size_t key_len;
 	char key[];
 };
@@ -84,6 +85,7 @@ static struct entry *entry_new(struct slow *s, struct slice key, uint64_t now_ms
 	e->score_ms = 0;
 	e->at_ms = now_ms;
 	e->open = 0;
+	e->earned = 0;
 	e->key_len = key.len;
 	memcpy(e->key, key.at, key.len);
 	if (!map_put(s->keys, key, e)) {
@@ -110,6 +112,7 @@ bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wa
 {
 	struct entry *e = map_find(s->keys, key);
 	uint64_t score;
+	unsigned free;
 
 	*wait_ms = 0;
 	if (e == NULL)
@@ -119,7 +122,8 @@ bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wa
 	forget_some(e, now_ms);
 	/* A part of a failure that is left counts as one. */
 	score = (e->score_ms + SLOW_FORGET_MS - 1) / SLOW_FORGET_MS;
-	score += e->open > s->limits.at_once ? e->open - s->limits.at_once : 0;
+	free = s->limits.at_once + e->earned;
+	score += e->open > free ? e->open - free : 0;
 	if (s->limits.refuse_at > 0 && score >= s->limits.refuse_at)
 		return false;
 	*wait_ms = wait_of(&s->limits, score);
@@ -130,15 +134,20 @@ bool slow_charge(struct slow *s, struct slice key, uint64_t now_ms, uint64_t *wa
 }
 
 /* Of a key that was forgotten meanwhile a failure is its first. */
-void slow_settle(struct slow *s, struct slice key, uint64_t now_ms, bool failed)
+void slow_settle(struct slow *s, struct slice key, uint64_t now_ms, enum slow_outcome outcome)
 {
 	struct entry *e = map_find(s->keys, key);
 
-	if (e == NULL && failed)
+	if (e == NULL && outcome == SLOW_FAILED)
 		e = entry_new(s, key, now_ms);
 	if (e == NULL)
 		return;
 	forget_some(e, now_ms);
 	e->open -= e->open > 0;
-	e->score_ms += failed ? SLOW_FORGET_MS : 0;
+	if (outcome == SLOW_FAILED) {
+		e->score_ms += SLOW_FORGET_MS;
+		e->earned /= 2;
+	}
+	if (outcome == SLOW_GOOD && e->earned < s->limits.at_once * SLOW_TRUST)
+		e->earned++;
 }

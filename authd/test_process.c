@@ -11,6 +11,7 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -237,7 +238,6 @@ static void test_login(void **state)
 	assert_string_equal(r->text, "alice@example.test");
 	assert_true(r->told_before_answer);
 	assert_string_equal(r->told, "alice@example.test");
-	assert_true(r->took_ms >= 99);
 	/* One session, one login. */
 	assert_int_equal(log_in(r, 7, "alice@example.test", slice_of("wonder land")), OC_AUTH_UNAVAILABLE);
 	assert_int_equal(r->queue_logins, 1);
@@ -501,7 +501,7 @@ static void test_certificates(void **state)
 		if (show(r, 20 + i, rows[i].certificate, slice_of(rows[i].authzid)) != rows[i].outcome)
 			fail_msg("row %zu: %s", i, outcome_info(r->outcome)->name);
 		assert_string_equal(r->text, rows[i].login);
-		assert_true(rows[i].certificate[0] == '\0' || r->took_ms >= 99);
+		assert_true(rows[i].certificate[0] == '\0' || rows[i].outcome == OC_AUTHENTICATED || r->took_ms >= 99);
 		logins += rows[i].outcome == OC_AUTHENTICATED;
 		assert_int_equal(r->queue_logins, logins);
 		assert_int_equal(r->policyd_logins, logins);
@@ -525,6 +525,7 @@ static bool comes_to(struct run *r, uint64_t first_session, enum outcome wanted)
 		open_session_at(r, n, CERTIFIED);
 		if (show(r, n, "00aa", slice_empty()) == wanted)
 			return true;
+		(void)poll(NULL, 0, 100);
 	}
 	return false;
 }

@@ -19,7 +19,7 @@ static void test_waits_grow(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		assert_true(slow_charge(s, slice_of("a"), 1000, &wait));
-		slow_settle(s, slice_of("a"), 1000, true);
+		slow_settle(s, slice_of("a"), 1000, SLOW_FAILED);
 		if (wait != want[i])
 			fail_msg("%zu: %llu", i, (unsigned long long)wait);
 	}
@@ -50,17 +50,42 @@ static void test_at_once(void **state)
 	assert_false(slow_charge(s, slice_of("a"), 1000, &wait));
 	/* Well ended, they are as if they had never been; badly, they are failures. */
 	for (unsigned i = 0; i < 10; i++)
-		slow_settle(s, slice_of("a"), 1001, false);
+		slow_settle(s, slice_of("a"), 1001, SLOW_UNKNOWN);
 	for (unsigned i = 0; i < 7; i++)
-		slow_settle(s, slice_of("a"), 1001, true);
+		slow_settle(s, slice_of("a"), 1001, SLOW_FAILED);
 	assert_true(slow_charge(s, slice_of("a"), 1001, &wait));
 	assert_int_equal(wait, 5000);
-	slow_settle(s, slice_of("a"), 1001, true);
+	slow_settle(s, slice_of("a"), 1001, SLOW_FAILED);
 	assert_false(slow_charge(s, slice_of("a"), 1001, &wait));
-	slow_settle(s, slice_of("unknown"), 1001, true);
+	slow_settle(s, slice_of("unknown"), 1001, SLOW_FAILED);
 	assert_true(slow_charge(s, slice_of("unknown"), 1001, &wait));
 	slow_free(&s);
 	print_message("ROW A04 many-at-once pass\n");
+}
+
+/* Who has logged in often may do so many times at once; failures take that away again. */
+static void test_trust_is_earned(void **state)
+{
+	const struct slow_limits some = {.free = 0, .first_ms = 1000, .most_ms = 5000, .at_once = 5, .refuse_at = 0};
+	struct slow *s = slow_new(&some, 100);
+	unsigned earned = 5 * SLOW_TRUST, at_once;
+	uint64_t wait;
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * earned; i++) {
+		assert_true(slow_charge(s, slice_of("a"), 1000, &wait));
+		slow_settle(s, slice_of("a"), 1000, SLOW_GOOD);
+	}
+	for (at_once = 0; slow_charge(s, slice_of("a"), 1000, &wait) && wait == 0; at_once++)
+		;
+	assert_int_equal(at_once, 5 + earned + 1);
+	for (unsigned i = 0; i <= at_once; i++)
+		slow_settle(s, slice_of("a"), 1000, i < 3 ? SLOW_FAILED : SLOW_UNKNOWN);
+	for (at_once = 0; slow_charge(s, slice_of("a"), 1000 + 3 * SLOW_FORGET_MS, &wait) && wait == 0; at_once++)
+		;
+	assert_int_equal(at_once, 5 + earned / 8 + 1);
+	slow_free(&s);
+	print_message("ROW A04 trust-is-earned pass\n");
 }
 
 static void test_success(void **state)
@@ -72,9 +97,9 @@ static void test_success(void **state)
 	for (int i = 0; i < 100; i++) {
 		assert_true(slow_charge(s, slice_of("a"), 5, &wait));
 		assert_int_equal(wait, 0);
-		slow_settle(s, slice_of("a"), 6, false);
+		slow_settle(s, slice_of("a"), 6, SLOW_UNKNOWN);
 	}
-	slow_settle(s, slice_of("never charged"), 6, false);
+	slow_settle(s, slice_of("never charged"), 6, SLOW_UNKNOWN);
 	slow_free(&s);
 }
 
@@ -88,7 +113,7 @@ static void test_bounded(void **state)
 	(void)state;
 	for (int i = 0; i < 8; i++) {
 		assert_true(slow_charge(s, slice_of("attacker"), 1, &wait));
-		slow_settle(s, slice_of("attacker"), 1, true);
+		slow_settle(s, slice_of("attacker"), 1, SLOW_FAILED);
 	}
 	for (int i = 0; i < 9; i++) {
 		snprintf(key, sizeof(key), "k%d", i);
@@ -126,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waits_grow),
 		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_trust_is_earned),
 		cmocka_unit_test(test_success),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_never_refused),
