@@ -24,14 +24,27 @@ static void on_peer_broke_rules(struct slot *s, struct ipc_message *m)
 		slot_event(trust_believes(s->row->role, role) ? liar : s, EVENT_MUST_DIE);
 }
 
-static void on_retire_ask(struct slot *s, struct ipc_message *m)
+static void replace(struct slot *s, uint64_t crashes)
 {
 	if (s->life.state != SUPERVISE_READY || s->wants_successor || s->retiring)
 		return;
 	LOG(LEVEL_INFO, "worker-retires", KV_STR("role", role_name(s->row->role)), KV_NUM("instance", s->instance),
-	    KV_NUM("crashes", m->body.RETIRE_ASK.crashes));
+	    KV_NUM("crashes", crashes));
 	s->wants_successor = true;
 	slot_succeed(s);
+}
+
+static void on_retire_ask(struct slot *s, struct ipc_message *m)
+{
+	replace(s, m->body.RETIRE_ASK.crashes);
+}
+
+static void on_turn_over(struct slot *gate, struct ipc_message *m)
+{
+	struct slot *s = slot_find(gate->master, ROLE_SMTPD, m->body.TURN_OVER.instance);
+
+	if (s != NULL)
+		replace(s, 0);
 }
 
 static slot_message_fn *const handlers[IPC_COUNT] = {
@@ -39,6 +52,7 @@ static slot_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_PEER_BROKE_RULES] = on_peer_broke_rules,
 	[IPC_CONTROL_ASK] = on_control_ask,
 	[IPC_RETIRE_ASK] = on_retire_ask,
+	[IPC_TURN_OVER] = on_turn_over,
 };
 
 void on_slot_message(struct link *link, struct ipc_message *m, void *arg)

@@ -333,6 +333,14 @@ static void compare_descriptors(const struct conf *conf)
 		    KV_NUM("limit", descriptors()));
 }
 
+/* Once more at each multiple: the master may have been unable to hear of the last. */
+static void on_served(uint64_t instance, uint64_t sessions, void *arg)
+{
+	(void)arg;
+	if (sessions % service_conf(gate.service)->set.smtpd_sessions_max == 0)
+		(void)service_tell(gate.service, ROLE_MASTER, IPC_TURN_OVER, &(struct msg_TURN_OVER){instance});
+}
+
 /* ---- messages ---- */
 
 static struct doors *doors_of(struct service *s)
@@ -468,7 +476,7 @@ static void start(struct service *s)
 {
 	gate.service = s;
 	gate.controls = controls_new(service_loop(s), ask_control, s);
-	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL, worker_max()});
+	gate.sessions = gate_sessions_new(service_loop(s), &(struct gate_sessions_config){stop_if_empty, may_claim, NULL, on_served, worker_max()});
 	compare_descriptors(service_conf(s));
 	gate.lobby = lobby_new(service_loop(s), gate.sessions, on_leave_lobby, NULL);
 	gate.deadline = timer_new(service_loop(s), on_deadline, s);

@@ -28,6 +28,7 @@ struct session {
 struct worker {
 	struct link *link; /* borrowed */
 	uint64_t sessions;
+	uint64_t served; /* in all */
 	uint64_t came; /* counted: the newest parent serves */
 	bool is_parent; /* forks private workers */
 	bool retired;
@@ -407,6 +408,7 @@ static bool start_shared(struct gate_sessions *g, struct session *s, int fd)
 		return false;
 	s->worker = w->link;
 	w->sessions++;
+	g->config.on_served(link_instance(w->link), ++w->served, g->config.arg);
 	attest(g, s);
 	g->batch[g->batch_count++] = (struct handing){s, fd};
 	if (g->batch_count == GATE_BATCH)

@@ -48,6 +48,8 @@ struct gate_sessions_config {
 	/* Whether a client that may speak for others may speak for this one; DONE with the limits that hold now. */
 	enum outcome (*may_claim)(const struct gate_visit *visit, const char *client, struct gate_limits *limits_out, void *arg);
 	void *arg;
+	/* A shared worker was given one more, so many in all. */
+	void (*on_served)(uint64_t instance, uint64_t sessions, void *arg);
 	uint64_t worker_max; /* sessions of one shared worker: what it has descriptors for; 0: no bound */
 };
 

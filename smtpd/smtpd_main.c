@@ -121,8 +121,6 @@ static void on_session_start(struct service *s, struct link *link, struct ipc_me
 	}
 	m->fd = -1;
 	worker_begin(&worker, begin, fd, generation_hold(g != NULL ? g : service_generation(s)));
-	if (worker.sessions >= service_conf(s)->set.smtpd_sessions_max)
-		ask_to_retire(s, 0);
 }
 
 static void on_sessions_leave(struct service *s, struct link *link, struct ipc_message *m)

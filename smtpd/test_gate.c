@@ -283,13 +283,22 @@ static void peer_connect(struct house *h, size_t i)
 }
 
 static uint64_t worker_max; /* sessions of a worker; 0: no bound */
+static uint64_t most_served;
+
+static void on_served(uint64_t instance, uint64_t sessions, void *arg)
+{
+	(void)instance;
+	(void)arg;
+	if (sessions > most_served)
+		most_served = sessions;
+}
 
 static int house_build(void **state)
 {
 	struct house *h = mem_new(1, sizeof(*h));
 
 	h->loop = loop_new();
-	h->sessions = gate_sessions_new(h->loop, &(struct gate_sessions_config){on_ended, may_claim, h, worker_max});
+	h->sessions = gate_sessions_new(h->loop, &(struct gate_sessions_config){on_ended, may_claim, h, on_served, worker_max});
 	h->outside = -1;
 	for (size_t i = 0; i < PEERS; i++)
 		peer_connect(h, i);
@@ -505,7 +514,7 @@ static void test_witness_returns(void **state)
 
 static void test_starting(void **state)
 {
-	struct gate_sessions *g = gate_sessions_new(NULL, &(struct gate_sessions_config){on_ended, may_claim, NULL, 0});
+	struct gate_sessions *g = gate_sessions_new(NULL, &(struct gate_sessions_config){on_ended, may_claim, NULL, on_served, 0});
 	struct gate_visit visit = {.origin = from("192.0.2.7")};
 
 	(void)state;
@@ -852,6 +861,24 @@ static void on_retired(struct ipc_message *m, void *arg)
 	assert_non_null(m);
 	assert_int_equal(m->type, IPC_WORKER_RETIRED);
 	*heard = 1;
+}
+
+/* Counted here, also those that are over: the worker is not asked. */
+static void test_what_a_worker_has_served(void **state)
+{
+	struct house *h = *state;
+	uint64_t before;
+	struct peer *w;
+
+	most_served = 0;
+	arrive(h, "192.0.2.7");
+	w = worker_of(h);
+	say_end(w, w->heard[0].session);
+	before = most_served;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(arrive(h, "192.0.2.7"), GATE_ADMIT);
+	assert_int_equal(before, 1);
+	assert_true(most_served >= 5 && most_served <= 11);
 }
 
 /* Behind the answer no session comes; those it has it keeps. */
@@ -1294,6 +1321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_claim_is_no_lie, xclient_build, xclient_clear),
 		cmocka_unit_test_setup_teardown(test_private_claim, xclient_build, xclient_clear),
 		IN_HOUSE(test_retire),
+		IN_HOUSE(test_what_a_worker_has_served),
 		IN_HOUSE(test_stopped_witness),
 		IN_HOUSE(test_lagging_queue),
 		IN_HOUSE(test_dead_keyd_is_given_up),

@@ -160,6 +160,13 @@ static void on_leave(const char *listener, struct gate_visit *visit, int fd, voi
 	close(fd);
 }
 
+static void on_served(uint64_t instance, uint64_t sessions, void *arg)
+{
+	(void)instance;
+	(void)sessions;
+	(void)arg;
+}
+
 static void on_ended(void *arg)
 {
 	(void)arg;
@@ -170,7 +177,7 @@ static int open_room(void **state)
 	struct room *r = mem_new(1, sizeof(*r));
 
 	r->loop = loop_new();
-	r->sessions = gate_sessions_new(r->loop, &(struct gate_sessions_config){on_ended, NULL, NULL, 0});
+	r->sessions = gate_sessions_new(r->loop, &(struct gate_sessions_config){on_ended, NULL, NULL, on_served, 0});
 	r->lobby = lobby_new(r->loop, r->sessions, on_leave, r);
 	r->proxy = -1;
 	*state = r;
