@@ -308,11 +308,13 @@ void spool_room_refresh(struct spool *sp)
 
 bool spool_has_room(struct spool *sp, uint64_t bytes)
 {
-	uint64_t available = atomic_load(&sp->free_bytes);
+	uint64_t available = atomic_load(&sp->free_bytes), inodes = atomic_load(&sp->free_inodes);
 
-	if (atomic_load(&sp->free_inodes) < INODES_MIN)
+	if (inodes < INODES_MIN || bytes > available || available - bytes < atomic_load(&sp->reserve_bytes))
 		return false;
-	return bytes <= available && available - bytes >= atomic_load(&sp->reserve_bytes);
+	if (inodes != UINT64_MAX) /* lest many at once, between two looks, use up what is kept for reports */
+		atomic_store(&sp->free_inodes, inodes - 1);
+	return true;
 }
 
 void spool_set_reserve(struct spool *sp, uint64_t reserve_bytes)

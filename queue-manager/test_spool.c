@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/mem.h"
 #include "crc32c.h"
+#include "spool_private.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -582,6 +583,21 @@ static void test_reserve(void **state)
 	spool_close(&sp);
 }
 
+/* However many ask between two looks at the disk: what is kept for reports is not promised to any. */
+static void test_inodes_are_promised_once(void **state)
+{
+	struct spool *sp = open_spool(false);
+	unsigned promised = 0;
+
+	(void)state;
+	atomic_store(&sp->free_inodes, 100);
+	while (promised < 1000 && spool_has_room(sp, 1000))
+		promised++;
+	assert_int_equal(promised, 100 - 63);
+	spool_close(&sp);
+	print_message("ROW R08 inodes-promised-once pass\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -596,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_corrupt_is_set_aside),
 		cmocka_unit_test(test_mark_survives),
 		cmocka_unit_test(test_reserve),
+		cmocka_unit_test(test_inodes_are_promised_once),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import random
 
 MAX_BYTEWISE = 64 << 10  # what is larger is sent whole only
 
@@ -181,7 +182,41 @@ def refusals():
             "size-announced": (lines(FROM + b" SIZE=1000000"), "552"),
             "data-without-recipient": (lines(FROM, "RCPT TO:<nobody@example.test>", "DATA", "RSET"), "250 550 503 250"),
             "data-with-argument": (MAIL + lines("DATA now", "RSET"), "250 250 501 250")}.items():
-        yield Session("F08", name, said + GOING_ON + chunk(b"x\r\n") + MESSAGE, f"{codes} {OVER} 503 {SENT}")
+        yield Session("F08 N03" if "size" in name else "F08", name, said + GOING_ON + chunk(b"x\r\n") + MESSAGE, f"{codes} {OVER} 503 {SENT}")
+
+
+def random_session(seed, steps=60):
+    """What may stand in a session, in any order, and what a model of RFC 5321 and RFC 3030 hears: no mail, an empty one, one with
+    recipients, one in chunks."""
+    chance, at, said, codes = random.Random(seed), "none", b"", []
+    for _ in range(steps):
+        verb = chance.choice("mail to to unknown data bare chunk last broken rset noop vrfy wiz".split())
+        if verb == "mail":
+            step, code, then = lines(FROM), "250" if at == "none" else "503", "empty" if at == "none" else at
+        elif verb in ("to", "unknown"):
+            good = at in ("empty", "full")
+            step = lines(TO if verb == "to" else "RCPT TO:<nobody@example.test>")
+            code, then = ("503", at) if not good else ("250", "full") if verb == "to" else ("550", at)
+        elif verb in ("data", "bare"):
+            good = at == "full"
+            step = b"DATA\r\n" + (BODY + b"a\nb\r\n" * (verb == "bare") + b".\r\n") * good
+            code, then = (("354 250" if verb == "data" else "354 550"), "none") if good else ("503", at)
+        elif verb in ("chunk", "last", "broken"):
+            good = at in ("full", "chunked")
+            step = chunk(b"a\nb\r\n" if verb == "broken" else BODY, verb == "last")
+            code = "503" if not good else "550" if verb == "broken" else "250"
+            then = "chunked" if good and verb == "chunk" else "none"
+        else:
+            step, code = lines(verb), {"rset": "250", "noop": "250", "vrfy": "501", "wiz": "500"}[verb]
+            then = "none" if verb == "rset" else at
+        said, at = said + step, then
+        codes += code.split()
+    return said + b"RSET\r\n", " ".join(codes + ["250"])
+
+
+def random_sessions():
+    for seed in range(12):
+        yield Session("F07", f"random-{seed}", *random_session(seed))
 
 
 def words_in_between():
@@ -258,5 +293,5 @@ def broken_off():
 
 
 SESSIONS = [s for source in (values_of_parameters, misplaced_chunks, strange_arguments, histories, long_lines, many_recipients, look_alikes,
-                             octets_of_lines, chunks, refusals, words_in_between, before_tls, other_protocols, logins, broken_off)
+                             octets_of_lines, chunks, refusals, random_sessions, words_in_between, before_tls, other_protocols, logins, broken_off)
             for s in source()]

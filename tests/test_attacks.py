@@ -1,12 +1,17 @@
 """Attacks on the mail path that need the whole suite: nobody falls, memory and disk stay bounded, and the next mail is taken."""
 
+import base64
 import contextlib
+import os
 import pathlib
 import re
+import signal
+import socket
+import ssl
 
 import pytest
 
-from harness import BUILD, row, wait_until
+from harness import BUILD, PASSWORD, row, wait_until
 
 WAYS = ["clear", "tls"]
 
@@ -144,3 +149,115 @@ def test_whole_sessions_byte_by_byte(running, way):
         c.close()
         said.append(replies)
     row("N19", f"wire-{way}", said[0] == said[1] == said[2] and len(said[0]) == 13 and len(running.wait_messages("alice@example.test", 3)) == 3)
+
+
+# ---- gone while somebody is asked ----
+
+LOGIN = "AUTH PLAIN " + base64.b64encode(f"\0alice@example.test\0{PASSWORD}".encode()).decode()
+SENT = "MAIL FROM:<you@elsewhere.test>\r\nRCPT TO:<alice@example.test>\r\n"
+# Who is asked and does not answer, what was said before, and what asks.
+ASKED = {"recipient": ("policyd", "MAIL FROM:<you@elsewhere.test>", "RCPT TO:<alice@example.test>\r\n"),
+         "message": ("queue", SENT + "DATA", "Subject: x\r\n\r\nx\r\n.\r\n"), "chunk": ("queue", SENT + "NOOP", "BDAT 6 LAST\r\na: b\r\n"),
+         "login": ("authd", "NOOP", LOGIN + "\r\n"), "handshake": ("keyd", "STARTTLS", "")}
+
+
+def leave(c, how):
+    """RSET and QUIT are said before the answer is there."""
+    with contextlib.suppress(OSError):
+        if how in ("rset", "quit"):
+            c.send(how.upper() + "\r\n")
+        elif how == "reset":
+            c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    if how != "rset":
+        c.close()
+    return c
+
+
+def ask(suite, way, what, how, said, asks):
+    """One client that leaves while it is waited for."""
+    if what == "login":
+        c = suite.smtp(suite.submissions, tls=True, seconds=60)
+        c.ehlo()
+    elif what == "handshake" and way == "tls":
+        c = suite.smtp(suite.submissions, greet=False, seconds=60)
+    else:
+        c = connect(suite, way)
+    for line in said.split("\r\n") if not (what == "handshake" and way == "tls") else []:
+        assert c.command(line)[0] in "23"
+    yield
+    if what == "handshake":
+        ssl_hello(c)
+    else:
+        c.send(asks)
+    yield leave(c, how)
+
+
+def ssl_hello(c):
+    """The first flight of a handshake; keyd is wanted for what comes next."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    c.socket.sendall(outgoing.read())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", list(ASKED))
+def test_gone_while_somebody_is_asked(running, way, what):
+    """RSET, QUIT, FIN or RST while policyd, authd, keyd or the queue has not answered yet: nobody falls, nothing stays behind."""
+    role, said, asks = ASKED[what]
+    with unharmed(running):
+        clients = [ask(running, way, what, how, said, asks) for how in ("rset", "quit", "fin", "reset")]
+        for c in clients:
+            next(c)
+        pids = running.pids(role)
+        running.kill(role, signal.SIGSTOP)
+        left = [next(c) for c in clients]
+        wait_until(lambda: established(running) <= 1, what="the clients' end")
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for c in left:
+            c.close()
+        wait_until(lambda: running.queue() == [] and spooled(running) == [], 40, "an empty spool")
+    row("O04", f"gone-{what}-{way}", True)
+
+
+def established(suite):
+    """Connections that the client has not ended."""
+    done = pathlib.Path("/proc/net/tcp").read_text()
+    ports = {f"{p:04X}" for p in (suite.mx, suite.submissions, suite.submission)}
+    return len([l for l in done.splitlines()[1:] if l.split()[2].split(":")[1] in ports and l.split()[3] == "01"])
+
+
+# ---- slow clients ----
+
+@pytest.mark.parametrize("way", WAYS)
+def test_slow_anywhere(suite, way):
+    """A second's silence is allowed here: whoever says less, wherever it stands, is told so and ended; who does not read is, too."""
+    suite.settings += "idle_timeout 2s\ndata_timeout 2s\nconnections_per_host 1000\n"
+    suite.start()
+    where = {"banner": [], "half-a-command": ["NOO"], "half-ehlo": ["EHLO"], "mail": ["MAIL FROM:<you@elsewhere.test>\r\n"],
+             "data": [SENT, "DATA\r\n", "Subject: x\r\n"], "half-a-dot": [SENT, "DATA\r\n", "x\r\n."], "bdat": [SENT, "BDAT 100\r\nx"],
+             "refused-bdat": ["BDAT 100\r\nx"]}
+    with unharmed(suite):
+        clients = {}
+        for name, said in where.items():
+            c = clients[name] = connect(suite, way)
+            for text in said:
+                c.send(text)
+        for name, first in {"no-hello": b"", "half-a-hello": b"\x16\x03\x01\x02\x00\x01\x00"}.items():
+            c = suite.smtp(suite.submissions, greet=False) if way == "tls" else suite.smtp()
+            if way == "clear":
+                c.ehlo()
+                c.expect(220, "STARTTLS")
+            c.send(first)
+            clients[name] = c
+        for name, c in clients.items():
+            c.socket.settimeout(60)
+            told = []
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                while True:
+                    told.append(c.line())
+            row("R01", f"{name}-{way}", name in ("no-hello", "half-a-hello") or told[-1].startswith("421 4.4.2"))
+            c.close()

@@ -423,7 +423,7 @@ def test_a_crash_of_a_session_replaces_the_parent(suite):
     assert "session=" in line
     row("turns", "crash-ends-one-session", c.closed())
     suite.wait_log(r"child-ended role=smtpd instance=1000 ")
-    row("turns", "crash-replaces-the-parent", len(set(suite.pids("smtpd")) - before) == 1)
+    row("R12", "crash-replaces-the-parent", len(set(suite.pids("smtpd")) - before) == 1)
     other.expect(250, "NOOP")
     assert suite.smtp(suite.submission).greeting.startswith("220")
 
@@ -512,10 +512,10 @@ def test_few_descriptors_are_told_and_survived(suite):
     pids = suite.pids("smtpd") + suite.pids("gate")
     kept = [suite.smtp() for _ in range(200)]
     served = [c for c in kept if c.greeting.startswith("220")]
-    row("masses", "too-many-hear-421", len(served) == 136 and all(c.greeting.startswith("421") for c in kept if c not in served))
+    row("R02", "few-descriptors-421", len(served) == 136 and all(c.greeting.startswith("421") for c in kept if c not in served))
     served[0].ehlo()
     served[0].message("you@elsewhere.test", "alice@example.test", "Subject: large\n\n" + ("x" * 70 + "\n") * 3000)
-    row("masses", "who-is-served-stays", suite.pids("smtpd") + suite.pids("gate") == pids)
+    row("R02", "few-descriptors-who-is-served-stays", suite.pids("smtpd") + suite.pids("gate") == pids)
 
 
 # ---- the control socket ----

@@ -20,6 +20,24 @@ def test_connections_of_one_host(suite):
     wait_until(again, what="room again")
 
 
+def test_connections_of_one_network(suite):
+    suite.settings += "connections_per_net 3\n"
+    suite.start()
+    held = [suite.smtp(source=f"127.0.7.{n}") for n in (1, 2, 3)]
+    fourth = suite.smtp(source="127.0.7.4")
+    row("R02", "per-network", fourth.greeting.startswith("421") and fourth.closed())
+    other = suite.smtp(source="127.0.8.4")
+    row("R02", "of-another-network", other.greeting.startswith("220") and all(c.command("NOOP").startswith("250") for c in held))
+
+
+def test_connections_in_all(suite):
+    suite.settings += "connections_max 4\n"
+    suite.start()
+    held = [suite.smtp(source=f"127.0.{n}.1") for n in (1, 2, 3, 4)]
+    fifth = suite.smtp(source="127.0.5.1")
+    row("R02", "in-all", fifth.greeting.startswith("421") and fifth.closed() and all(c.command("NOOP").startswith("250") for c in held))
+
+
 def test_recipients(suite):
     suite.settings += "recipients_max 5\n"
     suite.start()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -33,13 +34,17 @@ def service(suite, *lines):
 
 
 
-def code_of(suite, login=LOGIN, password=PASSWORD):
+def words_of(suite, login=LOGIN, password=PASSWORD):
     c = suite.smtp(suite.submissions, tls=True, seconds=40)
     c.ehlo()
     try:
-        return c.command("AUTH PLAIN " + base64.b64encode(f"\0{login}\0{password}".encode()).decode())[:3]
+        return c.command("AUTH PLAIN " + base64.b64encode(f"\0{login}\0{password}".encode()).decode())
     finally:
         c.close()
+
+
+def code_of(suite, login=LOGIN, password=PASSWORD):
+    return words_of(suite, login, password)[:3]
 
 
 @pytest.fixture
@@ -141,3 +146,8 @@ def test_users_of_the_system(suite):
         got = [code_of(suite, alice), code_of(suite, alice, "wrong"), code_of(suite, old), code_of(suite, daemon),
                code_of(suite, "root"), code_of(suite, "nobody-at-all")]
         row("A01", "pam-unix", got == ["235", "535", "535", "535", "535", "535"])
+        row("A11", "pam-expired-or-locked", got[2:4] == ["535", "535"])
+        for name in (alice, old, daemon, "nobody-at-all"):
+            began = time.monotonic()
+            said = words_of(suite, name, "wrong")
+            row("A01", f"pam-{name.rstrip('0123456789')}-no-sooner", said == "535 5.7.8 authentication failed" and time.monotonic() - began >= 0.095)

@@ -33,6 +33,16 @@ def test_recipients_from_the_header(local):
     assert b"Bcc" not in to_bob and to_bob.endswith(b"x\n.\ny\n")
 
 
+def test_a_message_over_the_size(suite):
+    """EX_DATAERR, whoever counts it: the program or the server."""
+    suite.settings += "message_size_max 100K\n"
+    suite.start()
+    done = sendmail(suite, "-f", "alice@example.test", "bob@example.test", input=b"Subject: large\n\n" + b"a line of it\n" * 20000)
+    row("N03", "sendmail-over-the-size", done.returncode == 65 and b"Traceback" not in done.stderr and done.stderr != b"")
+    sendmail(suite, "-f", "alice@example.test", "bob@example.test")
+    assert len(suite.wait_messages("bob@example.test")) == 1 and suite.queue() == []
+
+
 def test_exit_codes(local):
     assert sendmail(local, "nobody@example.test").returncode == 67
     assert sendmail(local).returncode == 64

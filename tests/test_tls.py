@@ -1,5 +1,6 @@
 """TLS of listeners by real clients: certificates by name and their renewal, who is refused, what an end without close_notify is."""
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -159,6 +160,39 @@ def test_a_hello_in_pieces_and_floods(running):
     row("T09", "stalled-anywhere", True)
 
 
+def hello_with(extensions):
+    """A ClientHello of TLS 1.3 with these, its record's bound aside."""
+    def sized(octets, length):
+        return len(octets).to_bytes(length, "big") + octets
+    body = (b"\x03\x03" + bytes(32) + sized(b"", 1) + sized(b"\x13\x01\x13\x02", 2) + sized(b"\0", 1) +
+            sized(b"".join(number.to_bytes(2, "big") + sized(data, 2) for number, data in extensions), 2))
+    return b"\x01" + sized(body, 3)
+
+
+@pytest.mark.parametrize("starttls", [False, True], ids=["implicit", "starttls"])
+def test_key_shares_beyond_measure(running, starttls):
+    """Shares of 16 KiB and more, of groups that nobody has or that we have: an alert or a hello, and the end."""
+    versions, groups, algorithms = (43, b"\x02\x03\x04"), (10, b"\x00\x04\x00\x1d\x6a\x6a"), (13, b"\x00\x02\x04\x03")
+    for variant, group, size in (("unknown-group", 0x6a6a, 16000), ("known-group", 0x1d, 16000), ("several-records", 0x6a6a, 60000), ("empty", 0x1d, 0)):
+        share = group.to_bytes(2, "big") + size.to_bytes(2, "big") + bytes(size)
+        hello = hello_with([versions, groups, algorithms, (51, len(share).to_bytes(2, "big") + share)])
+        with socket.create_connection(("127.0.0.1", running.mx if starttls else running.submissions), 20) as s:
+            if starttls:
+                s.recv(1000)
+                for line in (b"EHLO x\r\n", b"STARTTLS\r\n"):
+                    s.sendall(line)
+                    s.recv(1000)
+            with contextlib.suppress(OSError):
+                for at in range(0, len(hello), 16000):
+                    s.sendall(b"\x16\x03\x01" + len(hello[at:at + 16000]).to_bytes(2, "big") + hello[at:at + 16000])
+            try:
+                first = s.recv(1)
+            except ConnectionError:
+                first = b""
+            row("T09", f"key-share-{variant}-{'starttls' if starttls else 'implicit'}", first in (b"", b"\x15", b"\x16"))
+    running.login().message("alice@example.test", "bob@example.test")
+
+
 # ---- an end that is none ----
 
 def raw_and_tls(port, starttls):
@@ -272,7 +306,8 @@ def test_tickets_are_of_one_listener_of_one_worker(suite, version):
     suite.start()
     name = version.name.replace("_", ".")
     row("T08", f"ticket-{name}", resumes(a, a, version))
-    row("T08", f"ticket-of-another-listener-{name}", not resumes(a, b, version))
+    for ident in ("T08", "F10"):
+        row(ident, f"ticket-of-another-listener-{name}", not resumes(a, b, version) and not resumes(b, a, version))
     row("T08", f"no-ticket-with-isolation-{name}", not resumes(suite.submissions, suite.submissions, version))
     suite.kill("smtpd")
     suite.wait_log(r"child-ready role=smtpd(.*\n)+.*child-ready role=smtpd")
