@@ -40,6 +40,25 @@ def test_state_is_forgotten_at_starttls(running):
         row("T03", "mail-before", got.startswith("503"))
 
 
+@pytest.mark.parametrize("piece", ["whole", "bytes"])
+def test_the_name_and_its_extensions_are_forgotten(running, piece):
+    """What was EHLO before TLS is nothing after it: no name, no keyword; what is HELO then has no parameters."""
+    c = running.smtp()
+
+    def say(text):
+        for part in [text + "\r\n"] if piece == "whole" else [*text, "\r", "\n"]:
+            c.send(part)
+        return c.reply()[:3]
+    before = [say("EHLO before.example"), say("MAIL FROM:<you@elsewhere.test> SMTPUTF8"), say("RSET"), say("STARTTLS")]
+    c.wrap()
+    after = [say("MAIL FROM:<you@elsewhere.test>"), say("RCPT TO:<alice@example.test>"), say("DATA"), say("HELO after.example"),
+             say("MAIL FROM:<you@elsewhere.test> SMTPUTF8"), say("EHLO after.example")]
+    row("T03", f"name-and-extensions-{piece}", before == ["250", "250", "250", "220"] and after == ["503", "503", "503", "250", "555", "250"])
+    c.message("you@elsewhere.test", "alice@example.test")
+    (text,) = running.wait_messages("alice@example.test")
+    assert b"before.example" not in text and b"after.example" in text
+
+
 def test_starttls_twice_and_over_implicit_tls(running):
     c = running.smtp()
     c.ehlo()

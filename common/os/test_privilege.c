@@ -4,10 +4,13 @@
 #include "os/fd.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +92,52 @@ static void test_capability_does_not_pass_on(void **state)
 	}
 	assert_int_equal(status_of(child), 0);
 	printf("ROW L06 no-right-is-inherited pass\n");
+}
+
+/* From here on the call does nothing in this process, and says `err`; with 0 it lies. */
+static bool breaks_call(long number, unsigned err)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {ARRAY_LEN(code), code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+/* Each call of the way down fails, as where a user has too many processes, or lies: whoever asked is told, and touches nothing. */
+static void test_each_call_fails(void **state)
+{
+	static const struct {
+		const char *name;
+		long number;
+		unsigned err;
+	} cases[] = {
+		{"prctl-EPERM", SYS_prctl, EPERM},	     {"setgroups-EPERM", SYS_setgroups, EPERM},
+		{"setgroups-ENOMEM", SYS_setgroups, ENOMEM}, {"setresgid-EPERM", SYS_setresgid, EPERM},
+		{"setresgid-EAGAIN", SYS_setresgid, EAGAIN}, {"setresgid-lies", SYS_setresgid, 0},
+		{"setresuid-EAGAIN", SYS_setresuid, EAGAIN}, {"setresuid-EPERM", SYS_setresuid, EPERM},
+		{"setresuid-lies", SYS_setresuid, 0},	     {"capset-EPERM", SYS_capset, EPERM},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases) && can_become(); i++) {
+		const struct become who = {A_UID, A_GID, NULL, 0, false};
+		char why[200];
+		pid_t child = fork();
+
+		if (child == 0) {
+			if (!breaks_call(cases[i].number, cases[i].err))
+				_exit(1);
+			_exit(become_user(&who, why, sizeof(why)) || strstr(why, "cannot become") == NULL ? 2 : 0);
+		}
+		assert_int_equal(status_of(child), 0);
+		printf("ROW L06 %s pass\n", cases[i].name);
+	}
 }
 
 /* Without the right nothing is half done and taken for success. */
@@ -182,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_root_is_refused),	   cmocka_unit_test(test_becomes_user),
 		cmocka_unit_test(test_capability_does_not_pass_on), cmocka_unit_test(test_unprivileged_fails),
+		cmocka_unit_test(test_each_call_fails),
 		cmocka_unit_test(test_kill_as),		   cmocka_unit_test(test_dies_with_parent),
 	};
 
