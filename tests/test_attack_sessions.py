@@ -148,6 +148,7 @@ def test_attacks_that_are_sessions(suite, tls, piece):
     suite.settings += "errors_max 1000\nauth_attempts_max 100\ncommands_max 220000\n" \
         "message_size_max 60K\nheader_max 40K\nline_max 32K\n"
     suite.policy = 'policy data {\n\treject "no" if sender == "refused@elsewhere.test"\n\tdefer "later" if sender == "deferred@elsewhere.test"\n}\n'
+    suite.listeners = suite.listeners.replace("role mx  tls optional", "role mx  tls optional  dsn all")
     suite.start()
     wrong = []
     with unharmed(suite):
