@@ -103,16 +103,20 @@ def wire_text(words):
     return wire_number(len(words)) + words.encode()
 
 
+def wire_message(name, body, request=0):
+    """A packet of one message, as processes send it to each other."""
+    names = re.findall(r"^(?:MSG|REC)\((\w+),", (TOP / "common" / "ipc" / "messages.def").read_text(), re.M)
+    return names.index(name).to_bytes(2, "big") + bytes(2) + len(body).to_bytes(4, "big") + wire_number(request) + body
+
+
 def turn_clock(suite, seconds):
     """Says clock.turn, which only a build for tests knows, on the control socket."""
-    names = re.findall(r"^(?:MSG|REC)\((\w+),", (TOP / "common" / "ipc" / "messages.def").read_text(), re.M)
     field = wire_text("forward_ms") + wire_text(str(seconds * 1000))
     body = wire_number(2**64 - 1) + wire_text("clock.turn") + wire_text("") + wire_number(len(field) + 8) + wire_number(len(field)) + field
-    head = names.index("CONTROL_ASK").to_bytes(2, "big") + bytes(2) + len(body).to_bytes(4, "big") + wire_number(1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.settimeout(20)
         s.connect(str(suite.folder / "run" / "control"))
-        s.send(head + body)
+        s.send(wire_message("CONTROL_ASK", body, 1))
         answer = s.recv(100000)
     assert len(answer) >= 24, f"the control socket was closed without an answer: {answer}"
     assert int.from_bytes(answer[16:24], "big") == 0, answer

@@ -2,7 +2,9 @@
 
 import base64
 import concurrent.futures
+import ctypes
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,7 +12,7 @@ import threading
 
 import pytest
 
-from harness import ROOT, free_ports, make_certificate, row, turn_clock, wait_until
+from harness import ROOT, TOP, free_ports, make_certificate, row, turn_clock, wait_until, wire_message, wire_number, wire_text
 
 SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/libexec:/usr/lib/openldap:/usr/bin")
 SUFFIX = "dc=example,dc=test"
@@ -250,3 +252,57 @@ def test_a_question_ends_when_its_time_is_over(suite):
     assert len([line for line in suite.log().splitlines() if "directory-unavailable" in line and "did not answer in time" in line]) == 2
     for s in silent:
         s.close()
+
+
+# ---- a child that was taken over ----
+
+
+def link_of(child):
+    """The child's end of its link to postern-lookup; None: it has none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.pidfd_open(child)
+    try:
+        for name in os.listdir(f"/proc/{child}/fd"):
+            fd = libc.syscall(438, handle, int(name), 0) if os.readlink(f"/proc/{child}/fd/{name}").startswith("socket:") else -1  # pidfd_getfd
+            if fd != -1:
+                s = socket.socket(fileno=fd)
+                if s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET:
+                    return s
+                s.close()
+    finally:
+        os.close(handle)
+    return None
+
+
+def end_of_question(number):
+    outcomes = re.findall(r"^OUTCOME\((\w+),", (TOP / "common" / "base" / "outcome.def").read_text(), re.M)
+    return wire_message("DIRECTORY_END", wire_number(number) + wire_number(outcomes.index("AUTHENTICATED")) + wire_text("so I say"))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", [0, 1, 2**64 - 1])
+def test_a_child_speaks_of_a_question_that_it_was_not_given(suite, number):
+    """A login waits for the name of the directory; a child that was taken over says of it, by the number of no question, that the
+    password is right.  It is not, and the answer to the name meets no memory that was freed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names:
+        names.bind(("127.0.0.1", 0))
+        names.settimeout(60)
+        suite.resolver = f"forward 127.0.0.1@{names.getsockname()[1]}"
+        ask(suite, f'server "directory.elsewhere.test:3890"  tls verified  tls-ca "{suite.certificate}"  timeout 2s')
+        suite.start(users=())
+        lookup, = suite.pids("lookup")
+        link = next(filter(None, (link_of(c) for c in suite.children(lookup))))
+        codes = []
+        login = threading.Thread(target=lambda: codes.append(code_of(suite)))
+        login.start()
+        while b"directory" not in names.recv(4096):
+            pass
+        link.send(end_of_question(number))
+        login.join(60)
+        if number == 0:
+            suite.wait_log(r" children-gone why=\"a child only answers\"")
+            wait_until(lambda: suite.pids("lookup") not in ([], [lookup]), 30, "another postern-lookup")
+        else:
+            assert suite.pids("lookup") == [lookup]
+        link.close()
+        row("E21", f"ldap-childs-word-about-{number}", codes == ["454"] and not re.search(r'role=lookup .*how="signal', suite.log()))

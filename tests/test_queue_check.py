@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from harness import ROOT, row, wait_until
+from harness import ROOT, row, turn_clock, wait_until
 
 
 @pytest.fixture
@@ -138,3 +138,26 @@ def test_every_length_comes_back(deferring):
     deferring.launch()
     wait_until(lambda: sorted(q["sender"] for q in deferring.queue()) == sorted(senders), 30, "all senders")
     row("N21", "envelope-lengths", check(deferring)[0] == 0)
+
+
+OWED, OPEN, CLOSED, NONE = "SRE", "WL", "DBFX", "Q"  # queue-manager/README.md: a byte for each recipient
+END_BYTES = 48
+
+
+def test_what_a_slot_may_say(deferring):
+    """A message waits as long as a recipient does or a report is owed; with neither, or with what is no state, it is told of."""
+    send(deferring, 1)
+    path, = files(deferring)
+    text, told = path.read_bytes(), {}
+    assert text[-END_BYTES - 1:-END_BYTES] == b"W"
+    turn_clock(deferring, 150)  # the file is not in the making any more
+    with open(path, "r+b") as f:
+        for slot in CLOSED + NONE + OPEN + OWED:
+            f.seek(-END_BYTES - 1, os.SEEK_END)
+            f.write(slot.encode())
+            f.flush()
+            told[slot] = check(deferring)[1]
+    expected = {slot: set() if slot in OWED + OPEN else {("slots", path.name)} for slot in told}
+    row("N02", "check-slots", told == expected)
+    deferring.postern("queue", "retry", path.name)
+    wait_until(lambda: " report-made " in deferring.log(), 30, "the report that was owed")
