@@ -8,13 +8,19 @@ most what a kill of that process may, and a call that was only interrupted costs
 import contextlib
 import itertools
 import os
+import pathlib
 import random
+import re
+import resource
+import signal
+import subprocess
+import threading
 import time
 
 import pytest
 
 from crash import STRIKE, WAYS, WHOLE, Bench, oracle, verdict
-from harness import row, turn_clock
+from harness import row, turn_clock, wait_until
 
 SEED = int(os.environ.get("POSTERN_CRASH_SEED", random.randrange(10**6)))
 FEW = int(os.environ.get("POSTERN_CRASH_FEW", 5))  # errors on each way, where not all are asked for
@@ -164,6 +170,90 @@ def test_error_elsewhere(bench, name):
         struck += hit
         print(f"ELSEWHERE {name} {role} {aim[0]} {aim[1]} errors={hit} refused={refused} ended={restarts}", flush=True)
     row("C03", f"elsewhere-{name}", struck > 0 and not bad)
+
+
+# ---- no more memory ----
+
+
+def limit_memory(pid, soft):
+    """As the process's own user, who needs no capability for it."""
+    words = re.findall(r"^[UG]id:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+    return subprocess.run(["setpriv", "--reuid", words[0], "--regid", words[1], "--clear-groups", "prlimit", "--pid", str(pid),
+                           f"--as={soft}:"], check=False, capture_output=True, text=True)
+
+
+@contextlib.contextmanager
+def no_more_memory(pid, spare):
+    """Every call that asks the kernel for more than that is refused; of a process, and of what it makes meanwhile."""
+    before, = re.findall(r"^Max address space +(\w+)", pathlib.Path(f"/proc/{pid}/limits").read_text(), re.M)
+    used = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    done = limit_memory(pid, used + spare)
+    assert done.returncode == 0, done.stderr
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            limit_memory(pid, before)
+
+
+def starve(bench, name, role, spare):
+    """As an error at each call for memory from now on: the result, and why it must not be."""
+    pid, before = bench.pid(role), bench.running()
+    with no_more_memory(pid, spare):
+        result = bench.trial(WAYS[name], role, "thread=99", "do=nothing", pace=Pace())
+    return result, verdict(WAYS[name], result, oracle()[role]), [before[p] for p in set(before) - set(bench.running())]
+
+
+@pytest.mark.parametrize("name", WAYS if WHOLE else ["large"])
+def test_no_more_memory(bench, name):
+    """At each size from which a process cannot grow: it may end, which costs what a kill of it may."""
+    print(f"POSTERN_CRASH_SEED={SEED}")
+    aims = [(role, spare << 10) for role in WAYS[name].roles if role not in ("master", "mailbox")
+            for spare in ([0, 4, 16, 64, 132, 256, 512, 1024] if WHOLE else [0, 132])]
+    tally, bad = {}, []
+    for role, spare in aims if WHOLE else random.Random(SEED).sample(aims, min(FEW, len(aims))):
+        result, problem, ended = starve(bench, name, role, spare)
+        told = tally.setdefault(role, [0, 0, 0])
+        told[0], told[1], told[2] = told[0] + 1, told[1] + (not result.accepted), told[2] + bool(ended)
+        if problem:
+            bad.append(f"BAD {name} {role} no memory beyond {spare}: {problem}")
+        if problem or ended:
+            bench.again()
+    for role, (sizes, refused, ended) in tally.items():
+        print(f"MEMORY {name} {role} sizes={sizes} refused={refused} ended={ended}")
+    print("\n".join(bad))
+    row("C04", f"memory-{name}", not bad)
+
+
+# ---- one that stands still ----
+
+
+def test_a_process_that_stands_still(bench):
+    """SIGSTOP of each process in turn, with a client at the door: who waits for it hears 4xx or waits too; once it goes on, what had
+    its 250 is there once, and what was refused is not."""
+    roles = [r for r in WAYS["maildir"].roles if r not in ("mailbox", "keyd")]
+    seconds, bad = (30, []) if WHOLE else (2, [])
+    for role in roles if WHOLE else random.Random(SEED).sample(roles, 3):
+        bench.clear()
+        mark, pid, replies = f"still-{role}", bench.pid(role), []
+        os.kill(pid, signal.SIGSTOP)
+        client = threading.Thread(target=lambda mark=mark, replies=replies: replies.append(bench.send(mark, WAYS["maildir"].recipients)))
+        client.start()
+        client.join(seconds)
+        early = bool(replies)
+        os.kill(pid, signal.SIGCONT)
+        client.join(90)
+        accepted = replies[0].startswith("250")
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not bench.files() and (not accepted or bench.copies(WAYS["maildir"], mark)["alice@example.test"]), 60)
+        copies = bench.copies(WAYS["maildir"], mark)["alice@example.test"]
+        print(f"STILL {role} seconds={seconds} answered-meanwhile={early} reply={replies[0][:3]} copies={copies}")
+        if copies != accepted or bench.files() or replies[0][0] not in "24" or bench.pid(role) != pid:
+            bad.append(f"BAD {role} stood still: {replies}, {copies} copies, {bench.files()}")
+        if not bench.send("next", ["alice@example.test"]).startswith("250"):
+            bad.append(f"BAD {role} goes on, and nobody is served")
+    print("\n".join(bad))
+    row("C09", "stands-still", not bad)
 
 
 def test_short_writes(bench):
