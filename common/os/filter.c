@@ -267,6 +267,7 @@ static const struct argument_row argument_rows[] = {
 	ALLOW_IF_1(ANY_ROLE, prlimit64, NO_NEW_LIMIT),
 	/* a child's own time; limits of others are a matter of capabilities */
 	ALLOW_IF_2(CALLS_FORK, prlimit64, IS(0, 0), IS(1, RLIMIT_CPU)),
+	ALLOW_IF_2(CALLS_FORK, prlimit64, IS(0, 0), IS(1, RLIMIT_NPROC)),
 
 	/* stat of a descriptor, as libc spells fstat; a name is not looked at */
 	ALLOW_IF_1(ANY_ROLE, newfstatat, MASKED(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),

@@ -38,6 +38,15 @@ struct crew {
 	struct child children[WARM_CHILDREN_MAX];
 };
 
+/* What a child had forked would outlive it, and hear the next question on the same socket.  Only modules may: one that wants to run a
+ * helper hears that it cannot be run, where the end of the child would tell nothing. */
+static bool give_up_forking(const struct warm_spec *spec)
+{
+	const struct rlimit none = {0, 0};
+
+	return (spec->cage->calls & CALLS_MODULES) != 0 || setrlimit(RLIMIT_NPROC, &none) == 0;
+}
+
 static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int begun)
 {
 	static char space[LINK_PACKET_MAX];
@@ -57,12 +66,12 @@ static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int 
 		_exit(OWNER_IS_GONE);
 	if (spec->begin != NULL)
 		spec->begin();
+	if (setrlimit(RLIMIT_CPU, &cpu) == -1 || !give_up_forking(spec))
+		_exit(CANNOT_START);
 	if (!link_receive_now(&now, &m))
 		_exit(OWNER_IS_GONE);
 	close(BEGUN_FD);
 	alarm(spec->seconds);
-	if (setrlimit(RLIMIT_CPU, &cpu) == -1)
-		_exit(CANNOT_START);
 	spec->serve(SOCKET_FD, &m);
 	_exit(0);
 }

@@ -12,7 +12,7 @@
  *
  * The parent knows nothing: it was forked before its owner had a secret, and never reads.  Each child takes one question from the shared
  * socket, answers and ends, so that no question's secret is there at the next one.  A child that takes too long is killed by its own
- * alarm; one that is still there four seconds later (whoever took it over has switched that off) ends the parent, with it all of
+ * alarm, and none but those with modules can fork; one that is still there four seconds later (whoever took it over has switched that off) ends the parent, with it all of
  * them, and so the owner, which is started anew.  One that crashes costs the question it had.  When the owner ends, they end.
  */
 #define WARM_CHILDREN_MAX 64u
