@@ -5,7 +5,6 @@
 #include "ipc/link.h"
 #include "os/cage.h"
 #include "os/fd.h"
-#include "os/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,37 +159,25 @@ static bool read_and_say(const struct reader_order *order, const char *path)
 	return false;
 }
 
-static bool enter_cage(char *why, size_t why_size)
+static bool enter(const struct reader_order *order)
 {
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct cage_path everything = {root, false};
-	const struct cage_order order = {
-		.as_root = false, /* it is nobody else any more */
+	struct cage_order cage_order = {
+		.uid = order->uid,
+		.gid = order->gid,
+		.as_root = order->uid != 0,
 		.root_fd = -1,
 		.paths = &everything,
 		.path_count = 1,
 		.require = "",
 		.parent = getppid(),
 	};
-	char missing[CAGE_MISSING_BYTES];
+	char missing[CAGE_MISSING_BYTES], why[256];
 
-	return cage_enter(&cage, &order, missing, why, why_size);
-}
-
-static bool become(const struct reader_order *order, char *why, size_t why_size)
-{
-	const struct become who = {order->uid, order->gid, NULL, 0, false};
-
-	return order->uid == 0 || become_user(&who, why, why_size);
-}
-
-static bool enter(const struct reader_order *order)
-{
-	char why[256] = "";
-
-	if (become(order, why, sizeof(why))) {
+	if (cage_become(&cage, &cage_order, why, sizeof(why))) {
 		reader_child_load_users();
-		if (enter_cage(why, sizeof(why)))
+		if (cage_enter(&cage, &cage_order, missing, why, sizeof(why)))
 			return true;
 	}
 	say_mistake(why);

@@ -1,5 +1,6 @@
 #include "os/cage.h"
 
+#include "base/log.h"
 #include "base/slice.h"
 #include "os/fd.h"
 #include "os/filter.h"
@@ -119,13 +120,29 @@ static bool change_root(struct entry *e)
 	return true;
 }
 
+static bool become(const struct cage_spec *spec, const struct cage_order *o, char *why, size_t why_size)
+{
+	const struct become who = {o->uid, o->gid, o->groups, o->group_count, (spec->calls & CALLS_BECOME) != 0};
+
+	return become_user(&who, why, why_size);
+}
+
+bool cage_become(const struct cage_spec *spec, struct cage_order *order, char *why, size_t why_size)
+{
+	MUST(!spec->chroot && (spec->calls & CALLS_BECOME) == 0);
+	order->is_user = true;
+	return !order->as_root || become(spec, order, why, why_size);
+}
+
 static bool change_user(struct entry *e)
 {
 	const struct cage_order *o = e->order;
-	const struct become who = {o->uid, o->gid, o->groups, o->group_count, (e->spec->calls & CALLS_BECOME) != 0};
 
-	if (o->as_root)
-		return become_user(&who, e->why, e->why_size);
+	if (o->as_root && !o->is_user)
+		return become(e->spec, o, e->why, e->why_size);
+	errno = EPERM;
+	if (o->as_root && (getuid() != o->uid || geteuid() != o->uid))
+		return failed(e, "it is another user");
 	return capabilities_drop() || failed(e, "capset");
 }
 

@@ -57,6 +57,7 @@ struct cage_order {
 	gid_t groups[4];
 	size_t group_count;
 	bool as_root; /* false: as_user */
+	bool is_user; /* it has become the user already, by cage_become */
 	int root_fd; /* the folder to chroot into; -1: none */
 	const struct cage_path *paths;
 	size_t path_count;
@@ -65,6 +66,10 @@ struct cage_order {
 	unsigned kernel; /* 0: as it is; 61: behave as Debian 12's 6.1 does (tests) */
 	uid_t become_min; /* CALLS_BECOME: no setresuid below it; 0 is 1, for root is never given */
 };
+
+/* The change of user alone, before the rest: for who has to load what the cage would not let it, and needs no right for that.  Not with
+ * CALLS_BECOME, and not where there is a root to be changed into.  Sets `is_user`.  False with `why`: exit. */
+bool cage_become(const struct cage_spec *spec, struct cage_order *order, char *why, size_t why_size);
 
 #define CAGE_MISSING_BYTES 128
 /* Enters it.  False with `why` (the process must exit 75); `missing` lists extras this kernel does not have, or "". */

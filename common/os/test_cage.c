@@ -573,25 +573,25 @@ static void test_all_descriptors(void **state)
 	assert_int_equal(child_status(child), 0);
 }
 
-static void test_floor_in_proc(void **state)
+static void floor_in_proc(const struct cage_spec *spec, bool user_first)
 {
 	static const char *const lines[] = {"\nNoNewPrivs:\t1\n",	    "\nSeccomp:\t2\n",
 					    "\nCapPrm:\t0000000000000000\n", "\nCapEff:\t0000000000000000\n",
 					    "\nCapAmb:\t0000000000000000\n"};
-	static const struct cage_spec spec = {.calls = CALLS_BASE, .chroot = true};
 	char status[8192], byte;
 	int entered[2], leave[2];
 	pid_t child;
 
-	(void)state;
 	assert_true(os_pipe(entered) && os_pipe(leave));
 	child = fork();
 	if (child == 0) {
-		struct cage_order order = order_here(&spec);
+		struct cage_order order = order_here(spec);
 		char missing[CAGE_MISSING_BYTES], why[256];
 
 		close(leave[1]);
-		if (!cage_enter(&spec, &order, missing, why, sizeof(why)) || write(entered[1], "x", 1) != 1)
+		if (user_first && !cage_become(spec, &order, why, sizeof(why)))
+			_exit(1);
+		if (!cage_enter(spec, &order, missing, why, sizeof(why)) || write(entered[1], "x", 1) != 1)
 			_exit(1);
 		_exit(read(leave[0], &byte, 1) == 0 ? 0 : 1);
 	}
@@ -609,6 +609,41 @@ static void test_floor_in_proc(void **state)
 	assert_int_equal(child_status(child), 0);
 	close(entered[0]);
 	close(entered[1]);
+}
+
+static void test_floor_in_proc(void **state)
+{
+	static const struct cage_spec spec = {.calls = CALLS_BASE, .chroot = true};
+
+	(void)state;
+	floor_in_proc(&spec, false);
+}
+
+/* The same floor for who becomes the user first, and nothing is left of root between; who only says so does not enter. */
+static void test_user_first(void **state)
+{
+	static const struct cage_spec spec = {.calls = CALLS_BASE};
+	pid_t child;
+
+	(void)state;
+	floor_in_proc(&spec, true);
+	if (getuid() != 0)
+		return;
+	child = fork();
+	if (child == 0) {
+		struct cage_order order = order_here(&spec);
+		char missing[CAGE_MISSING_BYTES], why[256];
+
+		order.is_user = true;
+		if (cage_enter(&spec, &order, missing, why, sizeof(why)))
+			_exit(1);
+		order.is_user = false;
+		if (!cage_become(&spec, &order, why, sizeof(why)) || setuid(0) == 0 || open("/etc/shadow", O_RDONLY | O_CLOEXEC) != -1)
+			_exit(2);
+		_exit(0);
+	}
+	assert_int_equal(child_status(child), 0);
+	printf("ROW L06 user-first pass\n");
 }
 
 /* ---- extras ---- */
@@ -717,7 +752,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),  cmocka_unit_test(test_all_descriptors),
-		cmocka_unit_test(test_floor_in_proc), cmocka_unit_test(test_kernel_6_1),
+		cmocka_unit_test(test_floor_in_proc), cmocka_unit_test(test_user_first), cmocka_unit_test(test_kernel_6_1),
 		cmocka_unit_test(test_this_kernel), cmocka_unit_test(test_no_entry),	cmocka_unit_test(test_parent_gone),
 	};
 

@@ -204,6 +204,17 @@ static bool keep_only(int fd)
 	return flags != -1 && fcntl(SOCKET_FD, F_SETFL, flags & ~O_NONBLOCK) == 0;
 }
 
+/* What it loads are others' libraries and files: not as root. */
+static bool prepare(const struct warm_spec *spec, struct cage_order *order, char *why, size_t why_size)
+{
+	if (!cage_become(spec->cage, order, why, why_size)) {
+		LOG(LEVEL_ERROR, "cage-failed", KV_STR("why", why));
+		return false;
+	}
+	spec->prepare();
+	return true;
+}
+
 static _Noreturn void run_parent(const struct warm_spec *spec, pid_t owner, int fd)
 {
 	char missing[CAGE_MISSING_BYTES], why[256] = "";
@@ -213,8 +224,8 @@ static _Noreturn void run_parent(const struct warm_spec *spec, pid_t owner, int 
 	(void)prctl(PR_SET_NAME, spec->name);
 	if (!keep_only(fd))
 		_exit(CANNOT_START);
-	if (spec->prepare != NULL)
-		spec->prepare();
+	if (spec->prepare != NULL && !prepare(spec, &order, why, sizeof(why)))
+		_exit(CANNOT_START);
 	signal(SIGALRM, SIG_DFL);
 	order.parent = owner;
 	if (!cage_enter(spec->cage, &order, missing, why, sizeof(why))) {

@@ -24,7 +24,7 @@ struct warm_spec {
 	struct cage_order order; /* whose parent is filled in here */
 	unsigned children; /* at most WARM_CHILDREN_MAX */
 	unsigned seconds; /* for one question, of the clock and of the processor */
-	void (*prepare)(void); /* in the parent, before its cage; or NULL */
+	void (*prepare)(void); /* in the parent, before its cage (one without a root of its own), as the user already; or NULL */
 	bool (*caged)(void); /* in the parent, in its cage, with what its owner has open still there; false: it ends; or NULL */
 	void (*begin)(void); /* in each child, before it reads its question; or NULL */
 	/* One question: answers it by link_tell_now on `fd`; `m->fd`, where there is one, is its own. */
