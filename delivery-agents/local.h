@@ -16,9 +16,9 @@
  */
 #define JOBS_MAX 4096
 #define WORKERS_MAX 32
-#define WORKERS_A_USER 2
+#define WORKERS_A_USER 4
 #define WORKER_MESSAGES_MAX 64
-#define WORKER_SPREAD 16 /* in flight at each worker before another is made */
+#define WORKER_SPREAD 8 /* in flight at each worker before another is made */
 #define WORKER_IDLE_MS 5000u
 #define WORKER_STUCK_MS 300000u
 #define TICK_MS 1000u

@@ -45,9 +45,10 @@ size_t deliver_batch_max(struct queue *q, const char *destination)
 	return t == NULL || t->kind == TRANSPORT_MAILDIR || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
 }
 
-#define WAITING_MAX 2000u
+#define WAITING_MAX 8000u
 #define WAITING_TOTAL 10000u
 #define WAITING_LOW 20u
+#define REFILL_AT 1000u /* fewer than a page of waiting.c */
 #define DEAD_AFTER 4u
 #define DEAD_FIRST_MS 60000u
 #define DEAD_MOST_MS (15u * 60000u)
@@ -61,6 +62,7 @@ static struct sched_limits limits_of(const struct conf *conf)
 		.waiting_max = WAITING_MAX,
 		.waiting_total = WAITING_TOTAL,
 		.waiting_low = WAITING_LOW,
+		.refill_at = REFILL_AT,
 		.dead_after = DEAD_AFTER,
 		.dead_first_ms = DEAD_FIRST_MS,
 		.dead_most_ms = DEAD_MOST_MS,

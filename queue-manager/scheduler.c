@@ -365,7 +365,7 @@ bool sched_refill(struct sched *s, struct slice *destination_out)
 	struct sched_dest *d;
 
 	TAILQ_FOREACH(d, &s->stored, stored_peers)
-		if (d->waiting <= s->limits.waiting_max / 2 && has_room(s, d))
+		if (d->waiting <= s->limits.refill_at && has_room(s, d))
 			break;
 	if (d == NULL)
 		return false;

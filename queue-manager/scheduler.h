@@ -29,6 +29,7 @@ struct sched_limits {
 	unsigned waiting_max; /* items of one destination kept in memory */
 	unsigned waiting_total; /* of all; beyond it each destination may still have waiting_low */
 	unsigned waiting_low;
+	unsigned refill_at; /* with no more than these waiting a destination gets what the index has of it */
 	unsigned dead_after; /* failures in a row */
 	uint64_t dead_first_ms, dead_most_ms;
 };

@@ -12,6 +12,7 @@ static const struct sched_limits limits = {
 	.waiting_max = 50,
 	.waiting_total = 80,
 	.waiting_low = 5,
+	.refill_at = 25,
 	.dead_after = 3,
 	.dead_first_ms = 1000,
 	.dead_most_ms = 4000,
