@@ -24,7 +24,7 @@
 #define OWNER_IS_GONE 3 /* exit code of a child whose socket has ended */
 #define CANNOT_START 75
 #define PAUSE_MS 50
-#define LOOK_MS 20 /* a child that has begun is looked for so often */
+#define LOOK_MS 1000 /* a child that has begun is looked for so often: it may stay */
 #define GRACE_MS 4000 /* for its alarm to be heard on a busy machine */
 
 struct child {
@@ -36,6 +36,7 @@ struct child {
 struct crew {
 	const struct warm_spec *spec;
 	struct child children[WARM_CHILDREN_MAX];
+	sigset_t hears_children; /* what is blocked while it waits: SIGCHLD is not, so that no end is missed */
 };
 
 /* What a child had forked would outlive it, and hear the next question on the same socket.  Only modules may: one that wants to run a
@@ -47,8 +48,14 @@ static bool give_up_forking(const struct warm_spec *spec)
 	return (spec->cage->calls & CALLS_MODULES) != 0 || setrlimit(RLIMIT_NPROC, &none) == 0;
 }
 
-static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int begun)
+static bool hear_nothing(const struct crew *c)
 {
+	return signal(SIGCHLD, SIG_DFL) != SIG_ERR && sigprocmask(SIG_SETMASK, &c->hears_children, NULL) == 0;
+}
+
+static _Noreturn void serve_one(const struct crew *c, pid_t parent, int begun)
+{
+	const struct warm_spec *spec = c->spec;
 	static char space[LINK_PACKET_MAX];
 	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, spec->owner, space);
 	const struct rlimit cpu = {spec->seconds, spec->seconds};
@@ -66,7 +73,7 @@ static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int 
 		_exit(OWNER_IS_GONE);
 	if (spec->begin != NULL)
 		spec->begin();
-	if (setrlimit(RLIMIT_CPU, &cpu) == -1 || !give_up_forking(spec))
+	if (!hear_nothing(c) || setrlimit(RLIMIT_CPU, &cpu) == -1 || !give_up_forking(spec))
 		_exit(CANNOT_START);
 	if (!link_receive_now(&now, &m))
 		_exit(OWNER_IS_GONE);
@@ -85,7 +92,7 @@ static bool spawn(struct crew *c, struct child *at)
 		return false;
 	pid = fork();
 	if (pid == 0)
-		serve_one(c->spec, parent, pair[1]);
+		serve_one(c, parent, pair[1]);
 	close(pair[1]);
 	if (pid == -1) {
 		close(pair[0]);
@@ -140,6 +147,7 @@ static void reap(struct crew *c)
 /* Waits until one has begun or ended, or for a moment where one has. */
 static void wait_for_news(struct crew *c)
 {
+	static const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000L};
 	struct pollfd pipes[WARM_CHILDREN_MAX];
 	bool busy = false;
 
@@ -147,7 +155,7 @@ static void wait_for_news(struct crew *c)
 		pipes[i] = (struct pollfd){c->children[i].begun, POLLIN, 0};
 		busy = busy || (c->children[i].pid != 0 && c->children[i].begun < 0);
 	}
-	if (poll(pipes, c->spec->children, busy ? LOOK_MS : -1) <= 0)
+	if (ppoll(pipes, c->spec->children, busy ? &look : NULL, &c->hears_children) <= 0)
 		return;
 	for (unsigned i = 0; i < c->spec->children; i++)
 		if (pipes[i].revents != 0) {
@@ -171,6 +179,21 @@ static void end_if_overdue(const struct crew *c)
 	}
 }
 
+static void on_child(int number)
+{
+	(void)number; /* to be interrupted is all */
+}
+
+/* SIGCHLD comes through while the parent waits, and at no other time. */
+static bool hear_children(sigset_t *waiting)
+{
+	const struct sigaction heard = {.sa_handler = on_child};
+	sigset_t child;
+
+	return sigemptyset(&child) == 0 && sigaddset(&child, SIGCHLD) == 0 && sigaction(SIGCHLD, &heard, NULL) == 0 &&
+	       sigprocmask(SIG_BLOCK, &child, waiting) == 0 && sigdelset(waiting, SIGCHLD) == 0;
+}
+
 /* Keeps so many children waiting.  A child sees that owner is gone by its socket; without one (the user has no process left) it has
  * to be looked for, because not every end of owner may signal us. */
 static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
@@ -178,6 +201,8 @@ static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
 	static struct crew c;
 
 	c.spec = spec;
+	if (!hear_children(&c.hears_children))
+		_exit(CANNOT_START);
 	for (unsigned i = 0; i < WARM_CHILDREN_MAX; i++)
 		c.children[i].begun = -1;
 	for (;;) {
