@@ -532,7 +532,7 @@ static const uint8_t *greediest(const struct dovecot *d, size_t *count_out)
 	LIST_FOREACH(r, &d->requests, peers) {
 		size_t count = r->number != 0 ? held_by(d, r->net) : 0;
 
-		if (count > *count_out) {
+		if (count > 0 && count >= *count_out) { /* the newest are first: of equals who came first makes room */
 			*count_out = count;
 			net = r->net;
 		}

@@ -25,6 +25,7 @@
 #define BASE_FD 4 /* as it was handed over; closed when there is none */
 #define FILES_MAX (32 + 4 * MAILBOX_BATCH) /* a message, its file, and the two folders of its Maildir */
 #define MEMORY_MAX (256ull << 20)
+#define BATCH_BYTES (16ull << 20) /* no more is taken together: nobody hears of a message before the last of its batch is settled */
 
 struct delivery {
 	struct maildir_message message;
@@ -183,6 +184,8 @@ static bool more_waits(const struct mailbox *b)
 /* Waits for the first message, takes the others that are there.  False: the parent has closed the link. */
 static bool take_batch(struct mailbox *b)
 {
+	uint64_t bytes = 0;
+
 	b->count = 0;
 	do {
 		struct ipc_message m = {.fd = -1};
@@ -190,7 +193,8 @@ static bool take_batch(struct mailbox *b)
 		if (!link_receive_now(&b->link, &m) || m.type != IPC_MAILBOX_DELIVER)
 			break;
 		take_delivery(b, &m);
-	} while (b->count < MAILBOX_BATCH && more_waits(b));
+		bytes += b->batch[b->count - 1].message.length < BATCH_BYTES ? b->batch[b->count - 1].message.length : BATCH_BYTES;
+	} while (b->count < MAILBOX_BATCH && bytes < BATCH_BYTES && more_waits(b));
 	return b->count > 0;
 }
 
@@ -218,8 +222,8 @@ static void write_one(struct mailbox *b, struct delivery *one)
 
 	one->draft = (struct maildir_draft){.file_fd = -1};
 	md = open_place(b, one);
-	if (md != NULL)
-		maildir_write(md, &one->message, &one->draft);
+	if (md != NULL && maildir_write(md, &one->message, &one->draft) != OC_DONE)
+		maildir_drop(&one->draft); /* what is too big for the disk shall not keep the others out */
 }
 
 static void close_places(struct mailbox *b)
@@ -256,9 +260,9 @@ static void deliver_batch(struct mailbox *b)
 		if (d->draft.outcome == OC_DONE)
 			d->settled = maildir_settle(&d->draft) == OC_DONE;
 	for (struct delivery *d = b->batch; d < end; d++)
-		answer(d);
-	for (struct delivery *d = b->batch; d < end; d++) {
 		maildir_drop(&d->draft);
+	for (struct delivery *d = b->batch; d < end; d++) {
+		answer(d);
 		close(d->message.fd);
 	}
 	close_places(b);

@@ -389,5 +389,6 @@ void maildir_drop(struct maildir_draft *d)
 {
 	if (d->written && !d->published)
 		(void)unlinkat(d->maildir->tmp_fd, d->name, 0);
+	d->written = false;
 	close_fd(&d->file_fd);
 }

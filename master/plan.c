@@ -105,9 +105,11 @@ static bool set_text(char **at, struct slice value)
 	return *at != NULL;
 }
 
+#define SESSION_MOST_MS (86400u * 1000u) /* as settings.def */
+
 bool plan_set(struct plan *p, const struct msg_CONF_SETTINGS *m)
 {
-	if (p->spool != NULL || m->log_level > LEVEL_ERROR || m->smtpd_workers > UINT32_MAX || m->relay_workers > UINT32_MAX)
+	if (p->spool != NULL || m->session_timeout_ms > SESSION_MOST_MS || m->log_level > LEVEL_ERROR || m->smtpd_workers > UINT32_MAX || m->relay_workers > UINT32_MAX)
 		return false;
 	p->log_level = (enum log_level)m->log_level;
 	p->smtpd_workers = m->smtpd_workers;

@@ -126,7 +126,7 @@ static void begin(struct upgrade *u)
 	    link_ask(gate->link, IPC_GUESTS_LEAVE, &leave, EMPTY_MS + EMPTY_SLACK_MS, on_left, u->master) == 0)
 		timer_set(u->deadline, LEAVE_AFTER_MS);
 	else
-		timer_stop(u->deadline);
+		timer_set(u->deadline, EMPTY_MS + 2 * EMPTY_SLACK_MS); /* a gate that dies answers nothing */
 }
 
 static void end_trial(struct upgrade *u)

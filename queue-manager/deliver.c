@@ -45,7 +45,7 @@ size_t deliver_batch_max(struct queue *q, const char *destination)
 	return t == NULL || t->kind == TRANSPORT_MAILDIR || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
 }
 
-#define WAITING_MAX 8000u
+#define WAITING_MAX 3000u
 #define WAITING_TOTAL 10000u
 #define WAITING_LOW 20u
 #define REFILL_AT 1000u /* fewer than a page of waiting.c */

@@ -23,7 +23,7 @@ static void run_probe(struct crew_task *task)
 	p->err = spool_probe(p->q->spool, p->id);
 }
 
-/* A full disk is told by room.h, a want of ours by whoever wants: neither keeps this state. */
+/* Only what is durable ends it: a disk that is full now, or a want of ours, says nothing of whether it is well. */
 static void on_probed(struct crew_task *task)
 {
 	struct probe *p = (struct probe *)(void *)task;
@@ -31,7 +31,7 @@ static void on_probed(struct crew_task *task)
 	int err = p->err;
 
 	free(p);
-	take(q, sickness_is_one(err) ? SICK_PROBE_FAILED : SICK_PROBE_OK, err);
+	take(q, err != 0 ? SICK_PROBE_FAILED : SICK_PROBE_OK, err);
 }
 
 static void start_probe(struct queue *q)

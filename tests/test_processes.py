@@ -40,7 +40,10 @@ def from_suite(suite, path):
 
 
 def kind_of(suite, pid, fd):
-    link = os.readlink(f"/proc/{pid}/fd/{fd}")
+    try:
+        link = os.readlink(f"/proc/{pid}/fd/{fd}")
+    except FileNotFoundError:
+        return None  # closed meanwhile
     anonymous = re.match(r"anon_inode:\[?(\w+)\]?|(socket|pipe):|/memfd:", link)
     if anonymous:
         return anonymous.group(1) or anonymous.group(2) or "memfd"
@@ -100,7 +103,7 @@ def differences_of_places(suite, pid, want):
 
 
 def differences_of_descriptors(suite, pid, want):
-    held = collections.Counter(kind_of(suite, pid, fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+    held = collections.Counter(filter(None, (kind_of(suite, pid, fd) for fd in os.listdir(f"/proc/{pid}/fd"))))
     found = [f"holds {kind}" for kind in held if kind not in want["descriptors"]]
     for kind, count in want["descriptors"].items():
         if count != "*" and (held[kind] == 0 if count == "+" else held[kind] != int(count)):

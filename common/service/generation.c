@@ -161,16 +161,21 @@ bool generation_check(struct service *s, uint64_t number, char *why, size_t why_
 		snprintf(why, why_size, "%s cannot compile the configuration", role_name(s->spec->role));
 		return false;
 	}
-	return s->spec->generation_ready == NULL || s->spec->generation_ready(s, g, why, why_size);
+	g->agreed = g->agreed || s->spec->generation_ready == NULL || s->spec->generation_ready(s, g, why, why_size);
+	return g->agreed;
 }
 
+/* Who was starting while the others were asked has not been asked yet. */
 void on_generation_switch(struct service *s, struct ipc_message *m)
 {
 	struct generation *g = generation_find(s, m->body.GENERATION_SWITCH.generation);
 	struct generation *old = s->current;
+	char why[1024] = "";
 
 	if (g == NULL || !is_usable(s, g) || g == old)
 		return;
+	if (s->running && !g->agreed && !generation_check(s, g->number, why, sizeof(why)))
+		log_fatal(why, 0); /* begun anew it gets this one first, or says why not */
 	put_in_force(s, g);
 	if (s->spec->generation_switched != NULL)
 		s->spec->generation_switched(s);

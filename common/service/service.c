@@ -106,7 +106,11 @@ bool service_cage_text(const struct service *s, const char *name, char *text_out
 {
 	struct rec_cage_fact fact;
 
-	return find_fact(s, name, &fact) && slice_copy(fact.text, text_out, size);
+	if (!find_fact(s, name, &fact))
+		return false;
+	if (!slice_copy(fact.text, text_out, size))
+		log_fatal("what the cage must know is too long", 0);
+	return true;
 }
 
 struct conf *service_first_conf(const struct service *s)

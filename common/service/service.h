@@ -32,6 +32,7 @@ struct generation {
 	enum log_level log_level;
 	char host[256]; /* `hostname`; "": as the system says */
 	void *state; /* what the program made of it (generation_ready), freed by generation_free */
+	bool agreed; /* generation_check was true */
 	unsigned holders;
 	struct generation *next;
 };

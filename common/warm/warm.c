@@ -15,28 +15,30 @@
 #include <unistd.h>
 
 /*
- * A child says when it has its question, before it looks into it, by closing its end of a pipe; the parent counts from then.  What
- * is in the question may take the child over, and its alarm with it: a child that is there long after its time is ended by the end
- * of the parent, for no filter here allows kill(2), and PDEATHSIG cannot be given up.
+ * A child has the end of a pipe.  By a byte it says that it has its question, before it looks into it, and the parent counts from then;
+ * when the pipe's end is closed the child ends, and the next takes its place.  What is in the question may take the child over, and its
+ * alarm with it: a child that is there long after its time is ended by the end of the parent, for no filter here allows kill(2), and
+ * PDEATHSIG cannot be given up.
  */
 #define SOCKET_FD 3
-#define BEGUN_FD 4 /* of a child */
+#define PIPE_FD 4 /* of a child */
 #define OWNER_IS_GONE 3 /* exit code of a child whose socket has ended */
 #define CANNOT_START 75
 #define PAUSE_MS 50
-#define LOOK_MS 1000 /* a child that has begun is looked for so often: it may stay */
+#define LOOK_MS 1000 /* a child that has begun is looked for so often: it may stay too long */
+#define SOON_MS 1 /* one that has closed its pipe is about to end */
 #define GRACE_MS 4000 /* for its alarm to be heard on a busy machine */
 
 struct child {
 	pid_t pid; /* 0: no child */
-	int begun; /* owned; -1: it has begun, at: */
-	uint64_t began_ms;
+	int pipe; /* owned; -1: its end is closed */
+	bool begun;
+	uint64_t began_ms; /* once it has */
 };
 
 struct crew {
 	const struct warm_spec *spec;
 	struct child children[WARM_CHILDREN_MAX];
-	sigset_t hears_children; /* what is blocked while it waits: SIGCHLD is not, so that no end is missed */
 };
 
 /* What a child had forked would outlive it, and hear the next question on the same socket.  Only modules may: one that wants to run a
@@ -48,36 +50,31 @@ static bool give_up_forking(const struct warm_spec *spec)
 	return (spec->cage->calls & CALLS_MODULES) != 0 || setrlimit(RLIMIT_NPROC, &none) == 0;
 }
 
-static bool hear_nothing(const struct crew *c)
+static _Noreturn void serve_one(const struct warm_spec *spec, pid_t parent, int pipe)
 {
-	return signal(SIGCHLD, SIG_DFL) != SIG_ERR && sigprocmask(SIG_SETMASK, &c->hears_children, NULL) == 0;
-}
-
-static _Noreturn void serve_one(const struct crew *c, pid_t parent, int begun)
-{
-	const struct warm_spec *spec = c->spec;
 	static char space[LINK_PACKET_MAX];
 	struct link_now now = LINK_NOW(SOCKET_FD, ROLE_VERIFIER, spec->owner, space);
 	const struct rlimit cpu = {spec->seconds, spec->seconds};
 	struct ipc_message m;
 
 	/* Its brothers' pipes are none of its business. */
-	if (begun != BEGUN_FD) {
-		close(BEGUN_FD);
-		if (fcntl(begun, F_DUPFD_CLOEXEC, BEGUN_FD) != BEGUN_FD)
+	if (pipe != PIPE_FD) {
+		close(PIPE_FD);
+		if (fcntl(pipe, F_DUPFD_CLOEXEC, PIPE_FD) != PIPE_FD)
 			_exit(CANNOT_START);
 	}
-	close_range(BEGUN_FD + 1, ~0u, 0);
+	close_range(PIPE_FD + 1, ~0u, 0);
 	/* Forks clear it; the parent may have died before it was set again. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
 		_exit(OWNER_IS_GONE);
 	if (spec->begin != NULL)
 		spec->begin();
-	if (!hear_nothing(c) || setrlimit(RLIMIT_CPU, &cpu) == -1 || !give_up_forking(spec))
+	if (setrlimit(RLIMIT_CPU, &cpu) == -1 || !give_up_forking(spec))
 		_exit(CANNOT_START);
 	if (!link_receive_now(&now, &m))
 		_exit(OWNER_IS_GONE);
-	close(BEGUN_FD);
+	if (write(PIPE_FD, "", 1) != 1)
+		_exit(OWNER_IS_GONE);
 	alarm(spec->seconds);
 	spec->serve(SOCKET_FD, &m);
 	_exit(0);
@@ -92,13 +89,13 @@ static bool spawn(struct crew *c, struct child *at)
 		return false;
 	pid = fork();
 	if (pid == 0)
-		serve_one(c, parent, pair[1]);
+		serve_one(c->spec, parent, pair[1]);
 	close(pair[1]);
 	if (pid == -1) {
 		close(pair[0]);
 		return false;
 	}
-	*at = (struct child){pid, pair[0], 0};
+	*at = (struct child){.pid = pid, .pipe = pair[0]};
 	return true;
 }
 
@@ -122,9 +119,9 @@ static unsigned fill(struct crew *c)
 
 static void forget(struct child *child)
 {
-	if (child->begun >= 0)
-		close(child->begun);
-	*child = (struct child){0, -1, 0};
+	if (child->pipe >= 0)
+		close(child->pipe);
+	*child = (struct child){.pipe = -1};
 }
 
 /* Those that crash at once come back slowly. */
@@ -144,25 +141,50 @@ static void reap(struct crew *c)
 	}
 }
 
+/* What it says after its byte is not heard. */
+static void hear(struct child *child, short said)
+{
+	char byte;
+
+	if ((said & POLLIN) != 0 && read(child->pipe, &byte, 1) == -1)
+		return;
+	if (!child->begun)
+		child->began_ms = clock_mono_ms();
+	child->begun = true;
+	if ((said & ~POLLIN) == 0)
+		return;
+	close(child->pipe);
+	child->pipe = -1;
+}
+
+/* Until one must be looked at again, whether it says anything or not; -1: that is never. */
+static int patience_ms(const struct crew *c)
+{
+	int ms = -1;
+
+	for (unsigned i = 0; i < c->spec->children; i++) {
+		const struct child *child = &c->children[i];
+
+		if (child->pid != 0 && child->pipe < 0)
+			return SOON_MS;
+		if (child->pid != 0 && child->begun)
+			ms = LOOK_MS;
+	}
+	return ms;
+}
+
 /* Waits until one has begun or ended, or for a moment where one has. */
 static void wait_for_news(struct crew *c)
 {
-	static const struct timespec look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000000L};
 	struct pollfd pipes[WARM_CHILDREN_MAX];
-	bool busy = false;
 
-	for (unsigned i = 0; i < c->spec->children; i++) {
-		pipes[i] = (struct pollfd){c->children[i].begun, POLLIN, 0};
-		busy = busy || (c->children[i].pid != 0 && c->children[i].begun < 0);
-	}
-	if (ppoll(pipes, c->spec->children, busy ? &look : NULL, &c->hears_children) <= 0)
+	for (unsigned i = 0; i < c->spec->children; i++)
+		pipes[i] = (struct pollfd){c->children[i].pipe, c->children[i].begun ? 0 : POLLIN, 0};
+	if (poll(pipes, c->spec->children, patience_ms(c)) <= 0)
 		return;
 	for (unsigned i = 0; i < c->spec->children; i++)
-		if (pipes[i].revents != 0) {
-			close(c->children[i].begun);
-			c->children[i].begun = -1;
-			c->children[i].began_ms = clock_mono_ms();
-		}
+		if (pipes[i].revents != 0)
+			hear(&c->children[i], pipes[i].revents);
 }
 
 static void end_if_overdue(const struct crew *c)
@@ -172,26 +194,11 @@ static void end_if_overdue(const struct crew *c)
 	for (unsigned i = 0; i < c->spec->children; i++) {
 		const struct child *child = &c->children[i];
 
-		if (child->pid == 0 || child->begun >= 0 || now - child->began_ms < c->spec->seconds * 1000 + GRACE_MS)
+		if (child->pid == 0 || !child->begun || now - child->began_ms < c->spec->seconds * 1000 + GRACE_MS)
 			continue;
 		LOG(LEVEL_ERROR, "helper-overdue", KV_STR("name", c->spec->name), KV_NUM("pid", child->pid));
 		_exit(CANNOT_START);
 	}
-}
-
-static void on_child(int number)
-{
-	(void)number; /* to be interrupted is all */
-}
-
-/* SIGCHLD comes through while the parent waits, and at no other time. */
-static bool hear_children(sigset_t *waiting)
-{
-	const struct sigaction heard = {.sa_handler = on_child};
-	sigset_t child;
-
-	return sigemptyset(&child) == 0 && sigaddset(&child, SIGCHLD) == 0 && sigaction(SIGCHLD, &heard, NULL) == 0 &&
-	       sigprocmask(SIG_BLOCK, &child, waiting) == 0 && sigdelset(waiting, SIGCHLD) == 0;
 }
 
 /* Keeps so many children waiting.  A child sees that owner is gone by its socket; without one (the user has no process left) it has
@@ -201,10 +208,8 @@ static _Noreturn void keep_children(const struct warm_spec *spec, pid_t owner)
 	static struct crew c;
 
 	c.spec = spec;
-	if (!hear_children(&c.hears_children))
-		_exit(CANNOT_START);
 	for (unsigned i = 0; i < WARM_CHILDREN_MAX; i++)
-		c.children[i].begun = -1;
+		c.children[i].pipe = -1;
 	for (;;) {
 		if (fill(&c) > 0) {
 			wait_for_news(&c);
