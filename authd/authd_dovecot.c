@@ -101,9 +101,7 @@ static void answer(struct dovecot_request *r, const struct dovecot_answer *said)
 
 static void not_now(struct dovecot_request *r)
 {
-	const struct dovecot_answer said = {OC_AUTH_UNAVAILABLE, slice_empty(), slice_empty()};
-
-	answer(r, &said);
+	answer(r, &(struct dovecot_answer){.outcome = OC_AUTH_UNAVAILABLE});
 }
 
 static struct dovecot_request *find(struct dovecot *d, uint64_t number)
@@ -218,7 +216,7 @@ static bool take_challenge(struct dovecot_request *r, struct slice encoded)
 {
 	struct buf challenge = buf_make(MECHANISM_MESSAGE_MAX);
 	bool good = base64_decode(encoded, &challenge);
-	const struct dovecot_answer said = {OC_AUTH_CONTINUE, slice_empty(), buf_slice(&challenge)};
+	const struct dovecot_answer said = {.outcome = OC_AUTH_CONTINUE, .challenge = buf_slice(&challenge)};
 
 	if (good)
 		answer(r, &said);
@@ -235,7 +233,7 @@ static void log_failure(const struct dovecot_line *line)
 static bool take_answer(struct dovecot *d, const struct dovecot_line *line)
 {
 	struct dovecot_request *r = find(d, line->number);
-	struct dovecot_answer said = {OC_AUTHENTICATED, line->user, slice_empty()};
+	struct dovecot_answer said = {.outcome = OC_AUTHENTICATED, .user = line->user};
 
 	/* A late word about what was given up is no fault of it; one about what waits for us is. */
 	if (r == NULL || line->number == 0)
@@ -582,7 +580,11 @@ static bool make_room(struct dovecot *d, const uint8_t net[NET_BYTES])
 	victim = oldest_of(d, most);
 	if (victim == NULL || (most == net && !victim->continued))
 		return false;
-	give_up(victim);
+	say_cancel(victim);
+	if (victim->continued)
+		forget(victim);
+	else
+		answer(victim, &(struct dovecot_answer){.outcome = OC_AUTH_UNAVAILABLE, .crowded = true});
 	return true;
 }
 

@@ -24,6 +24,7 @@ struct dovecot_answer {
 	enum outcome outcome; /* AUTH_CONTINUE, AUTHENTICATED, AUTH_FAILED; anything else: not now */
 	struct slice user; /* AUTHENTICATED; also AUTH_FAILED where it is known */
 	struct slice challenge; /* AUTH_CONTINUE; decoded */
+	bool crowded; /* not now: it made room for another, while Dovecot was at it */
 };
 /* Unless it is AUTH_CONTINUE the request is over, and its memory gone after this call. */
 typedef void dovecot_answer_fn(const struct dovecot_answer *answer, void *arg);

@@ -358,6 +358,8 @@ static void on_dovecot(const struct dovecot_answer *said, void *arg)
 		return;
 	}
 	d->dovecot = NULL;
+	if (said->crowded) /* or who crowds it could try passwords that nobody counts */
+		settle(d, SLOW_FAILED);
 	if (said->outcome == OC_AUTHENTICATED) {
 		accept_as(d, said->user);
 		return;

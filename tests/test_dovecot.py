@@ -326,3 +326,27 @@ def test_many_who_begin_keep_nobody_out(suite, tmp_path):
     for c in crowd:
         c.socket.close()
     liar.close()
+
+
+def test_who_makes_room_has_tried(suite, tmp_path):
+    """A guess that lost its place while Dovecot was at it counts as one that failed."""
+    path = tmp_path / "liar"
+    tmp_path.chmod(0o755)
+    liar = Liar(path)  # it never answers
+    suite.settings = "connections-per-host 1000\nconnections-per-net 1000\n"
+    suite.listeners = suite.listeners.replace("tls implicit", "tls implicit  isolation shared")
+    start_with(suite, path, "plain")
+    guess = "AUTH PLAIN " + b64("\0bob\0x") + "\r\n"
+    crowd = [session(suite, n // 20) for n in range(512)]
+    for c in crowd:
+        c.send(guess)
+    wait_until(lambda: sum(line.startswith(b"AUTH") for line in liar.asked) >= 512, what="a crowd at Dovecot's")
+    newcomers = [session(suite, 600 + n // 20) for n in range(40)]
+    for c in newcomers:
+        c.send(guess)
+    assert {c.reply()[:3] for c in crowd[:20]} == {"454"}, "the oldest make room"
+    row("A09", "dovecot-crowd-is-charged", session(suite, 0).command(guess.strip()).startswith("454") and
+        suite.wait_log('login-not-checked .*why="too many failures from this source"'))
+    for c in crowd + newcomers:
+        c.socket.close()
+    liar.close()
