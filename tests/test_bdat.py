@@ -92,7 +92,7 @@ def test_a_real_client(running, tmp_path):
         pytest.skip("Dovecot runs as root here")
     (port,) = free_ports(1)
     for parent in [tmp_path, *tmp_path.parents][:3]:
-        os.chmod(parent, 0o755)
+        os.chmod(parent, os.stat(parent).st_mode & 0o7777 | 0o055)
     (tmp_path / "conf").write_text(f"""
 base_dir = {tmp_path}/run
 state_dir = {tmp_path}/state

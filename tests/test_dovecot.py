@@ -34,7 +34,7 @@ class Dovecot:
     def __init__(self, folder):
         self.folder, self.process = folder, None
         for parent in [folder, *folder.parents][:3]:
-            os.chmod(parent, 0o755)
+            os.chmod(parent, os.stat(parent).st_mode & 0o7777 | 0o055)
         for name in ("run", "state", "keys/default/HS256"):
             (folder / name).mkdir(parents=True)
         (folder / "keys/default/HS256/default").write_text(base64.b64encode(KEY).decode())

@@ -18,7 +18,7 @@ def dovecot(tmp_path_factory):
         pytest.skip("Dovecot runs as root here")
     folder = tmp_path_factory.mktemp("dovecot", numbered=True)
     for parent in [folder, *folder.parents][:3]:
-        os.chmod(parent, 0o755)
+        os.chmod(parent, os.stat(parent).st_mode & 0o7777 | 0o055)
     (port,) = free_ports(1)
     for name in ("run", "state", "mail"):
         (folder / name).mkdir()
