@@ -20,7 +20,8 @@
  *                             '----> due --at its time--> answered: idle again, or gone
  *
  * Always: from the moment that a login is named every answer but that it is good leaves at a tick of the grid, so that time tells no
- * more than the words do; and the words are the same for every failure.  The queue and policyd have been told of a login before the worker hears of it.
+ * more than the words do; and the words are the same for every failure.  The queue and policyd have been told of a login before the
+ * worker hears of it.
  * A dialogue that is busy outlives its session until whoever was asked has answered.
  */
 #define BUSY_MAX 1024u
