@@ -1,0 +1,90 @@
+#ifndef POSTERN_FILTER_FILTER_H
+#define POSTERN_FILTER_FILTER_H
+
+#include "base/buf.h"
+
+#include <sys/types.h>
+
+/*
+ * What a user's filter sees of a message, and what it may ask for; the same for each filter language.  A filter acts on nothing: it is
+ * run over a message and tells a list of actions, which whoever ran it carries out.  Pure but for the body, which is read through
+ * `body`.
+ *
+ * A filter is hostile as far as we go: it is its owner's, and runs as its owner, but must not keep the process busy or large.  Every
+ * loop, text, list, pattern and nesting has a bound (struct filter_limits); reaching one is FILTER_ERROR.
+ */
+struct filter_message {
+	struct slice sender; /* of the envelope; "" is the null sender */
+	struct slice recipient; /* as accepted: RCPT TO */
+	struct slice address; /* being delivered: what aliases made of it */
+	struct slice user, home; /* the owner's login name ("" of a virtual one) and home folder */
+	struct slice host; /* what this host calls itself */
+	struct slice separators; /* that begin the detail of a local part: "+"; "" none */
+	struct slice header; /* lines with LF or CRLF, without the empty line behind them */
+	uint64_t id, size; /* size: octets of the message, lines with CRLF */
+	int64_t now; /* seconds since 1970 */
+	int zone_minutes; /* of local time, east of UTC */
+	/* Up to `size` bytes of what stands behind the empty line, from `offset` on: how many, 0 at its end, -1: cannot be read now. */
+	ssize_t (*body)(void *arg, uint64_t offset, char *out, size_t size);
+	void *arg;
+};
+
+struct filter_limits {
+	uint32_t steps; /* commands and tests carried out */
+	uint32_t actions;
+	uint32_t redirects; /* of these: what makes mail */
+	size_t text; /* bytes of all texts it makes, together */
+	uint64_t body; /* bytes of a body that are looked at */
+};
+#define FILTER_LIMITS_DEFAULT {.steps = 100000, .actions = 100, .redirects = 16, .text = 512 << 10, .body = 1 << 20}
+#define FILTER_SOURCE_MAX (256u << 10) /* of a filter's own text */
+
+enum filter_action_kind {
+	FILTER_INBOX, /* into the mailbox that is its owner's */
+	FILTER_FOLDER, /* `text`: the folder's name, in UTF-8, with `/` or `.` between levels as its owner wrote it */
+	FILTER_FILE, /* `text`: a path, absolute or beneath home; with `/` at its end a Maildir, else an mbox file */
+	FILTER_REDIRECT, /* `text`: an address, canonical */
+	FILTER_PIPE, /* `text`: program and arguments, a NUL behind each */
+	FILTER_MAIL, /* `text`: a whole message, lines with LF; `to`: its recipients, a LF between */
+	FILTER_REJECT, /* `text`: why, for the sender */
+	FILTER_HOLD, /* waits for the operator */
+	FILTER_ADD_HEADER, /* `text`: a field, "Name: value", for what is delivered behind this */
+	FILTER_REMOVE_HEADER, /* `text`: a name; all fields of it */
+};
+
+/* Texts lie in the result. */
+struct filter_action {
+	enum filter_action_kind kind;
+	uint32_t line; /* of the filter's text; 0: nobody asked for it (the inbox, where nothing else was done) */
+	struct slice text, to;
+	struct slice flags; /* IMAP flags and keywords, a blank between; of INBOX and FOLDER */
+	bool create; /* FOLDER: made where it is missing; else it is the inbox then */
+	bool null_sender; /* MAIL: from <>; else from the owner */
+	uint32_t mode; /* FILE: of a new file; 0: as usual */
+	/* MAIL: not again within so many seconds to whom it went with this key (a digest); 0: always. */
+	uint64_t once_seconds;
+	struct slice once_key;
+};
+
+enum filter_outcome {
+	FILTER_DONE,
+	FILTER_ERROR, /* `why`: "line 12: ..."; nothing of it is to be done, but the inbox */
+	FILTER_LATER, /* no memory, or the body cannot be read now */
+};
+
+#define FILTER_WHY_MAX 256u
+struct filter_result {
+	enum filter_outcome outcome;
+	char why[FILTER_WHY_MAX];
+	struct filter_action *actions; /* owned; none: thrown away by the filter's will */
+	size_t count;
+	struct filter_memory *memory; /* owned: the texts */
+};
+
+/* Told of each test and command that was carried out, in order; `what` in words for people.  NULL: nobody. */
+struct filter_trace {
+	void (*step)(void *arg, uint32_t line, struct slice what);
+	void *arg;
+};
+
+#endif
