@@ -81,6 +81,9 @@ struct filter_result {
 	struct filter_memory *memory; /* owned: the texts */
 };
 
+void filter_result_free(struct filter_result *r); /* the outcome stays */
+
+#define FILTER_TOLD_MAX 4096u /* bytes of one step */
 /* Told of each test and command that was carried out, in order; `what` in words for people.  NULL: nobody. */
 struct filter_trace {
 	void (*step)(void *arg, uint32_t line, struct slice what);

@@ -260,7 +260,7 @@ static struct cond *read_matches(struct cond_reader *r, struct cond *c)
 	if (!take_string(r->p, "a pattern in quotes", &t))
 		return NULL;
 	c->text = arena_text(r->p->arena, t.text);
-	c->pattern = pattern_new(r->p->arena, t.text, why, &offset);
+	c->pattern = pattern_new(r->p->arena, t.text, PATTERN_CASELESS, why, &offset);
 	if (c->pattern != NULL && c->text != NULL)
 		return c;
 	t.pos.column += (uint32_t)offset + 1;

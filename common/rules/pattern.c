@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MATCH_LIMIT 100000u
 #define DEPTH_LIMIT 1000u
@@ -17,13 +18,13 @@ struct pattern {
 /* PCRE2 keeps its objects in the arena, so that they end with the configuration. */
 static void *from_arena(PCRE2_SIZE bytes, void *arena)
 {
-	return arena_take(arena, bytes);
+	return arena == NULL ? malloc(bytes) : arena_take(arena, bytes);
 }
 
 static void to_arena(void *at, void *arena)
 {
-	(void)at;
-	(void)arena;
+	if (arena == NULL)
+		free(at);
 }
 
 static bool contains(struct slice text, const char *needle, size_t *at_out)
@@ -58,40 +59,101 @@ static bool make_limits(struct pattern *p, pcre2_general_context *memory)
 	return true;
 }
 
-struct pattern *pattern_new(struct arena *arena, struct slice text, char why[PATTERN_WHY_MAX],
-			    size_t *offset_out)
+static uint32_t options_of(unsigned options)
 {
-	const uint32_t options =
-		PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
-	pcre2_general_context *memory = pcre2_general_context_create(from_arena, to_arena, arena);
-	pcre2_compile_context *how = memory == NULL ? NULL : pcre2_compile_context_create(memory);
-	struct pattern *p = arena_take(arena, sizeof(*p));
+	uint32_t of = PCRE2_NEVER_BACKSLASH_C;
+
+	if (options & PATTERN_CASELESS)
+		of |= PCRE2_CASELESS;
+	if (options & PATTERN_UTF8)
+		return of | PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
+	return of | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
+}
+
+static pcre2_code *compile(struct slice text, unsigned options, pcre2_general_context *memory, char why[PATTERN_WHY_MAX],
+			   size_t *offset_out)
+{
+	pcre2_compile_context *how = pcre2_compile_context_create(memory);
+	pcre2_code *code;
 	int error = 0;
 
-	why[0] = '\0';
-	if (how == NULL || p == NULL || is_refused(text, why, offset_out) || !make_limits(p, memory))
+	if (how == NULL)
 		return NULL;
 	pcre2_set_parens_nest_limit(how, NEST_LIMIT);
-	p->code = pcre2_compile((PCRE2_SPTR)text.at, text.len, options, &error, offset_out, how);
-	if (p->code != NULL)
+	code = pcre2_compile((PCRE2_SPTR)text.at, text.len, options_of(options), &error, offset_out, how);
+	if (code == NULL)
+		pcre2_get_error_message(error, (PCRE2_UCHAR *)why, PATTERN_WHY_MAX);
+	pcre2_compile_context_free(how);
+	return code;
+}
+
+struct pattern *pattern_new(struct arena *arena, struct slice text, unsigned options, char why[PATTERN_WHY_MAX],
+			    size_t *offset_out)
+{
+	pcre2_general_context *memory = pcre2_general_context_create(from_arena, to_arena, arena);
+	struct pattern *p = memory == NULL ? NULL : from_arena(sizeof(*p), arena);
+
+	why[0] = '\0';
+	if (p != NULL) {
+		*p = (struct pattern){NULL, NULL};
+		if (!is_refused(text, why, offset_out) && make_limits(p, memory))
+			p->code = compile(text, options, memory, why, offset_out);
+	}
+	if (memory != NULL)
+		pcre2_general_context_free(memory);
+	if (p != NULL && p->code != NULL)
 		return p;
-	pcre2_get_error_message(error, (PCRE2_UCHAR *)why, PATTERN_WHY_MAX);
+	if (arena == NULL)
+		pattern_free(&p);
 	return NULL;
 }
 
-enum pattern_match pattern_match(const struct pattern *p, struct slice subject)
+void pattern_free(struct pattern **pp)
+{
+	if (*pp == NULL)
+		return;
+	pcre2_code_free((*pp)->code);
+	pcre2_match_context_free((*pp)->limits);
+	free(*pp);
+	*pp = NULL;
+}
+
+static void tell_groups(pcre2_match_data *data, struct slice subject, struct slice groups[PATTERN_GROUPS_MAX], uint32_t count)
+{
+	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+
+	for (uint32_t i = 0; i < PATTERN_GROUPS_MAX; i++) {
+		bool took_part = i < count && at[2 * i] != PCRE2_UNSET && at[2 * i] < at[2 * i + 1];
+
+		groups[i] = took_part ? slice_sub(subject, at[2 * i], at[2 * i + 1] - at[2 * i]) : slice_empty();
+	}
+}
+
+static enum pattern_match match(const struct pattern *p, struct slice subject, struct slice *groups)
 {
 	pcre2_match_data *data;
 	int rc;
 
 	if (subject.len > PATTERN_SUBJECT_MAX)
 		return PATTERN_UNKNOWN;
-	data = pcre2_match_data_create(1, NULL);
+	data = pcre2_match_data_create(groups == NULL ? 1 : PATTERN_GROUPS_MAX, NULL);
 	if (data == NULL)
 		return PATTERN_UNKNOWN;
 	rc = pcre2_match(p->code, (PCRE2_SPTR)subject.at, subject.len, 0, 0, data, p->limits);
+	if (rc >= 0 && groups != NULL)
+		tell_groups(data, subject, groups, rc == 0 ? PATTERN_GROUPS_MAX : (uint32_t)rc);
 	pcre2_match_data_free(data);
 	if (rc >= 0)
 		return PATTERN_YES;
 	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_UNKNOWN;
+}
+
+enum pattern_match pattern_match(const struct pattern *p, struct slice subject)
+{
+	return match(p, subject, NULL);
+}
+
+enum pattern_match pattern_match_groups(const struct pattern *p, struct slice subject, struct slice groups[PATTERN_GROUPS_MAX])
+{
+	return match(p, subject, groups);
 }

@@ -5,20 +5,30 @@
 
 /*
  * PCRE2 with limits and without JIT: a pattern that would take too long gives "unknown", never a wait
- * (attack R10).  Case does not count; the text is bytes.  Patterns come from the administrator only;
- * \C, callouts and (*VERBS) at the start are refused.
+ * (attack R10).  \C, callouts and (*VERBS) at the start are refused.  In rules and tables patterns are the administrator's, case does
+ * not count and the text is bytes; in filters they are users', and the language says which of these hold.
  */
 #define PATTERN_BYTES_MAX 2048u
 #define PATTERN_SUBJECT_MAX 65536u
 #define PATTERN_WHY_MAX 160u
+#define PATTERN_GROUPS_MAX 10u /* that are told: the whole match, and $1 to $9 */
 
 struct pattern;
 
-/* Lives as long as the arena.  NULL with a sentence in `why` and where in the pattern it went wrong;
- * why[0] == 0: no memory. */
-struct pattern *pattern_new(struct arena *arena, struct slice text, char why[PATTERN_WHY_MAX],
+enum pattern_option {
+	PATTERN_CASELESS = 1 << 0,
+	PATTERN_UTF8 = 1 << 1, /* characters, with their case; what is no UTF-8 in the subject matches nothing */
+};
+
+/* Lives as long as the arena; without one (NULL) until pattern_free.  NULL with a sentence in `why` and where in the pattern it went
+ * wrong; why[0] == 0: no memory. */
+struct pattern *pattern_new(struct arena *arena, struct slice text, unsigned options, char why[PATTERN_WHY_MAX],
 			    size_t *offset_out);
+void pattern_free(struct pattern **pp); /* only of one without an arena */
+
 enum pattern_match { PATTERN_NO, PATTERN_YES, PATTERN_UNKNOWN /* a limit, or no memory */ };
 enum pattern_match pattern_match(const struct pattern *p, struct slice subject);
+/* The same; with PATTERN_YES also which parts of the subject (borrowed) matched the whole, and each group; "" where one took no part. */
+enum pattern_match pattern_match_groups(const struct pattern *p, struct slice subject, struct slice groups[PATTERN_GROUPS_MAX]);
 
 #endif

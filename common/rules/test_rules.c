@@ -635,7 +635,7 @@ static void test_slow_patterns_are_unknown(void **state)
 		struct arena *arena = arena_new(1 << 20);
 		char why[PATTERN_WHY_MAX];
 		size_t offset;
-		struct pattern *p = pattern_new(arena, slice_of(patterns[i]), why, &offset);
+		struct pattern *p = pattern_new(arena, slice_of(patterns[i]), PATTERN_CASELESS, why, &offset);
 		uint64_t before = clock_mono_ms();
 
 		assert_non_null(p);
@@ -653,7 +653,7 @@ static void test_subject_bound(void **state)
 	char *large = calloc(1, PATTERN_SUBJECT_MAX + 1);
 	char why[PATTERN_WHY_MAX];
 	size_t offset;
-	struct pattern *p = pattern_new(arena, slice_of("x"), why, &offset);
+	struct pattern *p = pattern_new(arena, slice_of("x"), PATTERN_CASELESS, why, &offset);
 
 	(void)state;
 	assert_non_null(p);
@@ -663,6 +663,42 @@ static void test_subject_bound(void **state)
 	assert_int_equal(pattern_match(p, slice_of("aXb")), PATTERN_YES);
 	free(large);
 	arena_free(&arena);
+}
+
+static void test_pattern_groups(void **state)
+{
+	char why[PATTERN_WHY_MAX];
+	size_t offset;
+	struct slice groups[PATTERN_GROUPS_MAX];
+	struct pattern *p = pattern_new(NULL, slice_of("(a)|(b+)(c?)(d)(e)(f)(g)(h)(i)(j)(k)(l)"), 0, why, &offset);
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(pattern_match_groups(p, slice_of("A"), groups), PATTERN_NO);
+	assert_int_equal(pattern_match_groups(p, slice_of("xbbdefghijkly"), groups), PATTERN_YES);
+	assert_true(slice_eq(groups[0], slice_of("bbdefghijkl")));
+	assert_true(groups[1].len == 0 && slice_eq(groups[2], slice_of("bb")) && groups[3].len == 0);
+	assert_true(slice_eq(groups[9], slice_of("i")));
+	assert_int_equal(pattern_match_groups(p, slice_of("ya"), groups), PATTERN_YES);
+	assert_true(slice_eq(groups[1], slice_of("a")) && groups[2].len == 0 && groups[9].len == 0);
+	pattern_free(&p);
+	assert_null(p);
+	assert_null(pattern_new(NULL, slice_of("(*UTF)x"), 0, why, &offset));
+	assert_null(pattern_new(NULL, slice_of("a("), 0, why, &offset));
+	assert_int_equal(offset, 2);
+}
+
+static void test_pattern_utf8(void **state)
+{
+	char why[PATTERN_WHY_MAX];
+	size_t offset;
+	struct pattern *p = pattern_new(NULL, slice_of("^\xc3\xa4.$"), PATTERN_UTF8 | PATTERN_CASELESS, why, &offset);
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(pattern_match(p, slice_of("\xc3\x84\xe2\x82\xac")), PATTERN_YES);
+	assert_int_equal(pattern_match(p, slice_of("\xc3\x84\xe2\x82")), PATTERN_NO);
+	pattern_free(&p);
 }
 
 static void test_address_parts(void **state)
@@ -702,6 +738,8 @@ int main(void)
 		cmocka_unit_test(test_rewrite_is_exact),
 		cmocka_unit_test(test_slow_patterns_are_unknown),
 		cmocka_unit_test(test_subject_bound),
+		cmocka_unit_test(test_pattern_groups),
+		cmocka_unit_test(test_pattern_utf8),
 		cmocka_unit_test(test_address_parts),
 	};
 
