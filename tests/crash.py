@@ -48,7 +48,9 @@ class Strike:
             self.told.append(line.split())
 
     def go(self):
+        """Counted is what happens after it: a message that is sent too soon would pass unseen."""
         self.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: self.lines("counting") or self.process.poll() is not None, 60, "strike's attention")
         return self
 
     def lines(self, what):

@@ -10,6 +10,7 @@
  *
  * Told on stdout, a line each:
  *	attached THREADS
+ *	counting           SIGUSR1 was heard: no call after this line is missed
  *	struck N THREAD CALL FILE
  *	unsure FILE        a sync that failed
  *	repeated FILE      a sync of what could not be synced before, and was not written again since
@@ -373,8 +374,10 @@ static void run(const sigset_t *signals)
 
 		if (signal == SIGTERM)
 			over = true;
-		if (signal == SIGUSR1)
+		if (signal == SIGUSR1) {
 			counting = true;
+			tell("counting", "");
+		}
 		if (signal == SIGCHLD)
 			drain_children();
 	}
