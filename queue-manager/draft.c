@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "disk.h"
+#include "ending.h"
 #include "ipc/flags.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
@@ -711,6 +712,8 @@ static void run_status(struct crew_task *task)
 
 	t->load = spool_load(t->q->spool, t->id, &loaded, &err);
 	t->is_its_own = t->load == LOAD_OK && loaded.mail.session == t->session;
+	if (t->is_its_own && spool_make_durable(t->q->spool, t->id, loaded.folder) != 0) /* its queue may have died before it was */
+		t->load = LOAD_ERROR;
 	spool_loaded_free(&loaded);
 }
 
@@ -722,8 +725,8 @@ static void on_status(struct crew_task *task)
 	};
 	struct status_task *t = (struct status_task *)(void *)task;
 	struct link *link = service_link(t->q->service, ROLE_SMTPD, t->instance);
-	bool anothers = t->load == LOAD_OK && !t->is_its_own;
-	const struct msg_DRAFT_STATUS status = {anothers ? OC_NOT_FOUND : outcomes[t->load], t->id};
+	bool anothers = t->load == LOAD_OK && !t->is_its_own, is_none = anothers || ending_is_under_way(t->q, t->id);
+	const struct msg_DRAFT_STATUS status = {is_none ? OC_NOT_FOUND : outcomes[t->load], t->id};
 
 	t->q->status_asked--;
 	if (link != NULL)

@@ -91,21 +91,40 @@ void ending_start(struct queue *q)
 		log_fatal("queue", ENOMEM);
 }
 
-void ending_of(struct queue *q, struct message *m)
+void ending_finish_all(struct queue *q)
 {
-	size_t count = m->file.mail.rcpt_count;
-	struct ending *e = mem_new(1, sizeof(*e) + count);
+	on_again(q);
+}
 
-	if (e == NULL || !map_put_u64(q->endings, m->id, e))
+static struct ending *ending_new(struct queue *q, const struct spool_mail *mail, enum spool_folder folder)
+{
+	struct ending *e = mem_new(1, sizeof(*e) + mail->rcpt_count);
+
+	if (e == NULL || !map_put_u64(q->endings, mail->id, e))
 		log_fatal("message", ENOMEM);
 	e->task = (struct crew_task){NULL, NULL, run_end, on_ended};
 	e->q = q;
-	e->id = m->id;
-	e->folder = m->folder;
-	e->offset = m->file.mail.slots_offset;
-	e->count = count;
+	e->id = mail->id;
+	e->folder = folder;
+	e->offset = mail->slots_offset;
+	e->count = mail->rcpt_count;
+	return e;
+}
+
+void ending_of_refused(struct queue *q, const struct spool_mail *mail, enum spool_folder folder)
+{
+	struct ending *e = ending_new(q, mail, folder);
+
+	memset(e->slots, SLOT_REMOVED, e->count);
+	give(e);
+}
+
+void ending_of(struct queue *q, struct message *m)
+{
+	struct ending *e = ending_new(q, &m->file.mail, m->folder);
+
 	e->for_good = m->wish == WISH_REMOVE;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < e->count; i++) {
 		char slot = *message_slot(m, i);
 
 		e->slots[i] = slot_is_open(slot) || slot_is_owed(slot) ? (char)SLOT_REMOVED : slot;

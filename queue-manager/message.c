@@ -762,6 +762,7 @@ static bool forget_message(struct slice key, void *value, void *arg)
 void message_finish_all(struct queue *q)
 {
 	message_flush_slots(q);
+	ending_finish_all(q);
 	crew_wait(q->writers);
 	crew_wait(q->indexer);
 	map_each(q->messages, forget_message, q);

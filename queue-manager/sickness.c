@@ -9,7 +9,7 @@
 
 bool sickness_is_one(int err)
 {
-	static const int errors[] = {EIO, EROFS, ESTALE, EUCLEAN, ENODEV, ENXIO, ETIMEDOUT, EREMOTEIO};
+	static const int errors[] = {EIO, EROFS, ESTALE, EUCLEAN, EBADMSG, ENODEV, ENXIO, ETIMEDOUT, EREMOTEIO};
 
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++)
 		if (errors[i] == err)

@@ -64,10 +64,11 @@ struct spool_new {
 	enum spool_folder folder;
 	int fd; /* out: spool_new_sync's, which comes after in every case */
 	int err; /* out: an errno, or 0 */
+	bool is_left; /* out: it failed, and could not be removed: a scan would take it for a message */
 };
 void spool_new_write(struct spool *sp, struct spool_new *file, const struct iovec *parts, int count);
-/* DONE means durable.  On any other outcome there is no such file, and `err` says why.  `read_fd_out` (may be NULL) gets a
- * read-only descriptor, or -1. */
+/* DONE means durable.  On any other outcome there is no such file, unless `is_left`, and `err` says why.  `read_fd_out` (may be
+ * NULL) gets a read-only descriptor, or -1. */
 enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_fd_out);
 
 /* A file in draft/ that holds `head`; its write-only descriptor, for the process that receives the body. */
@@ -79,6 +80,7 @@ struct spool_draft {
 	struct spool_mail *mail; /* body_offset and body_length are set; encoded once the body's sum is known */
 	struct buf *tail; /* gets trailer, slots and END */
 	uint32_t crc; /* out: of head and body */
+	bool is_left; /* out: as a spool_new's; in draft/ nothing is ever taken for a message */
 };
 /* Proves that no writer is left, sums the body, finishes, renames and syncs.  As spool_new_sync; else the draft is gone. */
 enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int *read_fd_out, int *err_out);
@@ -89,6 +91,8 @@ int spool_remove(struct spool *sp, uint64_t id, enum spool_folder folder);
 /* `durable`: survives loss of power (hold, release); else it may be undone by it.  Where the name is new but its sync failed,
  * that is an error with `*moved_out` true. */
 int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable, bool *moved_out);
+/* One that another run may have written and not synced.  0, or an errno. */
+int spool_make_durable(struct spool *sp, uint64_t id, enum spool_folder folder);
 /* Whether it lies in new/, cur/ or hold/, as far as can be known: true when it cannot. */
 bool spool_has(struct spool *sp, uint64_t id);
 /* Writes recipients' states in place, and syncs. */

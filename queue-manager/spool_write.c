@@ -113,6 +113,12 @@ static int sync_new(struct spool *sp, int fd, int err)
 	return err != 0 ? err : closed;
 }
 
+/* What failed goes again.  True: it stays under the name of a message. */
+static bool remove_failed(struct spool *sp, const char *path)
+{
+	return sp->ops->unlinkat(sp->root, path, 0) == -1 && errno != ENOENT;
+}
+
 enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_fd_out)
 {
 	char path[SPOOL_PATH_BYTES];
@@ -130,7 +136,7 @@ enum outcome spool_new_sync(struct spool *sp, struct spool_new *file, int *read_
 		open_for_delivery(sp, path, read_fd_out);
 		return OC_DONE;
 	}
-	(void)sp->ops->unlinkat(sp->root, path, 0);
+	file->is_left = remove_failed(sp, path);
 	return outcome_of(file->err);
 }
 
@@ -229,7 +235,7 @@ static int prove_and_sum(struct spool *sp, const char *path, struct spool_draft 
 	if (sp->ops->lease(fd) == -1 || sp->ops->fstat(fd, &st) == -1)
 		err = errno;
 	else if ((uint64_t)st.st_size != draft->head.len + draft->mail->body_length)
-		err = EBADMSG;
+		err = EMSGSIZE;
 	else
 		err = sum_body(sp, fd, draft);
 	(void)sp->ops->close(fd);
@@ -278,7 +284,7 @@ enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int
 		open_for_delivery(sp, to, read_fd_out);
 		return OC_DONE;
 	}
-	(void)sp->ops->unlinkat(sp->root, renamed ? to : from, 0);
+	draft->is_left = remove_failed(sp, renamed ? to : from) && renamed;
 	return outcome_of(*err_out);
 }
 
@@ -316,6 +322,14 @@ int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool
 	if (!*moved_out)
 		return errno;
 	return durable ? sync_file(sp, to_path) : 0;
+}
+
+int spool_make_durable(struct spool *sp, uint64_t id, enum spool_folder folder)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	spool_path(path, folder, id);
+	return sync_file(sp, path);
 }
 
 int spool_write_slots(struct spool *sp, uint64_t id, enum spool_folder folder, uint64_t offset, struct slice slots)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "crc32c.h"
 #include "disk.h"
+#include "ending.h"
 #include "mail/dsn.h"
 #include "message.h"
 #include "received.h"
@@ -129,7 +130,7 @@ struct write_task {
 	struct spool_loaded file; /* owned: the message as written */
 	uint32_t crc;
 	struct spool_new new_file; /* of a body in memory */
-	bool begun, decoded;
+	bool begun, decoded, is_left;
 	enum outcome outcome;
 	int read_fd, err;
 };
@@ -149,9 +150,10 @@ static bool decode_written(struct write_task *w)
 static void write_file(struct write_task *w)
 {
 	struct submission *sub = w->sub;
-	struct spool_draft draft = {sub->mail.id, w->file.folder, buf_slice(&w->file.head), &sub->mail, &w->file.tail, 0};
+	struct spool_draft draft = {sub->mail.id, w->file.folder, buf_slice(&w->file.head), &sub->mail, &w->file.tail, 0, false};
 
 	w->outcome = spool_draft_commit(sub->q->spool, &draft, &w->read_fd, &w->err);
+	w->is_left = draft.is_left;
 	w->crc = draft.crc;
 }
 
@@ -178,6 +180,7 @@ static void finish_write(struct write_task *w)
 		return;
 	w->outcome = spool_new_sync(w->sub->q->spool, &w->new_file, &w->read_fd);
 	w->err = w->new_file.err;
+	w->is_left = w->new_file.is_left;
 }
 
 static void run_write(struct crew_task *task)
@@ -218,6 +221,20 @@ static void go_on(struct write_task *w)
 	free(destinations);
 }
 
+/* Its id is never without an owner: a scan must not find, and deliver, what its sender is told was not taken. */
+static void refuse_written(struct write_task *w)
+{
+	struct submission *sub = w->sub;
+
+	queue_trouble("spool-write-failed", sub->mail.id, w->err);
+	disk_failed(sub->q, w->err);
+	submission_fail(sub, w->outcome, NULL);
+	if (w->is_left)
+		ending_of_refused(sub->q, &sub->mail, w->file.folder);
+	message_free(sub->q, &w->message);
+	spool_loaded_free(&w->file);
+}
+
 static void on_written(struct crew_task *task)
 {
 	struct write_task *w = (struct write_task *)(void *)task;
@@ -228,11 +245,7 @@ static void on_written(struct crew_task *task)
 		log_accepted(sub);
 		go_on(w);
 	} else {
-		queue_trouble("spool-write-failed", sub->mail.id, w->err);
-		disk_failed(sub->q, w->err);
-		submission_fail(sub, w->outcome, NULL);
-		message_free(sub->q, &w->message);
-		spool_loaded_free(&w->file);
+		refuse_written(w);
 	}
 	free(w);
 	finish(sub);

@@ -21,11 +21,12 @@
 
 static unsigned calls, fail_at;
 static int fail_with; /* 0: die instead */
-static bool short_writes;
+static bool short_writes, and_all_after;
 
 static bool due(void)
 {
-	if (++calls != fail_at)
+	calls++;
+	if (calls != fail_at && (!and_all_after || fail_at == 0 || calls < fail_at))
 		return false;
 	if (fail_with == 0)
 		_exit(7);
@@ -187,6 +188,8 @@ static void free_message(struct made *m)
 	buf_free(&m->tail);
 }
 
+static bool is_left; /* the last that could not be made */
+
 static enum outcome create(struct spool *sp, uint64_t id, int *fd_out, int *err)
 {
 	struct spool_new file = {.id = id, .folder = SPOOL_NEW};
@@ -202,6 +205,7 @@ static enum outcome create(struct spool *sp, uint64_t id, int *fd_out, int *err)
 	spool_new_write(sp, &file, parts, 3);
 	outcome = spool_new_sync(sp, &file, fd_out);
 	*err = file.err;
+	is_left = file.is_left;
 	free_message(&m);
 	return outcome;
 }
@@ -215,14 +219,16 @@ static enum outcome create_by_draft(struct spool *sp, uint64_t id, int keep_open
 	int fd, kept = -1;
 
 	make_message(&m, id, 2);
+	is_left = false;
 	outcome = spool_draft_open(sp, id, buf_slice(&m.head), &fd, err);
 	if (outcome == OC_DONE) {
 		assert_int_equal(pwrite(fd, body, sizeof(body) - 1, (off_t)m.head.len), sizeof(body) - 1);
 		if (keep_open)
 			kept = dup(fd);
 		(void)close(fd);
-		draft = (struct spool_draft){id, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0};
+		draft = (struct spool_draft){id, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0, false};
 		outcome = spool_draft_commit(sp, &draft, NULL, err);
+		is_left = draft.is_left;
 		if (kept != -1)
 			(void)close(kept);
 	}
@@ -323,6 +329,7 @@ static void test_every_call_fails(void **state)
 					if (errors[e] == ENOSPC || errors[e] == EDQUOT)
 						assert_int_equal(outcome, OC_SPOOL_FULL);
 					assert_is_no_message(sp, id);
+					assert_false(is_left && spool_has(sp, id));
 				}
 				if (made < n)
 					break;
@@ -331,6 +338,61 @@ static void test_every_call_fails(void **state)
 	spool_close(&sp);
 	for (size_t e = 0; e < 3; e++)
 		printf("ROW C03 spool-accept-errno-%d pass\n", errors[e]);
+}
+
+/* What is left says that nobody waits any more, and goes once the disk lets it. */
+static void end_what_is_left(struct spool *sp, uint64_t id)
+{
+	struct spool_loaded loaded;
+	enum spool_load found = load(sp, id, &loaded);
+
+	if (found == LOAD_OK) {
+		assert_int_equal(spool_write_slots(sp, id, loaded.folder, loaded.mail.slots_offset, slice_of("XX")), 0);
+		spool_loaded_free(&loaded);
+		assert_int_equal(load(sp, id, &loaded), LOAD_OK);
+		assert_true(slice_eq(loaded.mail.slots, slice_of("XX")));
+	}
+	spool_loaded_free(&loaded);
+	assert_int_equal(spool_remove(sp, id, SPOOL_NEW), 0);
+}
+
+/* From the n-th call on all fail: whoever is told of a failure is told, too, of a file that is still there. */
+static void test_the_disk_turns_read_only(void **state)
+{
+	struct spool *sp = open_spool(true);
+	uint64_t id = 7ull << 56;
+	unsigned whole = 0;
+
+	(void)state;
+	for (size_t way = 0; way < ARRAY_LEN(ways); way++)
+		for (unsigned n = 1;; n++) {
+			enum outcome outcome;
+			unsigned made;
+			int err;
+
+			id += 1ull << 40;
+			and_all_after = true;
+			arm(n, EROFS);
+			outcome = ways[way](sp, id, &err);
+			made = calls;
+			arm(0, EIO);
+			and_all_after = false;
+			if (outcome != OC_DONE) {
+				struct spool_loaded loaded;
+
+				whole += load(sp, id, &loaded) == LOAD_OK;
+				spool_loaded_free(&loaded);
+				assert_int_equal(is_left, spool_has(sp, id));
+				if (is_left)
+					end_what_is_left(sp, id);
+			}
+			if (made < n)
+				break;
+			assert_true(n < 400);
+		}
+	assert_true(whole > 2); /* else this test says nothing */
+	spool_close(&sp);
+	printf("ROW C03 spool-refused-is-told-of pass\n");
 }
 
 static size_t names_in_drafts(void)
@@ -479,7 +541,7 @@ static void test_a_forged_draft_is_no_message(void **state)
 	assert_true(pwrite(fd, body, sizeof(body) - 1, (off_t)m.head.len) > 0);
 	assert_true(pwrite(fd, "evil", 4, 40) == 4);
 	(void)close(fd);
-	assert_int_equal(spool_draft_commit(sp, &(struct spool_draft){3000, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0},
+	assert_int_equal(spool_draft_commit(sp, &(struct spool_draft){3000, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0, false},
 					    NULL, &err),
 			 OC_DONE);
 	assert_is_there(sp, 3000);
@@ -490,8 +552,9 @@ static void test_a_forged_draft_is_no_message(void **state)
 	assert_true(pwrite(fd, "0123456789012345678901234567890", 31, (off_t)m.head.len) == 31);
 	(void)close(fd);
 	assert_int_equal(outcome_kind(spool_draft_commit(
-				 sp, &(struct spool_draft){3001, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0}, NULL, &err)),
+				 sp, &(struct spool_draft){3001, SPOOL_NEW, buf_slice(&m.head), &m.mail, &m.tail, 0, false}, NULL, &err)),
 			 KIND_TEMP);
+	assert_int_equal(err, EMSGSIZE); /* and not what a sick disk says */
 	free_message(&m);
 	spool_close(&sp);
 }
@@ -603,6 +666,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_and_read),
 		cmocka_unit_test(test_every_call_fails),
+		cmocka_unit_test(test_the_disk_turns_read_only),
 		cmocka_unit_test(test_a_probe),
 		cmocka_unit_test(test_short_writes),
 		cmocka_unit_test(test_death_at_every_call),

@@ -94,6 +94,29 @@ def test_a_disk_that_stays_sick(bench, error):
     row("C03", f"sick-{error}", sorted(here) == sorted([*sent, "two"]))
 
 
+@pytest.mark.parametrize("size, restart", [(0, False), (150000, False), (0, True)], ids=["small", "large", "restart"])
+def test_what_was_refused_does_not_come(bench, request, size, restart):
+    """The disk turns read-only while a message is made durable: its file stays, but its client heard 451.  No scan takes it up, and it
+    goes once the disk is well.  After a restart its slots say that it is done with, if the disk took that."""
+    messages = lambda: [p for p in bench.files() if p.parts[-2] != "draft"]
+    old = waiting(bench, "old")
+    with struck(bench.pid("queue"), "calls=fsync,unlinkat" + ("" if restart else ",fdatasync,pwrite64"), "at=0", "do=EROFS"):
+        reply = bench.send("refused", ["alice@example.test"], size)
+        bench.suite.wait_log(" spool-not-removed ")
+        left = [p.name for p in messages() if p.name != old]
+        if restart:
+            bench.again()
+        else:
+            bench.suite.wait_log(" index-failed ")
+            for seconds in (70, 130, 250):  # what a scan may find is looked for
+                turn_clock(bench.suite, seconds)
+                time.sleep(1)
+    may_come(bench)
+    pass_time(bench, lambda: not messages())
+    row("C03", f"refused-and-left-{request.node.callspec.id}", reply.startswith("451") and len(left) == 1 and not messages()
+        and arrived(bench, "old") == 1 and not bench.texts("alice@example.test"))
+
+
 def now_of_queue(b):
     rows = json.loads(b.suite.postern("--json", "status").stdout)
     return next(r["now"] for r in rows if r["role"] == "queue")
