@@ -25,6 +25,7 @@
 #define BASE_FD 4 /* as it was handed over; closed when there is none */
 #define FILES_MAX (32 + 4 * MAILBOX_BATCH) /* a message, its file, and the two folders of its Maildir */
 #define MEMORY_MAX (256ull << 20)
+#define TELL_AGAIN_MS 50
 #define BATCH_BYTES (16ull << 20) /* no more is taken together: nobody hears of a message before the last of its batch is settled */
 
 struct delivery {
@@ -47,13 +48,26 @@ struct mailbox {
 	struct delivery batch[MAILBOX_BATCH];
 	struct place places[MAILBOX_BATCH]; /* the Maildirs of the batch */
 	size_t count, place_count;
+	bool over; /* nothing more is taken: see take_batch */
 };
+
+/* What is delivered comes again if nobody hears of it, and with it all that is told of after it: a want of memory is waited out (the
+ * parent ends who does not speak). */
+static bool tell(enum ipc_type type, const void *body)
+{
+	while (!link_tell_now(LINK_FD, type, 0, false, body, -1)) {
+		if (errno != ENOMEM && errno != ENOBUFS)
+			return false;
+		(void)poll(NULL, 0, TELL_AGAIN_MS);
+	}
+	return true;
+}
 
 static void tell_opened(enum outcome outcome, const char *text)
 {
 	struct msg_MAILBOX_OPENED opened = {outcome, slice_of(text)};
 
-	(void)link_tell_now(LINK_FD, IPC_MAILBOX_OPENED, 0, false, &opened, -1);
+	(void)tell(IPC_MAILBOX_OPENED, &opened);
 }
 
 static _Noreturn void give_up(enum outcome outcome, const char *text)
@@ -181,7 +195,8 @@ static bool more_waits(const struct mailbox *b)
 	return b->link.rest.len > 0 || (poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0);
 }
 
-/* Waits for the first message, takes the others that are there.  False: the parent has closed the link. */
+/* Waits for the first message, takes the others that are there.  False: the link is closed, or one could not be received.  That one
+ * may be gone (there was no memory for its descriptor), and verdicts are told in order: none of a later one may be taken for its own. */
 static bool take_batch(struct mailbox *b)
 {
 	uint64_t bytes = 0;
@@ -190,7 +205,8 @@ static bool take_batch(struct mailbox *b)
 	do {
 		struct ipc_message m = {.fd = -1};
 
-		if (!link_receive_now(&b->link, &m) || m.type != IPC_MAILBOX_DELIVER)
+		b->over = b->over || !link_receive_now(&b->link, &m) || m.type != IPC_MAILBOX_DELIVER;
+		if (b->over)
 			break;
 		take_delivery(b, &m);
 		bytes += b->batch[b->count - 1].message.length < BATCH_BYTES ? b->batch[b->count - 1].message.length : BATCH_BYTES;
@@ -240,7 +256,7 @@ static void answer(struct delivery *one)
 		.path = slice_of(one->settled ? one->draft.name : ""),
 	};
 
-	if (!link_tell_now(LINK_FD, IPC_MAILBOX_DELIVERED, 0, false, &delivered, -1))
+	if (!tell(IPC_MAILBOX_DELIVERED, &delivered))
 		_exit(75);
 }
 

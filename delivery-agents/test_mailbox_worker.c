@@ -165,6 +165,43 @@ static void batch_survives_a_bad_one(void **state)
 	assert_int_equal(stop_worker(&r), 0);
 }
 
+/* A packet that is taken from the link and cannot be received, as one whose descriptor finds no room. */
+static void send_unreceivable(struct running *r)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(2 * sizeof(int))];
+	} control = {0};
+	int fds[2] = {r->fd, r->fd};
+	struct iovec part = {(void *)(uintptr_t)"lost", 4};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+
+	control.head = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
+	assert_int_equal(sendmsg(r->fd, &msg, MSG_NOSIGNAL), 4);
+}
+
+/* What was lost is not answered, nor is any after it: verdicts are told in order. */
+static void what_is_not_received_has_no_verdict(void **state)
+{
+	struct running r = run_worker(root, NOBODY, false);
+	struct ipc_message m = {.fd = -1};
+
+	(void)state;
+	assert_int_equal(opened(&r), OC_DONE);
+	assert_int_equal(kill(r.pid, SIGSTOP), 0); /* that all lie there together */
+	send_one(&r, "before", 0);
+	send_unreceivable(&r);
+	send_one(&r, "behind", 0);
+	assert_int_equal(kill(r.pid, SIGCONT), 0);
+	assert_int_equal(verdict(&r), OC_DONE);
+	assert_false(link_receive_now(&r.link, &m));
+	assert_int_equal(count_new("before"), 1);
+	assert_int_equal(count_new("behind"), -2); /* no such folder */
+	assert_int_equal(stop_worker(&r), 0);
+	printf("ROW C03 mailbox-verdicts-in-order pass\n");
+}
+
 static void missing_home_is_temporary(void **state)
 {
 	struct running r = run_worker("/nonexistent/home", NOBODY, true);
@@ -382,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(delivers_in_order),
 		cmocka_unit_test(batch_survives_a_bad_one),
+		cmocka_unit_test(what_is_not_received_has_no_verdict),
 		cmocka_unit_test(missing_home_is_temporary),
 		cmocka_unit_test(foreign_home_is_temporary),
 		cmocka_unit_test(never_root),

@@ -174,6 +174,14 @@ def test_error_elsewhere(bench, name):
     row("C03", f"elsewhere-{name}", struck > 0 and not bad)
 
 
+def test_a_mailbox_worker_waits_for_memory(bench):
+    """No memory for its words to its parent, that it is ready and that it has delivered: they are said once there is."""
+    results = [bench.trial(WAYS["maildir"], "mailbox", "calls=sendmsg", "about=others", f"at={n}", "do=ENOMEM") for n in (1, 2)]
+    for r in results:
+        print(r.reply, r.struck, r.copies, r.files)
+    row("C04", "mailbox-words", all(r.struck and r.accepted and not r.files and set(r.copies.values()) == {1} for r in results))
+
+
 # ---- no more memory ----
 
 

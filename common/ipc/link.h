@@ -84,7 +84,7 @@ struct link_now {
 #define LINK_NOW(fd_, self_, peer_, space_) ((struct link_now){(fd_), (self_), (peer_), (space_), {"", 0}, -1})
 /* False: closed, SO_RCVTIMEO over, or malformed. */
 bool link_receive_now(struct link_now *n, struct ipc_message *out);
-/* `pass_fd` (or -1) stays the caller's. */
+/* `pass_fd` (or -1) stays the caller's.  False with errno: ENOMEM and ENOBUFS may pass. */
 bool link_tell_now(int fd, enum ipc_type type, uint64_t request, bool is_answer, const void *body, int pass_fd);
 
 #endif

@@ -49,6 +49,7 @@ bool link_tell_now(int fd, enum ipc_type type, uint64_t request, bool is_answer,
 	struct ipc_head head = {(uint16_t)type, is_answer ? IPC_FLAG_ANSWER : 0, 0, request};
 	char *room = buf_room(&packet, IPC_HEAD_BYTES);
 	bool sent = false;
+	int err = ENOMEM;
 
 	packet.secret = ipc_is_secret(type);
 	if (room != NULL) {
@@ -57,9 +58,13 @@ bool link_tell_now(int fd, enum ipc_type type, uint64_t request, bool is_answer,
 			head.length = (uint32_t)(packet.len - IPC_HEAD_BYTES);
 			ipc_head_encode(&head, packet.at);
 			sent = packet_send(fd, buf_slice(&packet), pass_fd) == PACKET_DONE;
+			err = errno;
+		} else {
+			err = EMSGSIZE;
 		}
 	}
 	buf_free(&packet);
+	errno = err;
 	return sent;
 }
 
