@@ -4,7 +4,7 @@ postern_library(delivery_maildir SOURCES maildir.c maildir_path.c maildir_text.c
 
 postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
 	SOURCES local.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c
-	LINKS delivery_maildir common_service common_os)
+	LINKS delivery_maildir common_service common_mail common_os)
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)
 postern_unit_test(test_maildir_text SOURCES test_maildir_text.c LINKS delivery_maildir)

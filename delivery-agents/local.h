@@ -2,6 +2,7 @@
 #define POSTERN_LOCAL_H
 
 #include "local_owners.h"
+#include "mail/directive.h"
 #include "service/service.h"
 
 #include <sys/queue.h>
@@ -44,6 +45,7 @@ struct delivery {
 	TAILQ_ENTRY(delivery) peers;
 	struct job *job;
 	uint64_t slot;
+	struct directive directive; /* its texts lie behind the recipient */
 	char recipient[];
 };
 

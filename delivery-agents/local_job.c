@@ -5,6 +5,7 @@
 #include "ipc/flags.h"
 #include "maildir_path.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #define ACCOUNT_ASK_MS 20000u
@@ -184,15 +185,28 @@ static void find_owner(struct job *job)
 
 /* ---- a new job ---- */
 
-static bool add_delivery(struct job *job, const struct rec_job_recipient *r)
+static struct delivery *delivery_new(struct job *job, const struct rec_job_recipient *r)
 {
-	struct delivery *d = mem_new(1, sizeof(*d) + r->recipient.len + 1);
+	struct delivery *d = mem_new(1, sizeof(*d) + r->recipient.len + 1 + r->argument.len);
 
 	if (d == NULL)
-		return false;
+		log_fatal("delivery", ENOMEM);
 	d->job = job;
 	d->slot = r->slot;
 	memcpy(d->recipient, r->recipient.at, r->recipient.len);
+	memcpy(d->recipient + r->recipient.len + 1, r->argument.at, r->argument.len);
+	return d;
+}
+
+/* False: its directive is none. */
+static bool add_delivery(struct job *job, const struct rec_job_recipient *r)
+{
+	struct delivery *d = delivery_new(job, r);
+
+	if (!directive_decode(r->directive, slice_make(d->recipient + r->recipient.len + 1, r->argument.len), &d->directive)) {
+		free(d);
+		return false;
+	}
 	TAILQ_INSERT_TAIL(&job->asked, d, peers);
 	job->open++;
 	return true;
@@ -205,7 +219,7 @@ static bool add_deliveries(struct job *job, struct slice records)
 
 	while (rec_job_recipient_next(&records, &r))
 		if (!add_delivery(job, &r))
-			log_fatal("delivery", 0);
+			return false;
 	return records.len == 0 && job->open > 0;
 }
 

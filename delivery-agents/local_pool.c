@@ -233,6 +233,7 @@ static bool send_delivery(struct worker *w, struct delivery *d)
 		.length = job->length,
 		.maildir = slice_of(job->maildir),
 		.address = slice_of(d->recipient),
+		.directive = d->directive.kind,
 	};
 	int fd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
 	bool sent = false;
@@ -252,6 +253,10 @@ static void fly(struct worker *w, struct delivery *d)
 	TAILQ_REMOVE(&w->pool->waiting, d, peers);
 	if (d->job->orphan) {
 		delivery_end(d, OC_UNAVAILABLE, slice_of("the queue manager ended"), slice_empty());
+		return;
+	}
+	if (d->directive.kind != DIRECTIVE_NONE && d->directive.kind != DIRECTIVE_INBOX) {
+		delivery_end(d, OC_MAILBOX_TEMP, slice_of("folders, files and programs are not delivered to yet"), slice_empty());
 		return;
 	}
 	if (!send_delivery(w, d)) {

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/link.h"
+#include "mail/directive.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -183,7 +184,7 @@ static void start_job(uint64_t job, const char *transport, const char *nexthop, 
 
 	assert_int_equal(write(fd, body_text, sizeof(body_text) - 1), (ssize_t)sizeof(body_text) - 1);
 	for (size_t i = 0; i < count; i++) {
-		struct rec_job_recipient r = {i, 0, slice_of(recipients[i]), slice_of(recipients[i]), slice_empty()};
+		struct rec_job_recipient r = {i, 0, slice_of(recipients[i]), slice_of(recipients[i]), slice_empty(), DIRECTIVE_NONE, slice_empty()};
 
 		assert_true(rec_job_recipient_add(&records, &r));
 	}

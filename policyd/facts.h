@@ -6,12 +6,13 @@
 /* What is known of one question, for the rules; all of it is known before the evaluation begins.  Texts are borrowed. */
 struct facts {
 	struct fact_value value[FACT_COUNT];
+	struct slice ancestors; /* of a recipient: mail/directive.h */
 };
 
 /* All texts empty, all numbers 0. */
 static inline struct facts facts_make(void)
 {
-	struct facts f = {.value = {{{"", 0}, 0}}};
+	struct facts f = {.value = {{{"", 0}, 0}}, .ancestors = {"", 0}};
 
 	for (unsigned i = 0; i < FACT_COUNT; i++)
 		f.value[i].text = slice_empty();

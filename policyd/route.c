@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "mail/address.h"
+#include "mail/directive.h"
 #include "mailbox.h"
 
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct item {
 	unsigned depth;
 	bool to_postmaster; /* came here by the setting, or through what did */
 	bool held;
+	bool is_self; /* an alias led back to it: its own mailbox */
 };
 
 struct walk {
@@ -86,6 +88,16 @@ static bool would_send_away_our_postmaster(const struct walk *w, const struct co
 	return w->bare && w->items[w->at].parent == NOBODY && t != NULL && t->kind == TRANSPORT_SMTP;
 }
 
+/* Who was expanded before on the way to this message, or names itself in an alias, means the mailbox. */
+static enum directive_kind directive_of(const struct walk *w, const struct conf_transport *t)
+{
+	bool is_local = t != NULL && t->kind == TRANSPORT_MAILDIR;
+
+	if (is_local && (w->items[w->at].is_self || ancestors_have(w->facts.ancestors, address_of(w))))
+		return DIRECTIVE_INBOX;
+	return DIRECTIVE_NONE;
+}
+
 static enum next add_target(struct walk *w, const struct rule *rule, struct slice nexthop)
 {
 	const struct item *item = &w->items[w->at];
@@ -100,6 +112,8 @@ static enum next add_target(struct walk *w, const struct rule *rule, struct slic
 		/* What our own tables name may be reached through us. */
 		.relay_domain = (rule != NULL && rule->relay_domain) || item->parent != NOBODY,
 		.hold = item->held && (!w->final || t == NULL),
+		.directive = directive_of(w, t),
+		.argument = slice_empty(),
 	};
 
 	if (would_send_away_our_postmaster(w, t))
@@ -195,14 +209,15 @@ static enum answer find_alias(struct walk *w, const struct conf_table *table, st
 static enum next push_value(struct walk *w, const struct route_step *step, struct slice text)
 {
 	struct item item = {NULL, step->rule, 0, w->at, w->items[w->at].depth + 1, w->items[w->at].to_postmaster,
-			    w->items[w->at].held};
+			    w->items[w->at].held, false};
 	struct buf address = buf_make(ADDRESS_MAX);
 	enum next next = ENDED;
 
 	if (!complete(text, fact_domain_part(address_of(w)), &address)) {
 		next = defer(w, step->rule, "its alias names what is no address (programs and files are none)");
 	} else {
-		if (is_ancestor(w, buf_slice(&address)))
+		item.is_self = is_ancestor(w, buf_slice(&address));
+		if (item.is_self)
 			item.from = step->next;
 		if (item.depth > ROUTE_DEPTH_MAX)
 			next = defer(w, step->rule, "its aliases are nested too deep");
@@ -442,7 +457,7 @@ static enum next send_to_postmaster(struct walk *w)
 {
 	const struct item *item = &w->items[w->at];
 	bool asked_for = item->parent == NOBODY;
-	struct item to = {NULL, NULL, 0, w->at, item->depth + 1, true, item->held};
+	struct item to = {NULL, NULL, 0, w->at, item->depth + 1, true, item->held, false};
 	struct buf address = buf_make(ADDRESS_MAX);
 	enum next next = ENDED;
 

@@ -14,7 +14,8 @@
  *                        discard  nothing
  *                        reject, or no rule    no: a refusal
  *
- * Always: an alias that leads back to one of its own ancestors is that address itself, and goes on behind the alias rule; depth and
+ * Always: an alias that leads back to one of its own ancestors is that address itself, and goes on behind the alias rule (its mailbox then,
+ * not its owner's forward file; so does an address that was expanded on the way to this message, facts.ancestors); depth and
  * width have bounds.  `postmaster` exists at every domain: what would refuse it leads to the setting postmaster.  A member of an
  * alias that exists nowhere is our mistake, not the sender's: it leads to the postmaster too, or defers the recipient.
  */

@@ -13,6 +13,7 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 	f.value[FACT_SENDER].text = ask->sender;
 	f.value[FACT_RECIPIENT].text = ask->recipient;
 	f.value[FACT_SIZE].number = ask->size;
+	f.ancestors = ask->ancestors;
 	return f;
 }
 

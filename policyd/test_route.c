@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "ipc/message.h"
+#include "mail/directive.h"
 #include "test_conf.h"
 
 #include <setjmp.h>
@@ -14,7 +15,7 @@ static const char text[] =
 	"postmaster boss@example.test\n"
 	"table domains { example.test }\n"
 	"table broken sqlite /nowhere/x.db \"select 1 where 1 = ?\"\n"
-	"table boxes { alice@example.test; bob@example.test; boss@example.test; self@example.test; meta@example.test }\n"
+	"table boxes { alice@example.test; bob@example.test; boss@example.test; self@example.test; meta@example.test; again@example.test }\n"
 	"table aliases {\n"
 	"  sales@example.test: \"alice, bob\"\n"
 	"  both@example.test: \"sales, boss\"\n"
@@ -23,6 +24,7 @@ static const char text[] =
 	"  two@example.test: one\n"
 	"  out@example.test: friend@elsewhere.test\n"
 	"  local-only: bob\n"
+	"  again-list@example.test: again\n"
 	"  stale@example.test: \"alice, gone\"\n"
 	"  program@example.test: \"|/bin/sh\"\n"
 	"  file@example.test: /etc/passwd\n"
@@ -87,15 +89,15 @@ static enum answer find_account(void *arg, struct slice name)
 
 static const struct lookups lookups = {find_in_table, find_account, NULL};
 
-/* "transport nexthop[*!+] ..." : * leaves, ! relay domain, + held */
+/* "transport nexthop[*!+=] ..." : * leaves, ! relay domain, + held, = the mailbox itself */
 static void print_targets(const struct route_result *r, struct buf *out)
 {
 	struct slice rest = buf_slice(&r->records);
 	struct rec_route_target t;
 
 	while (rec_route_target_next(&rest, &t))
-		buf_addf(out, "%s%.*s:%.*s%s%s%s", out->len > 0 ? " " : "", SLICE_ARG(t.transport), SLICE_ARG(t.nexthop),
-			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "");
+		buf_addf(out, "%s%.*s:%.*s%s%s%s%s", out->len > 0 ? " " : "", SLICE_ARG(t.transport), SLICE_ARG(t.nexthop),
+			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "", t.directive == DIRECTIVE_INBOX ? "=" : "");
 }
 
 static void run_in(const struct conf *c, const char *recipient, bool final, struct route_result *r)
@@ -106,6 +108,7 @@ static void run_in(const struct conf *c, const char *recipient, bool final, stru
 	facts.value[FACT_HOSTNAME].text = slice_of("mx.example.test");
 	facts.value[FACT_LISTENER_ROLE].text = slice_of("mx");
 	facts.value[FACT_CLIENT].text = slice_of("192.0.2.1");
+	facts.ancestors = slice_of("x@example.test\nAGAIN@example.test\na@elsewhere.test");
 	route_run(c, &facts, final, &lookups, r);
 }
 
@@ -125,8 +128,8 @@ static const struct {
 	{"a mailbox", "alice@example.test", false, ROUTE_TARGETS, V "alice/"},
 	{"a list", "sales@example.test", false, ROUTE_TARGETS, V "alice/! " V "bob/!"},
 	{"a list of lists", "both@example.test", false, ROUTE_TARGETS, V "boss/! " V "alice/! " V "bob/!"},
-	{"names itself", "self@example.test", false, ROUTE_TARGETS, V "self/! " V "alice/!"},
-	{"names itself, case aside", "SELF@example.test", false, ROUTE_TARGETS, V "self/! " V "alice/!"},
+	{"names itself", "self@example.test", false, ROUTE_TARGETS, V "self/!= " V "alice/!"},
+	{"names itself, case aside", "SELF@example.test", false, ROUTE_TARGETS, V "self/!= " V "alice/!"},
 	{"a circle leads to the postmaster", "one@example.test", false, ROUTE_TARGETS, V "boss/!"},
 	{"twelve deep", "d0@example.test", false, ROUTE_DEFERRED, ""},
 	{"ten deep", "d2@example.test", false, ROUTE_TARGETS, V "alice/!"},
@@ -139,7 +142,7 @@ static const struct {
 	{"an empty alias", "empty@example.test", false, ROUTE_DEFERRED, ""},
 	{"the whole domain", "anybody@catch.test", false, ROUTE_TARGETS, V "alice/!"},
 	{"the address before the domain", "known@catch.test", false, ROUTE_TARGETS, V "bob/!"},
-	{"a value is never evaluated", "meta@example.test", false, ROUTE_TARGETS, V "meta/! smarthost:smtp.isp.example:587*!"},
+	{"a value is never evaluated", "meta@example.test", false, ROUTE_TARGETS, V "meta/!= smarthost:smtp.isp.example:587*!"},
 	{"nobody", "nobody@example.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
 	{"nowhere", "x@nowhere.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
 	{"a refusal with words", "moved@example.test", false, ROUTE_REFUSED, "551 moved away"},
@@ -164,6 +167,9 @@ static const struct {
 	{"postmaster of a domain", "PostMaster@example.test", false, ROUTE_TARGETS, V "boss/!"},
 	{"postmaster where a rule refuses", "postmaster@strict.test", false, ROUTE_TARGETS, V "boss/!"},
 	{"others where a rule refuses", "x@strict.test", false, ROUTE_REFUSED, "550 not in this domain"},
+	{"expanded before: the mailbox", "again@example.test", false, ROUTE_TARGETS, V "again/="},
+	{"expanded before, by an alias", "again-list@example.test", false, ROUTE_TARGETS, V "again/!="},
+	{"final: expanded before", "again@example.test", true, ROUTE_TARGETS, V "again/="},
 	{"final: no alias", "alice@example.test", true, ROUTE_TARGETS, V "alice/"},
 	{"final: an alias is not expanded again", "self@example.test", true, ROUTE_TARGETS, V "self/"},
 	{"final: and one without a mailbox is gone", "sales@example.test", true, ROUTE_REFUSED, "550 no such mailbox here"},

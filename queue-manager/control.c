@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "control_check.h"
 #include "deliver.h"
+#include "mail/directive.h"
 #include "message.h"
 #include "scan.h"
 #include "waiting.h"
@@ -413,6 +414,8 @@ static void show_recipient(struct buf *row, const struct spool_mail *mail, size_
 
 	add_text(row, "recipient", mail->rcpts[i].address);
 	add_text(row, "original", mail->rcpts[i].original);
+	if (mail->rcpts[i].directive != DIRECTIVE_NONE)
+		add_str(row, "directive", directive_name(mail->rcpts[i].directive));
 	add_str(row, "state", mail->rcpts[i].expanded != 0 && !slot_is_owed(slot) ? "expanded" : slot_word(slot));
 	if (m != NULL && m->rcpts[i].reply != NULL)
 		add_str(row, "last", m->rcpts[i].reply->text);

@@ -38,11 +38,23 @@ const struct conf_transport *deliver_transport(struct queue *q, const char *dest
 	return conf_transport_find(queue_conf(q), transport_name(destination));
 }
 
+static bool is_local(const struct conf_transport *t)
+{
+	return t->kind == TRANSPORT_MAILDIR;
+}
+
+bool deliver_is_local(struct queue *q, const char *destination)
+{
+	const struct conf_transport *t = deliver_transport(q, destination);
+
+	return t != NULL && is_local(t);
+}
+
 size_t deliver_batch_max(struct queue *q, const char *destination)
 {
 	const struct conf_transport *t = deliver_transport(q, destination);
 
-	return t == NULL || t->kind == TRANSPORT_MAILDIR || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
+	return t == NULL || is_local(t) || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
 }
 
 #define WAITING_MAX 3000u
@@ -148,7 +160,7 @@ static struct link *agent_for(struct queue *q, const struct conf_transport *t)
 {
 	struct choice choice = {q, NULL};
 
-	if (t->kind == TRANSPORT_MAILDIR)
+	if (is_local(t))
 		return service_link(q->service, ROLE_LOCAL, SERVICE_ANY);
 	service_each_link(q->service, ROLE_RELAY, consider, &choice);
 	return choice.link;
@@ -160,7 +172,8 @@ static bool add_records(const struct batch *b, struct buf *out)
 
 	for (size_t i = 0; i < b->count; i++) {
 		const struct spool_rcpt *r = &m->file.mail.rcpts[b->slots[i]];
-		const struct rec_job_recipient record = {b->slots[i], r->notify, r->address, r->original, r->orcpt};
+		const struct rec_job_recipient record = {b->slots[i], r->notify, r->address,  r->original,
+							 r->orcpt,    r->directive, r->argument};
 
 		if (!rec_job_recipient_add(out, &record))
 			return false;
@@ -210,12 +223,21 @@ static bool tell_agent(struct queue *q, struct batch *b, const struct conf_trans
 	return ok;
 }
 
+/* A program or a file never becomes an address at another host, whatever its transport's name stands for now. */
+static bool may_go_by(const struct batch *b, const struct conf_transport *t)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (b->message->file.mail.rcpts[b->slots[i]].bound_to.len > 0 && !is_local(t))
+			return false;
+	return true;
+}
+
 /* Takes `fd`. */
 static void hand_over(struct queue *q, struct batch *b, int fd)
 {
 	const struct conf_transport *t = deliver_transport(q, b->destination);
 
-	b->link = t == NULL ? NULL : agent_for(q, t);
+	b->link = t == NULL || !may_go_by(b, t) ? NULL : agent_for(q, t);
 	b->job = ++q->last_job;
 	if (b->link == NULL || !map_put_u64(q->jobs, b->job, b)) {
 		(void)close(fd);

@@ -20,6 +20,8 @@ void deliver_link_down(struct queue *q, struct link *link);
 
 /* The transport of a destination in the current configuration; NULL: gone. */
 const struct conf_transport *deliver_transport(struct queue *q, const char *destination);
+/* It is a transport of the local agent. */
+bool deliver_is_local(struct queue *q, const char *destination);
 /* How many recipients one batch for it may have. */
 size_t deliver_batch_max(struct queue *q, const char *destination);
 

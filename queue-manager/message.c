@@ -8,6 +8,7 @@
 #include "deliver.h"
 #include "ending.h"
 #include "ipc/flags.h"
+#include "mail/directive.h"
 #include "mail/dsn.h"
 #include "routing.h"
 #include "waiting.h"
@@ -250,7 +251,7 @@ static size_t batch_length(struct queue *q, struct message *m, const struct plac
 	while (n < count && n < most && strcmp(places[n].destination, places[0].destination) == 0) {
 		const struct spool_rcpt *r = &m->file.mail.rcpts[places[n].slot];
 
-		bytes += r->address.len + r->original.len + r->orcpt.len + 64;
+		bytes += r->address.len + r->original.len + r->orcpt.len + r->argument.len + 64;
 		if (n > 0 && bytes > BATCH_BYTES_MAX)
 			break;
 		n++;
@@ -331,8 +332,8 @@ void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file
 struct rounds {
 	struct queue *q;
 	struct message *m;
-	size_t *slots; /* owned */
-	size_t count;
+	size_t *slots; /* owned; those that are asked for come first */
+	size_t count, asked;
 	char **destinations; /* owned, each owned; NULL: not known */
 };
 
@@ -397,6 +398,28 @@ static void round_done(void *arg)
 	rounds_free(r);
 }
 
+static bool is_to_try(struct message *m, size_t i)
+{
+	return m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i));
+}
+
+/* A program or a file: whatever the rules say now, it is for the transport that it was made for. */
+static void add_bound(struct rounds *r, size_t slot)
+{
+	struct slice bound_to = r->m->file.mail.rcpts[slot].bound_to;
+	char *destination = slice_dup(bound_to);
+
+	if (destination != NULL && !deliver_is_local(r->q, destination)) {
+		const struct msg_ROUTE_ANSWER gone = {.text = slice_of("its transport is not in the configuration any more")};
+
+		note_route(r->m, slot, &gone);
+		free(destination);
+		destination = NULL;
+	}
+	r->destinations[r->count] = destination;
+	r->slots[r->count++] = slot;
+}
+
 static struct rounds *rounds_new(struct queue *q, struct message *m)
 {
 	struct rounds *r = mem_new(1, sizeof(*r));
@@ -407,13 +430,17 @@ static struct rounds *rounds_new(struct queue *q, struct message *m)
 	r->m = m;
 	r->slots = mem_new(m->file.mail.rcpt_count, sizeof(*r->slots));
 	r->destinations = mem_new(m->file.mail.rcpt_count, sizeof(*r->destinations));
-	for (size_t i = 0; r->slots != NULL && i < m->file.mail.rcpt_count; i++)
-		if (m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i)))
-			r->slots[r->count++] = i;
 	if (r->slots == NULL || r->destinations == NULL) {
 		rounds_free(r);
 		return NULL;
 	}
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (is_to_try(m, i) && m->file.mail.rcpts[i].bound_to.len == 0)
+			r->slots[r->asked++] = i;
+	r->count = r->asked;
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (is_to_try(m, i) && m->file.mail.rcpts[i].bound_to.len > 0)
+			add_bound(r, i);
 	return r;
 }
 
@@ -431,14 +458,19 @@ void message_try(struct queue *q, struct message *m)
 		.client = m->file.mail.client,
 		.listener = m->file.mail.listener,
 		.hostname = m->file.mail.hostname,
+		.ancestors = m->file.mail.ancestors,
 	};
 
 	m->state = MESSAGE_ROUTING;
 	m->counted = m->deferred = m->report_late = false;
 	m->again_s = 0;
 	control_tell(q, m->id, OC_DONE);
-	if (r != NULL && r->count > 0 && routing_start(q, &facts, r->count, &calls, r))
+	if (r != NULL && r->asked > 0 && routing_start(q, &facts, r->asked, &calls, r))
 		return;
+	if (r != NULL && r->asked == 0 && r->count > 0) {
+		round_done(r);
+		return;
+	}
 	if (r == NULL || r->count > 0)
 		message_postpone(m, clock_wall_s() + 30);
 	if (r != NULL)

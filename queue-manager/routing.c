@@ -49,6 +49,7 @@ static bool ask_one(struct routing *r)
 		.listener = r->facts.listener,
 		.hostname = r->facts.hostname,
 		.size = r->facts.size,
+		.ancestors = r->facts.ancestors,
 	};
 
 	if (question == NULL)

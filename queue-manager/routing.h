@@ -10,7 +10,7 @@
 struct routing_facts {
 	uint64_t generation, role, size;
 	bool final; /* already expanded: transport and next hop only */
-	struct slice sender, login, client, listener, hostname;
+	struct slice sender, login, client, listener, hostname, ancestors;
 };
 
 struct routing_calls {

@@ -9,7 +9,7 @@
 #define END_MAGIC "PSTNEND1"
 #define MAGIC_BYTES 8u
 #define FIELD_HEAD_BYTES 6u
-#define RCPT_FIELD_MAX (5u * SPOOL_TEXT_MAX)
+#define RCPT_FIELD_MAX (7u * SPOOL_TEXT_MAX)
 
 enum value_kind { VALUE_TEXT, VALUE_NUMBER };
 
@@ -33,6 +33,7 @@ static const struct field envelope_fields[] = {
 	MAIL_NUMBER(10, generation),	MAIL_NUMBER(12, role),	     MAIL_NUMBER(13, uid_plus_1),
 	MAIL_NUMBER(14, flags),		MAIL_NUMBER(15, ret),	     MAIL_NUMBER(16, arrived_ms),
 	MAIL_NUMBER(CRITICAL(17), raw), MAIL_TEXT(18, listener),     MAIL_TEXT(19, hostname),
+	MAIL_TEXT(20, ancestors),
 };
 
 #define TAG_RECIPIENT CRITICAL(64)
@@ -47,6 +48,7 @@ static const struct field trailer_fields[] = {
 static const struct field rcpt_fields[] = {
 	RCPT_TEXT(CRITICAL(1), address),	RCPT_TEXT(2, original), RCPT_TEXT(3, orcpt), RCPT_NUMBER(4, notify),
 	RCPT_NUMBER(CRITICAL(5), fail_code),	RCPT_TEXT(6, fail_dsn), RCPT_TEXT(7, fail_text), RCPT_NUMBER(CRITICAL(8), expanded),
+	RCPT_NUMBER(CRITICAL(9), directive),	RCPT_TEXT(CRITICAL(10), argument), RCPT_TEXT(CRITICAL(11), bound_to),
 };
 
 static void put_number(char *at, uint64_t value, size_t bytes)

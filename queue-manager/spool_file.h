@@ -62,6 +62,10 @@ struct spool_rcpt {
 	/* Refused by routing after it was accepted: not to be tried, the sender is owed a report.  0: not so. */
 	uint64_t fail_code;
 	struct slice fail_dsn, fail_text;
+	/* mail/directive.h.  Critical: who does not know of it must not put a program's mail into a mailbox. */
+	uint64_t directive;
+	struct slice argument;
+	struct slice bound_to; /* "transport nexthop": of a directive that only this destination may carry out; else "" */
 };
 
 /* All slices are borrowed from what the caller gave (encode) or from the head and tail bytes (decode). */
@@ -69,6 +73,7 @@ struct spool_mail {
 	uint64_t id;
 	/* envelope */
 	struct slice sender, helo, client, protocol, tls, envid, auth, login;
+	struct slice ancestors; /* mail/directive.h: addresses that were expanded on the way to this message */
 	struct slice listener, hostname; /* where it came in: `listener.name` and `hostname` of rules, as they were then */
 	uint64_t session, generation, role, uid_plus_1, flags, ret, arrived_ms;
 	uint64_t raw; /* 1: BODY=BINARYMIME (RFC 3030); who does not know of it must not send it on as text */

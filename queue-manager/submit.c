@@ -8,6 +8,7 @@
 #include "crc32c.h"
 #include "disk.h"
 #include "ending.h"
+#include "mail/directive.h"
 #include "mail/dsn.h"
 #include "message.h"
 #include "received.h"
@@ -339,7 +340,7 @@ static struct target *target_new(struct submission *sub, size_t asked)
 	t->rcpt.address = t->rcpt.original = sub->asked[asked].address;
 	t->rcpt.orcpt = sub->asked[asked].orcpt;
 	t->rcpt.notify = sub->asked[asked].notify;
-	t->rcpt.fail_dsn = t->rcpt.fail_text = slice_empty();
+	t->rcpt.fail_dsn = t->rcpt.fail_text = t->rcpt.argument = t->rcpt.bound_to = slice_empty();
 	return t;
 }
 
@@ -394,8 +395,13 @@ static bool make_destination(struct submission *sub, const struct rec_route_targ
 
 static void take_target(struct submission *sub, size_t asked, const struct rec_route_target *r)
 {
+	struct directive directive;
 	struct target *t;
 
+	if (!directive_decode(r->directive, r->argument, &directive)) {
+		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+		return;
+	}
 	if (r->leaves != 0 && !sub->may_leave && !sub->own && r->relay_domain == 0) {
 		refuse_relay(sub, asked, r->rule);
 		return;
@@ -403,8 +409,12 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 	t = target_new(sub, asked);
 	if (t == NULL)
 		return;
-	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) || !make_destination(sub, r, &t->destination))
+	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) || !make_destination(sub, r, &t->destination) ||
+	    !pool_copy(&sub->pool, r->argument, &t->rcpt.argument))
 		submission_fail(sub, OC_NO_MEMORY, NULL);
+	t->rcpt.directive = r->directive;
+	if (directive_is_bound(r->directive))
+		t->rcpt.bound_to = t->destination;
 	sub->mail.hold |= r->hold != 0;
 }
 
@@ -444,10 +454,27 @@ static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer
 	}
 }
 
+/* Two are one where all of this is the same: no field but the argument, which comes last, holds a NUL. */
+static struct slice same_key(const struct target *t, struct buf *key)
+{
+	buf_clear(key);
+	buf_add_slice(key, t->rcpt.address);
+	if (t->rcpt.directive == DIRECTIVE_NONE)
+		return buf_slice(key);
+	buf_add_char(key, '\0');
+	buf_add_text(key, directive_name(t->rcpt.directive));
+	buf_add_char(key, '\0');
+	buf_add_slice(key, t->rcpt.bound_to);
+	buf_add_char(key, '\0');
+	buf_add_slice(key, t->rcpt.argument);
+	return buf_slice(key);
+}
+
 /* The same recipient by two ways is one: the first stays, and is told of as either asked. */
 static bool merge_targets(struct submission *sub)
 {
 	struct map *seen = map_new(SPOOL_RECIPIENTS_MAX);
+	struct buf key = buf_make(2 * DIRECTIVE_ARGUMENT_MAX);
 	size_t kept = 0;
 	bool ok = true;
 
@@ -455,20 +482,22 @@ static bool merge_targets(struct submission *sub)
 		return false;
 	for (size_t i = 0; i < sub->target_count; i++) {
 		struct target *t = &sub->targets[i];
-
-		struct target *other = t->rcpt.expanded != 0 ? NULL : map_find(seen, t->rcpt.address);
+		struct slice same = same_key(t, &key);
+		struct target *other = t->rcpt.expanded != 0 ? NULL : map_find(seen, same);
 
 		if (other != NULL) {
 			other->rcpt.notify = dsn_notify_join(other->rcpt.notify, t->rcpt.notify);
 			continue;
 		}
 		sub->targets[kept] = *t;
-		if (t->rcpt.expanded == 0 && !map_put(seen, t->rcpt.address, &sub->targets[kept]))
+		if (t->rcpt.expanded == 0 && !map_put(seen, same, &sub->targets[kept]))
 			ok = false;
 		kept++;
 	}
 	sub->target_count = kept;
 	map_free(&seen);
+	ok = ok && buf_ok(&key);
+	buf_free(&key);
 	return ok;
 }
 
@@ -525,6 +554,7 @@ void submission_commit(struct submission *sub)
 		.client = sub->mail.client,
 		.listener = sub->mail.listener,
 		.hostname = sub->mail.hostname,
+		.ancestors = sub->mail.ancestors,
 	};
 
 	sub->q->submissions++;

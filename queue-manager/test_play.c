@@ -312,6 +312,8 @@ void play_route_to(struct play *p, const char *recipient, bool final, const stru
 								   .relay_domain = reply->relay_domain,
 								   .hold = reply->hold,
 								   .rule = slice_of("test.conf:1"),
+								   .directive = reply->directive,
+								   .argument = slice_make(reply->argument.at, reply->argument.len),
 							   }));
 	if (outcome_kind(reply->outcome) == KIND_PERM) {
 		answer.code = 550;
@@ -357,6 +359,9 @@ void play_job(struct play *p, enum part agent, struct job *out)
 		assert_true(out->count < 64);
 		out->slots[out->count] = rcpt.slot;
 		out->notify[out->count] = rcpt.notify;
+		out->directives[out->count] = rcpt.directive;
+		assert_true(rcpt.argument.len < sizeof(out->arguments[0]));
+		memcpy(out->arguments[out->count], rcpt.argument.at, rcpt.argument.len);
 		assert_true(slice_copy(rcpt.orcpt, out->orcpt[out->count], sizeof(out->orcpt[0])));
 		assert_true(slice_copy(rcpt.recipient, out->recipients[out->count++], 128));
 	}

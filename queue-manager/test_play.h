@@ -51,6 +51,8 @@ struct route_reply {
 	const char *transport, *nexthop;
 	uint64_t leaves, relay_domain, hold;
 	enum outcome outcome;
+	uint64_t directive;
+	struct slice argument;
 };
 void play_route(struct play *p, const char *recipient, bool final, const struct route_reply *reply);
 /* The same, of what stands for several addresses: these, separated by spaces. */
@@ -61,6 +63,8 @@ uint64_t play_committed(struct play *p, enum outcome outcome, uint64_t code);
 struct job {
 	uint64_t job, id, slots[64], notify[64], ret;
 	size_t count;
+	uint64_t directives[64];
+	char arguments[64][128];
 	char recipients[64][128], orcpt[64][512], envid[128];
 	char sender[128], transport[64], nexthop[128];
 	char text[65536];

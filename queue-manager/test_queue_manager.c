@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "mail/directive.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -348,6 +349,54 @@ static void test_a_temporary_failure_is_tried_again(void **state)
 	assert_int_equal(play_files(p, "cur"), 0);
 }
 
+static const struct route_reply program = {.transport = "home", .nexthop = "/var/mail/x/bob", .directive = DIRECTIVE_PIPE,
+					   .argument = {"/bin/x\0y", 9}};
+
+static void assert_program(void)
+{
+	assert_int_equal(job.count, 1);
+	assert_int_equal(job.directives[0], DIRECTIVE_PIPE);
+	assert_memory_equal(job.arguments[0], "/bin/x\0y", 9);
+	assert_string_equal(job.nexthop, "/var/mail/x/bob");
+}
+
+/* It is not asked for again, and no other transport gets it, also of the same name. */
+static void test_a_program_stays_at_its_transport(void **state)
+{
+	static const char elsewhere[] = "hostname mx.example.test\nspool /var/spool/postern\nspool_reserve 0\n"
+					"listen 127.0.0.1:2525 { role mx }\nroute { relay home }\n"
+					"transport home { smtp \"smtp.example:587\" }\n"
+					"retry { every 15m until 4d }\n";
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test bob@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "bob@x.test", false, &program);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 2);
+	play_verdict(p, PART_LOCAL, &job, 0, OC_DONE, "delivered");
+	play_verdict(p, PART_LOCAL, &job, 1, OC_REMOTE_TEMP, "come back");
+	play_job_end(p, PART_LOCAL, &job);
+	play_wait_list(p, " waiting ");
+	play_turn_clock(p, 16 * 60);
+	play_job(p, PART_LOCAL, &job);
+	assert_program();
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " 2 mx.remote.test: 451 ");
+	play_drain(p);
+	play_start(p, elsewhere);
+	play_turn_clock(p, 3600);
+	play_wait_list(p, "its transport is not in the configuration any more");
+	play_drain(p);
+	play_start(p, conf);
+	play_turn_clock(p, 2 * 3600);
+	play_job(p, PART_LOCAL, &job);
+	assert_program();
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
 /* Routes that are not known, or refuse now what was accepted: it waits. */
 static void test_a_route_lost_later_is_no_bounce(void **state)
 {
@@ -639,6 +688,7 @@ int main(void)
 		STORY(test_a_permanent_failure_is_reported),
 		STORY(test_an_undeliverable_report_is_held_then_dropped),
 		STORY(test_a_temporary_failure_is_tried_again),
+		STORY(test_a_program_stays_at_its_transport),
 		STORY(test_a_route_lost_later_is_no_bounce),
 		STORY(test_delay_warning_then_expiry),
 		STORY(test_kill_after_commit),

@@ -23,9 +23,9 @@ static void make_file(struct spool_mail *mail, struct slice body, struct buf *ou
 
 static struct spool_rcpt rcpts[] = {
 	{.address = {"bob@example.test", 16}, .original = {"Bob@example.test", 16}, .orcpt = {"rfc822;Bob", 10}, .notify = 3, .expanded = 1,
-	 .fail_dsn = {"", 0}, .fail_text = {"", 0}},
+	 .fail_dsn = {"", 0}, .fail_text = {"", 0}, .directive = 4, .argument = {"/bin/x\0y\0", 9}, .bound_to = {"t bob", 5}},
 	{.address = {"\"a\r\n\0b\"@x", 10}, .original = {"", 0}, .orcpt = {"", 0}, .fail_code = 550,
-	 .fail_dsn = {"5.1.1", 5}, .fail_text = {"no such user", 12}},
+	 .fail_dsn = {"5.1.1", 5}, .fail_text = {"no such user", 12}, .argument = {"", 0}, .bound_to = {"", 0}},
 };
 
 static struct spool_mail sample(void)
@@ -44,6 +44,7 @@ static struct spool_mail sample(void)
 	m.generation = 8;
 	m.listener = slice_of("in");
 	m.hostname = slice_of("mx.example.test");
+	m.ancestors = slice_of("a@example.test\nb@example.test");
 	m.role = 1;
 	m.uid_plus_1 = 1001;
 	m.flags = 3;
@@ -68,9 +69,9 @@ static void assert_slice(struct slice a, struct slice b)
 static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 {
 	const struct slice left[] = {a->sender, a->helo, a->client, a->protocol, a->tls, a->envid,
-				     a->auth,   a->login, a->listener, a->hostname, a->prepend, a->tags, a->rule};
+				     a->auth,   a->login, a->listener, a->hostname, a->ancestors, a->prepend, a->tags, a->rule};
 	const struct slice right[] = {b->sender, b->helo, b->client, b->protocol, b->tls, b->envid,
-				      b->auth,   b->login, b->listener, b->hostname, b->prepend, b->tags, b->rule};
+				      b->auth,   b->login, b->listener, b->hostname, b->ancestors, b->prepend, b->tags, b->rule};
 
 	for (size_t i = 0; i < ARRAY_LEN(left); i++)
 		assert_slice(left[i], right[i]);
@@ -98,6 +99,9 @@ static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 		assert_int_equal(a->rcpts[i].fail_code, b->rcpts[i].fail_code);
 		assert_slice(a->rcpts[i].fail_dsn, b->rcpts[i].fail_dsn);
 		assert_slice(a->rcpts[i].fail_text, b->rcpts[i].fail_text);
+		assert_int_equal(a->rcpts[i].directive, b->rcpts[i].directive);
+		assert_slice(a->rcpts[i].argument, b->rcpts[i].argument);
+		assert_slice(a->rcpts[i].bound_to, b->rcpts[i].bound_to);
 	}
 }
 
