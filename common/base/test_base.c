@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/outcome.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -322,9 +323,65 @@ static void test_secrets_compare(void **state)
 	assert_false(mem_equal_secret(slice_of("abc"), slice_of("ab")));
 }
 
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t count;
+		bool good;
+	} cases[] = {
+		{"", 0, true},
+		{"a\u00e9\u20ac\U0001f4e7", 4, true},
+		{"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", 3, true},
+		{"\xc0\xaf", 2, false}, /* overlong */
+		{"\xe0\x80\xaf", 3, false},
+		{"\xed\xa0\x80", 3, false}, /* a surrogate */
+		{"\xf4\x90\x80\x80", 4, false}, /* beyond the last */
+		{"\xe2\x82", 2, false}, /* cut off */
+		{"\xff", 1, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(utf8_is_well_formed(slice_of(cases[i].text)), cases[i].good);
+		assert_int_equal(utf8_count(slice_of(cases[i].text)), cases[i].count);
+	}
+}
+
+static void test_utf8_of_every_point(void **state)
+{
+	struct buf b = buf_make(8);
+
+	(void)state;
+	for (uint32_t point = 0; point < 0x110100; point++) {
+		bool real = point < 0x110000 && (point < 0xd800 || point >= 0xe000);
+		uint32_t got = 0;
+
+		assert_true(utf8_add(&b, point));
+		assert_int_equal(utf8_next(buf_slice(&b), &got), b.len);
+		assert_int_equal(got, real ? point : UTF8_REPLACEMENT);
+		buf_clear(&b);
+	}
+	buf_free(&b);
+}
+
+static void test_utf8_is_cut_between_characters(void **state)
+{
+	struct slice s = slice_of("a\u20acb");
+
+	(void)state;
+	assert_int_equal(utf8_cut(s, 0).len, 0);
+	assert_int_equal(utf8_cut(s, 3).len, 1);
+	assert_int_equal(utf8_cut(s, 4).len, 4);
+	assert_int_equal(utf8_cut(s, 99).len, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_utf8_of_every_point),
+		cmocka_unit_test(test_utf8_is_cut_between_characters),
 		cmocka_unit_test(test_slice_cutting),
 		cmocka_unit_test(test_slice_u64),
 		cmocka_unit_test(test_slice_copies_refuse_nul),

@@ -1,5 +1,6 @@
 #include "mail/address.h"
 
+#include "base/utf8.h"
 #include "mail/literal.h"
 
 #include <idn2.h>
@@ -35,35 +36,6 @@ static bool has_high(struct slice s)
 		if (is_high(s.at[i]))
 			return true;
 	return false;
-}
-
-/* Octets of the well-formed sequence at the front, its code point in *out; 0: there is none.
- * RFC 3629 §4. */
-static size_t utf8_next(struct slice s, uint32_t *out)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = (unsigned char)s.at[0];
-	size_t len = first < 0x80   ? 1
-		     : first < 0xc0 ? 0
-		     : first < 0xe0 ? 2
-		     : first < 0xf0 ? 3
-		     : first < 0xf8 ? 4
-				    : 0;
-	uint32_t point = len == 1 ? first : first & (0x7fu >> len);
-
-	if (len == 0 || len > s.len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		unsigned char c = (unsigned char)s.at[i];
-
-		if ((c & 0xc0) != 0x80)
-			return 0;
-		point = point << 6 | (c & 0x3f);
-	}
-	if (point < least[len] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-		return 0;
-	*out = point;
-	return len;
 }
 
 bool mail_utf8_is_clean(struct slice text)
