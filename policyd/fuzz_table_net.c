@@ -11,13 +11,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice bytes = slice_make((const char *)data, size), value;
 	struct buf text = buf_make(1 << 20), why = buf_make(512);
 	struct table_net *t;
+	size_t line;
 
 	buf_add_slice(&text, bytes);
 	t = table_net_parse(&text, &why);
 	if ((t == NULL) != (why.len > 0))
 		abort();
 	for (size_t i = 0; t != NULL && i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (table_net_find(t, slice_of(keys[i]), &value) && value.len > size)
+		if (table_net_find(t, slice_of(keys[i]), &value, &line) && value.len > size)
 			abort();
 	table_net_free(&t);
 	buf_free(&text);

@@ -36,6 +36,20 @@ static enum answer find_in_table(void *arg, const struct conf_table *table, stru
 	return p->tables == NULL ? ANSWER_UNKNOWN : tables_find(p->tables, table, key, value_out);
 }
 
+static enum answer find_alias(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	struct policyd *p = arg;
+
+	return p->tables == NULL ? ANSWER_UNKNOWN : tables_alias(p->tables, table, address, base, value_out);
+}
+
+static bool read_include(void *arg, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why)
+{
+	struct policyd *p = arg;
+
+	return p->tables != NULL && tables_include(p->tables, table, path, text_out, why);
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	struct policyd *p = arg;
@@ -50,7 +64,7 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 {
 	p->tables = g->state;
 	p->missing = slice_empty();
-	return (struct lookups){find_in_table, find_account, p};
+	return (struct lookups){find_in_table, find_alias, read_include, find_account, p};
 }
 
 static const char *own_hostname(const struct conf *conf)

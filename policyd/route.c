@@ -5,6 +5,7 @@
 #include "mail/address.h"
 #include "mail/directive.h"
 #include "mailbox.h"
+#include "table_list.h"
 
 #include <stdio.h>
 
@@ -182,29 +183,13 @@ static bool is_ancestor(const struct walk *w, struct slice address)
 
 /* ---- alias ---- */
 
-/* The keys an alias table is asked for, in this order: local@domain, local, @domain. */
-static enum answer find_alias(struct walk *w, const struct conf_table *table, struct buf *value)
-{
-	struct slice address = address_of(w);
-	struct buf lower = buf_make(ADDRESS_MAX + 1);
-	enum answer answer = ANSWER_NO;
-	size_t at;
-
-	for (size_t i = 0; i < address.len; i++)
-		buf_add_char(&lower, ascii_lower(address.at[i]));
-	at = slice_rindex(buf_slice(&lower), '@');
-	if (!buf_ok(&lower) || at == SLICE_NONE)
-		answer = ANSWER_UNKNOWN;
-	else {
-		const struct slice keys[] = {buf_slice(&lower), slice_sub(buf_slice(&lower), 0, at),
-					     slice_from(buf_slice(&lower), at)};
-
-		for (size_t i = 0; answer == ANSWER_NO && i < ARRAY_LEN(keys); i++)
-			answer = w->lookups->table(w->lookups->arg, table, keys[i], value);
-	}
-	buf_free(&lower);
-	return answer;
-}
+struct alias_values {
+	struct walk *w;
+	const struct route_step *step;
+	const struct conf_table *table;
+	enum next next;
+	size_t count;
+};
 
 static enum next push_value(struct walk *w, const struct route_step *step, struct slice text)
 {
@@ -228,20 +213,33 @@ static enum next push_value(struct walk *w, const struct route_step *step, struc
 	return next;
 }
 
+static bool on_value(const struct target *target, void *arg)
+{
+	struct alias_values *v = arg;
+
+	v->count++;
+	v->next = target->kind == TARGET_ADDRESS ? push_value(v->w, v->step, target->text)
+						 : push_value(v->w, v->step, slice_empty());
+	return v->next == ENDED;
+}
+
+static bool read_include(void *arg, struct slice path, struct buf *text_out, struct buf *why)
+{
+	const struct alias_values *v = arg;
+
+	return v->w->lookups->include(v->w->lookups->arg, v->table, path, text_out, why);
+}
+
 static enum next push_values(struct walk *w, const struct route_step *step, struct slice values)
 {
-	enum next next = ENDED;
-	struct slice word;
-	size_t count = 0;
+	struct alias_values v = {w, step, step->rule->table, ENDED, 0};
+	char why[TABLE_LIST_WHY_MAX];
 
-	while (next == ENDED && slice_cut(&values, ',', &word)) {
-		word = slice_trim(word);
-		if (word.len == 0)
-			continue;
-		count++;
-		next = push_value(w, step, word);
-	}
-	return count > 0 ? next : defer(w, step->rule, "its alias has no value");
+	if (table_list_expand(values, read_include, &v, on_value, &v, why) == TABLE_LIST_UNKNOWN)
+		return defer(w, step->rule, why);
+	if (v.count == 0)
+		return defer(w, step->rule, "its alias has no value");
+	return v.next;
 }
 
 static enum next run_alias(struct walk *w, const struct route_step *step)
@@ -251,7 +249,7 @@ static enum next run_alias(struct walk *w, const struct route_step *step)
 
 	if (w->final)
 		return GO_ON;
-	switch (find_alias(w, step->rule->table, &value)) {
+	switch (w->lookups->alias(w->lookups->arg, step->rule->table, address_of(w), slice_empty(), &value)) {
 	case ANSWER_YES:
 		next = push_values(w, step, buf_slice(&value));
 		break;

@@ -164,7 +164,7 @@ static size_t position(const struct table_net *t, const struct conf_cidr *wanted
 	return low;
 }
 
-bool table_net_find(const struct table_net *t, struct slice key, struct slice *value_out)
+bool table_net_find(const struct table_net *t, struct slice key, struct slice *value_out, size_t *line_out)
 {
 	struct conf_cidr wanted;
 	size_t at = 0;
@@ -178,6 +178,7 @@ bool table_net_find(const struct table_net *t, struct slice key, struct slice *v
 		at = position(t, &wanted);
 		if (at < t->count && compare_nets(&t->entries[at].net, &wanted) == 0) {
 			*value_out = t->entries[at].value;
+			*line_out = t->entries[at].line;
 			return true;
 		}
 		if (wanted.bits == 0)

@@ -15,6 +15,6 @@ void table_net_free(struct table_net **tp);
 
 size_t table_net_count(const struct table_net *t);
 /* `key` is an address as text; what is none is in no network.  `value_out` is borrowed from the table. */
-bool table_net_find(const struct table_net *t, struct slice key, struct slice *value_out);
+bool table_net_find(const struct table_net *t, struct slice key, struct slice *value_out, size_t *line_out);
 
 #endif

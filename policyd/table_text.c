@@ -73,9 +73,45 @@ static bool sort(struct table_text *t, struct buf *why)
 	return true;
 }
 
+/* A key in quotes, and the colon behind it: what is between the quotes, in its place, and what follows the colon.  False: it is none,
+ * as "odd name"@example.org is none. */
+static bool cut_quoted(struct slice line, struct slice *key_out, struct slice *rest_out)
+{
+	char *key = (char *)(uintptr_t)line.at; /* the text is ours */
+	size_t len = 0, i = 1;
+	struct slice rest;
+
+	while (i < line.len && line.at[i] != '"')
+		i += line.at[i] == '\\' ? 2 : 1;
+	rest = slice_trim(slice_from(line, i + 1));
+	if (line.at[0] != '"' || i >= line.len || (rest.len > 0 && rest.at[0] != ':'))
+		return false;
+	for (size_t at = 1; at < i; at++) {
+		at += line.at[at] == '\\';
+		key[len++] = line.at[at];
+	}
+	*key_out = slice_make(key, len);
+	*rest_out = slice_trim(slice_from(rest, 1));
+	return true;
+}
+
+/* "root:alice" would be a key alone: what was meant is not guessed. */
+static bool is_glued(struct slice line)
+{
+	size_t colon = slice_index(line, ':');
+
+	if (colon == SLICE_NONE)
+		return false;
+	return slice_rindex(line, ':') == colon || slice_starts_nocase(slice_from(line, colon + 1), slice_of(":include:"));
+}
+
 /* The colon ends a key only before a blank or the end of the line: "2001:db8::1: value" has three that do not. */
 static bool add_line(struct table_text *t, struct slice line, size_t number, struct buf *why)
 {
+	struct slice key, value;
+
+	if (cut_quoted(line, &key, &value))
+		return add(t, key, value, number, why);
 	for (size_t i = 0; i < line.len; i++) {
 		bool ends = i + 1 == line.len || line.at[i + 1] == ' ' || line.at[i + 1] == '\t';
 
@@ -84,12 +120,14 @@ static bool add_line(struct table_text *t, struct slice line, size_t number, str
 	}
 	if (slice_index(line, ' ') != SLICE_NONE || slice_index(line, '\t') != SLICE_NONE)
 		return refuse(why, number, "expected `key` or `key: value`, with a blank behind the colon");
+	if (is_glued(line))
+		return refuse(why, number, "put a blank behind the colon, or the key in quotes");
 	return add(t, line, slice_empty(), number, why);
 }
 
 static bool parse(struct table_text *t, struct buf *why)
 {
-	struct lines lines = lines_of(buf_slice(&t->text));
+	struct lines lines = lines_joined(&t->text);
 
 	while (lines_next(&lines))
 		if (!add_line(t, lines.line, lines.number, why))
@@ -150,7 +188,7 @@ size_t table_text_count(const struct table_text *t)
 	return t->count;
 }
 
-bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out)
+static const struct entry *find(const struct table_text *t, struct slice key)
 {
 	size_t low = 0, high = t->count;
 
@@ -158,14 +196,28 @@ bool table_text_find(const struct table_text *t, struct slice key, struct slice 
 		size_t middle = low + (high - low) / 2;
 		int diff = compare_nocase(t->entries[middle].key, key);
 
-		if (diff == 0) {
-			*value_out = t->entries[middle].value;
-			return true;
-		}
+		if (diff == 0)
+			return &t->entries[middle];
 		if (diff < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return false;
+	return NULL;
+}
+
+bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out)
+{
+	const struct entry *e = find(t, key);
+
+	if (e != NULL)
+		*value_out = e->value;
+	return e != NULL;
+}
+
+size_t table_text_line(const struct table_text *t, struct slice key)
+{
+	const struct entry *e = find(t, key);
+
+	return e == NULL ? 0 : e->line;
 }

@@ -6,7 +6,8 @@
 
 /*
  * A table of texts, whole in memory: of a file with lines `key: value` or `key`, or inline in the configuration.  Keys are found
- * without regard to ASCII case; each stands in it once.  Pure.
+ * without regard to ASCII case; each stands in it once.  A key may stand in "quotes" (\" and \\ in it), and a line that begins with a
+ * blank goes on with the one before.  Pure.
  */
 struct table_text;
 
@@ -23,5 +24,7 @@ void table_text_free(struct table_text **tp);
 size_t table_text_count(const struct table_text *t);
 /* `value_out` is borrowed from the table; "" where there is only a key. */
 bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out);
+/* The line of the key that was found last, from 1 (inline: the entry's number); for people. */
+size_t table_text_line(const struct table_text *t, struct slice key);
 
 #endif

@@ -1,304 +1,231 @@
-#include "tables.h"
+#include "tables_own.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "file_at/file_at.h"
-#include "sqlite_at/sqlite_at.h"
-#include "table_net.h"
+#include "folder.h"
+#include "table_keys.h"
+#include "table_list.h"
 #include "table_text.h"
 
 #include <errno.h>
-#include <sqlite3.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define LOOK_EVERY_MS 1000
 #define LOG_EVERY_MS 60000
-#define QUERY_MS 50
-#define ROWS_MAX 1000
-
-/* Always: `text`, `net` or `db` is what the last good reading gave; `readable` says whether it may be used. */
-struct table {
-	const struct conf_table *conf;
-	struct file_at file;
-	struct file_at_mark mark; /* of what was read last, well formed or not */
-	struct table_text *text; /* owned: inline, file */
-	struct table_net *net; /* owned: cidr */
-	struct sqlite_at *db; /* owned */
-	sqlite3_stmt *query; /* owned */
-	uint64_t look_at_ms; /* 0: never looked */
-	uint64_t log_at_ms;
-	bool marked, readable;
-};
 
 struct tables {
 	struct table *all; /* owned; in the configuration's order */
 	size_t count;
 };
 
-/* ---- failures ---- */
+/* ---- for people ---- */
 
-static void complain(struct table *t, const char *what, struct slice why)
+static const char *path_of(const struct table *t)
+{
+	return t->conf->path == NULL ? "" : t->conf->path;
+}
+
+/* A folder stands in the configuration with "/." behind it. */
+static int path_len(const struct table *t)
+{
+	size_t len = strlen(path_of(t));
+
+	return (int)(t->conf->kind == TABLE_DIRECTORY && len > 2 ? len - 2 : len);
+}
+
+void table_complain(struct table *t, const char *event, struct slice why)
 {
 	uint64_t now = clock_mono_ms();
 
+	if (t->detail != NULL)
+		snprintf(t->detail->why, sizeof(t->detail->why), "%.*s", SLICE_ARG(slice_sub(why, 0, sizeof(t->detail->why) - 1)));
 	if (now < t->log_at_ms)
 		return;
 	t->log_at_ms = now + LOG_EVERY_MS;
-	LOG(LEVEL_WARN, what, KV_STR("table", t->conf->name), KV_STR("path", t->conf->path == NULL ? "" : t->conf->path),
-	    KV_TEXT("why", why));
+	LOG(LEVEL_WARN, event, KV_STR("table", t->conf->name),
+	    KV_TEXT("path", slice_make(path_of(t), (size_t)path_len(t))), KV_TEXT("why", why));
 }
 
-static bool unreadable(struct table *t, struct slice why)
+bool table_unreadable(struct table *t, struct slice why)
 {
-	complain(t, "table-unreadable", why);
+	table_complain(t, "table-unreadable", why);
 	t->readable = false;
 	return false;
 }
 
-/* ---- files ---- */
-
-static bool parse_text(struct table *t, struct buf *text, struct buf *why)
+void table_found_at(struct table *t, const char *file, size_t line)
 {
-	struct table_text *fresh = table_text_parse(text, why);
+	struct tables_detail *d = t->detail;
 
-	if (fresh == NULL)
-		return false;
-	table_text_free(&t->text);
-	t->text = fresh;
-	return true;
+	if (d == NULL)
+		return;
+	if (t->conf->kind == TABLE_INLINE)
+		snprintf(d->where, sizeof(d->where), "%.400s:%u", t->conf->pos.file, t->conf->pos.line);
+	else if (t->conf->kind == TABLE_DIRECTORY && line == 0)
+		snprintf(d->where, sizeof(d->where), "%.*s/%.255s", path_len(t), path_of(t), file);
+	else if (line > 0)
+		snprintf(d->where, sizeof(d->where), "%.*s%s%.255s:%zu", path_len(t), path_of(t), file[0] != '\0' ? "/" : "", file, line);
+	else
+		snprintf(d->where, sizeof(d->where), "%.500s", file);
 }
 
-static bool parse_net(struct table *t, struct buf *text, struct buf *why)
+void tables_tell(struct tables *t, struct tables_detail *detail)
 {
-	struct table_net *fresh = table_net_parse(text, why);
-
-	if (fresh == NULL)
-		return false;
-	table_net_free(&t->net);
-	t->net = fresh;
-	return true;
+	for (size_t i = 0; i < t->count; i++)
+		t->all[i].detail = detail;
 }
 
-static bool parse(struct table *t, struct buf *text, struct buf *why)
+/* ---- look-ups ---- */
+
+bool table_add_value(const struct table_ask *ask, struct slice value)
 {
-	return t->conf->kind == TABLE_CIDR ? parse_net(t, text, why) : parse_text(t, text, why);
+	return ask->value_out == NULL || buf_add_slice(ask->value_out, value);
 }
 
-static bool has_content(const struct table *t)
+static const struct table_kind *kind_of(enum conf_table_kind kind)
 {
-	return t->text != NULL || t->net != NULL;
+	static const struct table_kind *const kinds[] = {
+		[TABLE_INLINE] = &table_kind_inline,	   [TABLE_FILE] = &table_kind_file,	[TABLE_CIDR] = &table_kind_cidr,
+		[TABLE_PCRE2] = &table_kind_pcre2, [TABLE_DIRECTORY] = &table_kind_directory, [TABLE_SQLITE] = &table_kind_sqlite,
+	};
+
+	return kinds[kind];
 }
-
-/* `mistake` gets "LINE: what" when the file can be read and is not well formed. */
-static bool read_file(struct table *t, struct buf *mistake)
-{
-	struct buf text = buf_make(TABLE_FILE_MAX);
-	struct stat st;
-	bool done = file_at_read(&t->file, &text, &st, &t->mark);
-
-	t->marked = done;
-	if (!done) {
-		unreadable(t, log_errno_text(errno));
-	} else {
-		done = parse(t, &text, mistake);
-		if (!done)
-			complain(t, "table-malformed", buf_slice(mistake));
-		t->readable = has_content(t);
-	}
-	buf_free(&text);
-	return done;
-}
-
-static bool is_changed(struct table *t)
-{
-	struct file_at_mark mark;
-	struct stat st;
-
-	return !t->marked || !file_at_look(&t->file, &st, &mark) || !file_at_mark_eq(&mark, &t->mark);
-}
-
-static bool refresh_file(struct table *t)
-{
-	struct buf mistake = buf_make(512);
-
-	if (is_changed(t))
-		(void)read_file(t, &mistake);
-	buf_free(&mistake);
-	return t->readable;
-}
-
-static enum answer find_text(struct table *t, struct slice key, struct buf *value_out)
-{
-	struct slice value;
-
-	if (!table_text_find(t->text, key, &value))
-		return ANSWER_NO;
-	return value_out == NULL || buf_add_slice(value_out, value) ? ANSWER_YES : ANSWER_UNKNOWN;
-}
-
-static enum answer find_net(struct table *t, struct slice key, struct buf *value_out)
-{
-	struct slice value;
-
-	if (!table_net_find(t->net, key, &value))
-		return ANSWER_NO;
-	return value_out == NULL || buf_add_slice(value_out, value) ? ANSWER_YES : ANSWER_UNKNOWN;
-}
-
-/* ---- databases ---- */
-
-static void close_database(struct table *t)
-{
-	sqlite3_finalize(t->query);
-	t->query = NULL;
-	sqlite_at_close(&t->db);
-}
-
-static bool prepare(struct table *t)
-{
-	sqlite3 *db = sqlite_at_db(t->db);
-	const char *rest = "";
-
-	sqlite_at_limit(t->db, QUERY_MS);
-	if (sqlite3_prepare_v3(db, t->conf->query, -1, SQLITE_PREPARE_PERSISTENT, &t->query, &rest) != SQLITE_OK)
-		return unreadable(t, slice_of(sqlite3_errmsg(db)));
-	if (t->query == NULL || slice_trim(slice_of(rest)).len > 0 || sqlite3_bind_parameter_count(t->query) != 1 ||
-	    !sqlite3_stmt_readonly(t->query) || sqlite3_column_count(t->query) < 1)
-		return unreadable(t, slice_of("the query must be one SELECT with one ?"));
-	return true;
-}
-
-static bool open_database(struct table *t)
-{
-	struct buf why = buf_make(512);
-	bool done;
-
-	close_database(t);
-	t->db = sqlite_at_open(file_at_folder(&t->file), slice_of(t->file.name), SQLITE_AT_READ, &why);
-	done = t->db == NULL ? unreadable(t, buf_slice(&why)) : prepare(t);
-	if (!done)
-		close_database(t);
-	buf_free(&why);
-	return done;
-}
-
-/* Another file under the name is another database; its content SQLite watches itself. */
-static bool refresh_database(struct table *t)
-{
-	struct file_at_mark mark;
-	struct stat st;
-
-	if (!file_at_look(&t->file, &st, &mark)) {
-		int err = errno;
-
-		close_database(t);
-		return unreadable(t, log_errno_text(err));
-	}
-	if (t->db == NULL || mark.inode != t->mark.inode || mark.device != t->mark.device)
-		t->readable = open_database(t);
-	t->mark = mark;
-	return t->readable;
-}
-
-/* NULL has no text; a NUL inside would end it for whoever reads it next. */
-static bool add_row(sqlite3_stmt *query, bool first, struct buf *out)
-{
-	const unsigned char *text = sqlite3_column_text(query, 0);
-	struct slice value = text == NULL ? slice_empty()
-					  : slice_make((const char *)text, (size_t)sqlite3_column_bytes(query, 0));
-
-	if (slice_index(value, '\0') != SLICE_NONE || value.len > TABLE_VALUE_MAX)
-		return false;
-	return (first || buf_add_char(out, ',')) && buf_add_slice(out, value);
-}
-
-static enum answer read_rows(struct table *t, struct buf *value_out)
-{
-	size_t rows = 0;
-	int code;
-
-	while ((code = sqlite3_step(t->query)) == SQLITE_ROW) {
-		rows++;
-		if (value_out == NULL)
-			return ANSWER_YES;
-		if (rows > ROWS_MAX || !add_row(t->query, rows == 1, value_out)) {
-			complain(t, "table-failed", slice_of("a value of more than 64 KiB or 1000 rows, or with a NUL"));
-			return ANSWER_UNKNOWN;
-		}
-	}
-	if (code == SQLITE_DONE)
-		return rows > 0 ? ANSWER_YES : ANSWER_NO;
-	complain(t, "table-failed", slice_of(sqlite3_errmsg(sqlite_at_db(t->db))));
-	return ANSWER_UNKNOWN;
-}
-
-static enum answer find_row(struct table *t, struct slice key, struct buf *value_out)
-{
-	enum answer answer = ANSWER_UNKNOWN;
-
-	sqlite_at_limit(t->db, QUERY_MS);
-	if (sqlite3_bind_text(t->query, 1, key.at, (int)key.len, SQLITE_TRANSIENT) == SQLITE_OK)
-		answer = read_rows(t, value_out);
-	sqlite3_reset(t->query);
-	sqlite3_clear_bindings(t->query);
-	return answer;
-}
-
-/* ---- kinds ---- */
-
-static bool refresh_nothing(struct table *t)
-{
-	return t->readable;
-}
-
-static bool refresh_none(struct table *t)
-{
-	return unreadable(t, slice_of("this kind of table is not known here"));
-}
-
-static const struct {
-	bool (*refresh)(struct table *t); /* whether it can be asked now */
-	enum answer (*find)(struct table *t, struct slice key, struct buf *value_out);
-} kinds[] = {
-	[TABLE_INLINE] = {refresh_nothing, find_text},	 [TABLE_FILE] = {refresh_file, find_text},
-	[TABLE_CIDR] = {refresh_file, find_net},	 [TABLE_SQLITE] = {refresh_database, find_row},
-	[TABLE_DIRECTORY] = {refresh_none, find_text},
-};
 
 static bool refresh(struct table *t)
 {
 	uint64_t now = clock_mono_ms();
 
-	if (t->look_at_ms == 0 || now >= t->look_at_ms) {
+	if (t->kind->refresh != NULL && (t->look_at_ms == 0 || now >= t->look_at_ms)) {
 		t->look_at_ms = now + LOOK_EVERY_MS;
-		t->readable = kinds[t->conf->kind].refresh(t);
+		t->readable = t->kind->refresh(t);
 	}
 	return t->readable;
 }
 
+static struct table *find_table(struct tables *t, const struct conf_table *conf)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->all[i].conf == conf)
+			return &t->all[i];
+	return NULL;
+}
+
+/* The first key that stands there decides, and so does one of which that is not known. */
+static enum answer find_first(struct table *t, const struct table_keys *keys, struct buf *value_out)
+{
+	struct slice domain = slice_empty();
+	enum answer answer = ANSWER_NO;
+	size_t at = slice_rindex(keys->at[0], '@');
+
+	if (at != SLICE_NONE)
+		domain = slice_from(keys->at[0], at + 1);
+	for (size_t i = 0; answer == ANSWER_NO && i < keys->count; i++)
+		answer = t->kind->find(t, &(struct table_ask){keys->at[i], domain, value_out});
+	return answer;
+}
+
+enum answer tables_find(struct tables *t, const struct conf_table *conf, struct slice key, struct buf *value_out)
+{
+	struct table *table = find_table(t, conf);
+	struct table_keys keys;
+
+	if (table == NULL || !refresh(table))
+		return ANSWER_UNKNOWN;
+	table_keys_in(conf->kind, key, &keys);
+	return keys.count == 0 ? ANSWER_NO : find_first(table, &keys, value_out);
+}
+
+enum answer tables_alias(struct tables *t, const struct conf_table *conf, struct slice address, struct slice base,
+			 struct buf *value_out)
+{
+	struct table *table = find_table(t, conf);
+	struct table_keys keys;
+
+	if (table == NULL || !refresh(table) || !table_keys_alias(conf->kind, address, base, &keys))
+		return ANSWER_UNKNOWN;
+	return find_first(table, &keys, value_out);
+}
+
+/* ---- includes ---- */
+
+/* The part beneath "/folder/.", or beneath the folder that "/folder/file" lies in. */
+static bool beneath(const char *folder, struct slice path, struct slice *out)
+{
+	struct slice base = slice_sub(slice_of(folder), 0, slice_rindex(slice_of(folder), '/') + 1);
+
+	*out = slice_from(path, base.len);
+	return slice_starts(path, base) && out->len > 0;
+}
+
+static bool read_include(struct file_at *file, struct buf *text_out, struct buf *why)
+{
+	struct file_at_mark mark;
+	struct stat st;
+
+	if (!file_at_read(file, text_out, &st, &mark))
+		return buf_add_slice(why, log_errno_text(errno)) && false;
+	if ((st.st_mode & S_IWOTH) != 0)
+		return buf_add_text(why, "everybody may write to it") && false;
+	return true;
+}
+
+bool tables_include(struct tables *t, const struct conf_table *conf, struct slice path, struct buf *text_out, struct buf *why)
+{
+	struct table *table = find_table(t, conf);
+	const char *folder = conf->include != NULL ? conf->include : conf->kind == TABLE_FILE ? conf->path : NULL;
+	struct slice part;
+	struct file_at file;
+	bool done;
+
+	if (table == NULL || folder == NULL)
+		return buf_add_text(why, "this table includes nothing: name a folder with `include`") && false;
+	if (!beneath(folder, path, &part))
+		return buf_addf(why, "not beneath %.*s", (int)slice_rindex(slice_of(folder), '/'), folder) && false;
+	if (!file_at_open_beneath(&file, table->include_fd, part))
+		return buf_add_slice(why, log_errno_text(errno)) && false;
+	done = read_include(&file, text_out, why);
+	close(file.fd);
+	return done;
+}
+
 /* ---- all ---- */
 
-static bool init(struct table *t, const struct conf_table *conf, tables_fd_fn *fd, void *arg)
+static void init_inline(struct table *t)
 {
 	struct buf why = buf_make(256);
 
-	t->conf = conf;
-	t->file.fd = -1;
-	if (conf->kind == TABLE_INLINE) {
-		t->text = table_text_of(conf->entries, conf->entry_count, &why);
-		t->readable = t->text != NULL;
-		if (!t->readable)
-			complain(t, "table-malformed", buf_slice(&why));
-	} else if (conf->path != NULL) {
-		(void)file_at_init(&t->file, fd(arg, conf->path), slice_of(conf->path));
-	}
+	t->text = table_text_of(t->conf->entries, t->conf->entry_count, &why);
+	t->readable = t->text != NULL;
+	if (!t->readable)
+		table_complain(t, "table-malformed", buf_slice(&why));
 	buf_free(&why);
-	return conf->kind != TABLE_INLINE || t->readable;
+}
+
+static bool init(struct table *t, const struct conf_table *conf, tables_fd_fn *fd, void *arg)
+{
+	t->conf = conf;
+	t->kind = kind_of(conf->kind);
+	t->file.fd = t->include_fd = -1;
+	if (conf->kind == TABLE_INLINE)
+		init_inline(t);
+	else if (conf->kind == TABLE_DIRECTORY)
+		t->readable = (t->folder = folder_new(fd(arg, conf->path))) != NULL;
+	else
+		(void)file_at_init(&t->file, fd(arg, conf->path), slice_of(conf->path));
+	if (conf->include != NULL)
+		t->include_fd = fd(arg, conf->include);
+	else if (conf->kind == TABLE_FILE)
+		t->include_fd = file_at_folder(&t->file);
+	return conf->kind != TABLE_DIRECTORY || t->readable;
 }
 
 struct tables *tables_new(const struct conf *conf, tables_fd_fn *fd, void *arg)
 {
 	struct tables *t = mem_new(1, sizeof(*t));
+	bool good = true;
 
 	if (t == NULL)
 		return NULL;
@@ -309,7 +236,9 @@ struct tables *tables_new(const struct conf *conf, tables_fd_fn *fd, void *arg)
 	}
 	t->count = conf->table_count;
 	for (size_t i = 0; i < t->count; i++)
-		(void)init(&t->all[i], &conf->tables[i], fd, arg);
+		good = init(&t->all[i], &conf->tables[i], fd, arg) && good;
+	if (!good)
+		tables_free(&t);
 	return t;
 }
 
@@ -320,11 +249,8 @@ void tables_free(struct tables **tp)
 	if (t == NULL)
 		return;
 	*tp = NULL;
-	for (size_t i = 0; i < t->count; i++) {
-		table_text_free(&t->all[i].text);
-		table_net_free(&t->all[i].net);
-		close_database(&t->all[i]);
-	}
+	for (size_t i = 0; i < t->count; i++)
+		t->all[i].kind->close(&t->all[i]);
 	free(t->all);
 	free(t);
 }
@@ -332,13 +258,13 @@ void tables_free(struct tables **tp)
 static bool check_one(struct table *t, struct buf *why)
 {
 	struct buf mistake = buf_make(512);
-	bool good = true;
+	bool good;
 
-	if (t->conf->kind == TABLE_FILE || t->conf->kind == TABLE_CIDR) {
-		(void)read_file(t, &mistake);
-		good = mistake.len == 0;
+	if (t->kind->check != NULL) {
+		t->kind->check(t, &mistake);
 		t->look_at_ms = clock_mono_ms() + LOOK_EVERY_MS;
 	}
+	good = mistake.len == 0;
 	if (!good)
 		buf_addf(why, "%s:%.*s", t->conf->path, SLICE_ARG(buf_slice(&mistake)));
 	buf_free(&mistake);
@@ -351,21 +277,4 @@ bool tables_check(struct tables *t, struct buf *why)
 		if (!check_one(&t->all[i], why))
 			return false;
 	return true;
-}
-
-static struct table *find_table(struct tables *t, const struct conf_table *conf)
-{
-	for (size_t i = 0; i < t->count; i++)
-		if (t->all[i].conf == conf)
-			return &t->all[i];
-	return NULL;
-}
-
-enum answer tables_find(struct tables *t, const struct conf_table *conf, struct slice key, struct buf *value_out)
-{
-	struct table *table = find_table(t, conf);
-
-	if (table == NULL || !refresh(table))
-		return ANSWER_UNKNOWN;
-	return kinds[conf->kind].find(table, key, value_out);
 }

@@ -1,4 +1,5 @@
 #include "policy.h"
+#include "table_keys.h"
 
 #include "base/mem.h"
 #include "ipc/message.h"
@@ -54,6 +55,18 @@ static enum answer find_in_table(void *arg, const struct conf_table *table, stru
 	return ANSWER_NO;
 }
 
+static enum answer find_alias(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, base, &keys))
+		return ANSWER_UNKNOWN;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.count; i++)
+		answer = find_in_table(arg, table, keys.at[i], value_out);
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	(void)arg;
@@ -62,7 +75,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_account, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL};
 static const struct tags no_tags = {"", 0};
 
 static struct policy_request request_of(enum conf_stage stage, const char *sender, const char *recipient)

@@ -1,4 +1,5 @@
 #include "route.h"
+#include "table_keys.h"
 
 #include "base/mem.h"
 #include "ipc/message.h"
@@ -29,6 +30,7 @@ static const char text[] =
 	"  program@example.test: \"|/bin/sh\"\n"
 	"  file@example.test: /etc/passwd\n"
 	"  include@example.test: \":include:/etc/passwd\"\n"
+	"  staff@example.test: \":include:/lists/staff\"\n"
 	"  empty@example.test: \" , \"\n"
 	"  meta@example.test: \"meta, ${run{id}}@elsewhere.test\"\n"
 	"  d0@example.test: d1\n  d1@example.test: d2\n  d2@example.test: d3\n  d3@example.test: d4\n"
@@ -77,6 +79,27 @@ static enum answer find_in_table(void *arg, const struct conf_table *table, stru
 	return ANSWER_NO;
 }
 
+static enum answer find_alias(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, base, &keys))
+		return ANSWER_UNKNOWN;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.count; i++)
+		answer = find_in_table(arg, table, keys.at[i], value_out);
+	return answer;
+}
+
+static bool read_include(void *arg, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why)
+{
+	(void)arg;
+	(void)table;
+	if (slice_eq(path, slice_of("/lists/staff")))
+		return buf_add_text(text_out, "alice\n# nobody else:\nbob@example.test\n");
+	return buf_add_text(why, "there is no such file") && false;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	(void)arg;
@@ -87,7 +110,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("unsure")) ? ANSWER_UNKNOWN : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_account, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, NULL};
 
 /* "transport nexthop[*!+=] ..." : * leaves, ! relay domain, + held, = the mailbox itself */
 static void print_targets(const struct route_result *r, struct buf *out)
@@ -257,6 +280,18 @@ static enum answer find_wide(void *arg, const struct conf_table *table, struct s
 	return ANSWER_YES;
 }
 
+static enum answer find_wide_alias(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, base, &keys))
+		return ANSWER_UNKNOWN;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.count; i++)
+		answer = find_wide(arg, table, keys.at[i], value_out);
+	return answer;
+}
+
 static void test_width(void **state)
 {
 	static const struct {
@@ -267,7 +302,7 @@ static void test_width(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t count = rows[i].count;
-		const struct lookups wide = {find_wide, find_account, &count};
+		const struct lookups wide = {find_wide, find_wide_alias, read_include, find_account, &count};
 		struct facts facts = facts_make();
 		struct route_result r;
 

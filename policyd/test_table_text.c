@@ -79,7 +79,13 @@ static void test_text_mistakes(void **state)
 		const char *text, *why;
 	} cases[] = {
 		{"a: 1\nb: 2\nA: 3", "3: the key \"A\" stood in line 1 already"},
-		{"a: 1\n  b", "2: a line starts with its key: a value cannot go on in the next line"},
+		{"  b: 1", "1: nothing stands before this line that it could go on with"},
+		{"a: 1\n # c\n  b\n\nc d\n", "5: expected `key` or `key: value`, with a blank behind the colon"},
+		{"a: 1\n  \x01", "2: a control character (is this a text file?)"},
+		{"root:alice", "1: put a blank behind the colon, or the key in quotes"},
+		{"list::include:/etc/list", "1: put a blank behind the colon, or the key in quotes"},
+		{"\"\": x", "1: no key before the colon"},
+		{"\"a\": x\na: y", "2: the key \"a\" stood in line 1 already"},
 		{": x", "1: no key before the colon"},
 		{"two words", "1: expected `key` or `key: value`, with a blank behind the colon"},
 		{"a: \x01", "1: a control character (is this a text file?)"},
@@ -95,6 +101,49 @@ static void test_text_mistakes(void **state)
 		assert_string_equal(buf_text(&why), cases[i].why);
 		buf_free(&why);
 	}
+}
+
+/* aliases(5): quotes around keys and values, values over several lines. */
+static void test_text_aliases(void **state)
+{
+	static const char text[] = "\"odd: name\" : alice\n"
+				   "\"quote\\\"d\\\\\": q\n"
+				   "\"half quoted\"@example.test: h\n"
+				   "list: one,   # the first\r\n"
+				   "\ttwo,\n"
+				   "# a remark\n"
+				   "\n"
+				   "   three # last\n"
+				   "prog: \"|/bin/x # no, comment\"   # a comment\n"
+				   "open: \"never closed # comment\n"
+				   "\"alone\"\n"
+				   "owner-list: root\n"
+				   "*: rest\n";
+	static const struct {
+		const char *key, *value;
+		size_t line;
+	} cases[] = {
+		{"odd: name", "alice", 1}, {"quote\"d\\", "q", 2}, {"\"half quoted\"@example.test", "h", 3}, {"prog", "\"|/bin/x # no, comment\"", 9},
+		{"open", "\"never closed", 10}, {"alone", "", 11}, {"owner-list", "root", 12}, {"*", "rest", 13},
+	};
+	struct buf why = buf_make(512);
+	struct table_text *t = parse_text(slice_of(text), &why);
+	struct slice value = slice_empty(), word;
+
+	(void)state;
+	if (t == NULL)
+		fail_msg("%s", buf_text(&why));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (!table_text_find(t, slice_of(cases[i].key), &value) || !slice_eq(value, slice_of(cases[i].value)) ||
+		    table_text_line(t, slice_of(cases[i].key)) != cases[i].line)
+			fail_msg("%s: %.*s", cases[i].key, SLICE_ARG(value));
+	assert_true(table_text_find(t, slice_of("list"), &value));
+	assert_int_equal(table_text_line(t, slice_of("list")), 4);
+	assert_true(slice_word(&value, &word) && slice_eq(word, slice_of("one,")));
+	assert_true(slice_word(&value, &word) && slice_eq(word, slice_of("two,")));
+	assert_true(slice_word(&value, &word) && slice_eq(word, slice_of("three")) && value.len == 0);
+	table_text_free(&t);
+	buf_free(&why);
 }
 
 /* Many keys: all are found, their neighbours are not. */
@@ -145,7 +194,8 @@ static void test_net(void **state)
 	assert_int_equal(table_net_count(t), 7);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct slice value = slice_empty();
-		bool found = table_net_find(t, slice_of(cases[i].key), &value);
+		size_t line;
+		bool found = table_net_find(t, slice_of(cases[i].key), &value, &line);
 
 		if (found != (cases[i].value != NULL) || (found && !slice_eq(value, slice_of(cases[i].value))))
 			fail_msg("%s: %d %.*s", cases[i].key, found, SLICE_ARG(value));
@@ -208,7 +258,7 @@ static void test_every_cut_and_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	 cmocka_unit_test(test_text_mistakes), cmocka_unit_test(test_text_many),
+		cmocka_unit_test(test_text), cmocka_unit_test(test_text_aliases),	 cmocka_unit_test(test_text_mistakes), cmocka_unit_test(test_text_many),
 		cmocka_unit_test(test_net),	 cmocka_unit_test(test_net_mistakes),  cmocka_unit_test(test_every_cut_and_change),
 	};
 

@@ -80,7 +80,7 @@ struct conf_certificate {
 	const char *chain, *key; /* files */
 };
 
-enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_SQLITE, TABLE_DIRECTORY };
+enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_PCRE2, TABLE_DIRECTORY, TABLE_SQLITE, TABLE_KIND_COUNT };
 
 struct conf_table_entry {
 	const char *key;
@@ -91,7 +91,8 @@ struct conf_table {
 	struct conf_pos pos;
 	const char *name;
 	enum conf_table_kind kind;
-	const char *path; /* not inline */
+	const char *path; /* not inline; of a directory with "/." at its end, for what is named is the folder itself */
+	const char *include; /* folder of what `:include:` may name, with "/." at its end; NULL: that of the table's file */
 	const char *query; /* sqlite: exactly one '?' */
 	struct conf_table_entry *entries; /* inline */
 	size_t entry_count;

@@ -248,10 +248,21 @@ static void print_entries(const struct conf_table *t, struct buf *out)
 	buf_add_text(out, "}\n");
 }
 
+/* Without the "/." behind it. */
+static void print_folder(const char *path, struct buf *out)
+{
+	struct buf name = buf_make(4096);
+
+	buf_add_slice(&name, slice_sub(slice_of(path), 0, strlen(path) - 2));
+	rules_print_text(out, name.len == 0 ? "/" : buf_text(&name));
+	buf_free(&name);
+}
+
 static void print_table(const struct conf_table *t, struct buf *out)
 {
 	static const char *const kinds[] = {[TABLE_FILE] = "file",
 					    [TABLE_CIDR] = "cidr",
+					    [TABLE_PCRE2] = "pcre2",
 					    [TABLE_SQLITE] = "sqlite",
 					    [TABLE_DIRECTORY] = "directory"};
 
@@ -260,7 +271,14 @@ static void print_table(const struct conf_table *t, struct buf *out)
 		return;
 	}
 	buf_addf(out, "table %s %s ", t->name, kinds[t->kind]);
-	rules_print_text(out, t->path);
+	if (t->kind == TABLE_DIRECTORY)
+		print_folder(t->path, out);
+	else
+		rules_print_text(out, t->path);
+	if (t->include != NULL) {
+		buf_add_text(out, " include ");
+		print_folder(t->include, out);
+	}
 	if (t->query != NULL) {
 		buf_add_char(out, ' ');
 		rules_print_text(out, t->query);

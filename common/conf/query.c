@@ -160,8 +160,10 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 	const struct visit v = {fn, arg};
 	const uint32_t authd = 1u << ROLE_AUTHD;
 
-	for (size_t i = 0; i < c->table_count; i++)
+	for (size_t i = 0; i < c->table_count; i++) {
 		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].path);
+		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].include);
+	}
 	visit(&v, authd, PATH_FOLDER_OF, c->auth.sqlite);
 	visit(&v, authd, PATH_FILE, c->auth.file);
 	visit(&v, authd, PATH_FILE, c->auth.external);

@@ -3,7 +3,10 @@
 #include "base/mem.h"
 #include "conf/net.h"
 
-/* table NAME { entries } | table NAME file PATH | cidr PATH | sqlite PATH "select ..." */
+/*
+ * table NAME { entries }
+ * table NAME file PATH [include PATH] | directory PATH [include PATH] | cidr PATH | pcre2 PATH | sqlite PATH "select ..."
+ */
 
 #define ENTRIES_MAX 100000u
 
@@ -177,20 +180,68 @@ static bool take_query(struct compiler *c, struct conf_table *t)
 	return t->query != NULL;
 }
 
+/* A folder's path, as the folder of whatever lies in it. */
+static bool take_folder(struct compiler *c, const char **into)
+{
+	struct buf path = buf_make(4096);
+	const char *named;
+	bool done;
+
+	if (!take_path(c->p, &named))
+		return false;
+	buf_add_text(&path, named);
+	while (path.len > 0 && path.at[path.len - 1] == '/')
+		buf_undo(&path, path.len - 1);
+	buf_add_text(&path, "/.");
+	*into = buf_ok(&path) ? arena_text(c->arena, buf_slice(&path)) : NULL;
+	done = *into != NULL;
+	buf_free(&path);
+	return done;
+}
+
+static bool read_include_folder(struct compiler *c, struct conf_table *t)
+{
+	return !parser_accept_word(c->p, "include") || take_folder(c, &t->include);
+}
+
+static bool read_file(struct compiler *c, struct conf_table *t)
+{
+	return take_path(c->p, &t->path) && read_include_folder(c, t);
+}
+
+static bool read_directory(struct compiler *c, struct conf_table *t)
+{
+	return take_folder(c, &t->path) && read_include_folder(c, t);
+}
+
+static bool read_one_path(struct compiler *c, struct conf_table *t)
+{
+	return take_path(c->p, &t->path);
+}
+
+static bool read_sqlite(struct compiler *c, struct conf_table *t)
+{
+	return take_path(c->p, &t->path) && take_query(c, t);
+}
+
 static bool read_backend(struct compiler *c, struct conf_table *t)
 {
-	static const char *const words[] = {"file", "cidr", "sqlite", NULL};
-	static const enum conf_table_kind kinds[] = {TABLE_FILE, TABLE_CIDR, TABLE_SQLITE};
+	static const char *const words[] = {"file", "directory", "cidr", "pcre2", "sqlite", NULL};
+	static const struct {
+		enum conf_table_kind kind;
+		bool (*read)(struct compiler *c, struct conf_table *t);
+	} kinds[] = {{TABLE_FILE, read_file},	    {TABLE_DIRECTORY, read_directory}, {TABLE_CIDR, read_one_path},
+		     {TABLE_PCRE2, read_one_path}, {TABLE_SQLITE, read_sqlite}};
 	unsigned kind;
 
 	if (!parser_at(c->p, TOKEN_WORD)) {
-		parser_expected(c->p, "{ and entries, or file, cidr, sqlite");
+		parser_expected(c->p, "{ and entries, or file, directory, cidr, pcre2, sqlite");
 		return false;
 	}
 	if (!take_choice(c->p, "kind of table", words, &kind))
 		return false;
-	t->kind = kinds[kind];
-	return take_path(c->p, &t->path) && (t->kind != TABLE_SQLITE || take_query(c, t));
+	t->kind = kinds[kind].kind;
+	return kinds[kind].read(c, t);
 }
 
 static bool is_taken(struct compiler *c, const struct conf_table *t)

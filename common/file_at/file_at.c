@@ -15,6 +15,44 @@ bool file_at_init(struct file_at *f, int fd, struct slice path)
 	return slice_copy(name, f->name, sizeof(f->name));
 }
 
+static bool is_part(struct slice part)
+{
+	return part.len > 0 && part.len < 256 && !slice_eq(part, slice_of(".")) && !slice_eq(part, slice_of(".."));
+}
+
+static int open_part(int folder, struct slice part)
+{
+	char name[256];
+
+	errno = EINVAL;
+	if (!is_part(part) || !slice_copy(part, name, sizeof(name)))
+		return -1;
+	return openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+bool file_at_open_beneath(struct file_at *out, int folder, struct slice path)
+{
+	int fd = fcntl(folder, F_DUPFD_CLOEXEC, 3);
+	struct slice part;
+
+	*out = (struct file_at){.fd = -1};
+	while (fd >= 0 && slice_index(path, '/') != SLICE_NONE && slice_cut(&path, '/', &part)) {
+		int next = open_part(fd, part), err = errno;
+
+		close(fd);
+		errno = err;
+		fd = next;
+	}
+	if (fd < 0)
+		return false;
+	if (is_part(path) && file_at_init(out, fd, path))
+		return true;
+	close(fd);
+	out->fd = -1;
+	errno = EINVAL;
+	return false;
+}
+
 static bool is_folder(int fd)
 {
 	struct stat st;

@@ -17,6 +17,11 @@ struct file_at {
 /* `path` as the configuration names it; its last part is the name.  False: no such name (empty, "..", too long). */
 bool file_at_init(struct file_at *f, int fd, struct slice path);
 
+/* For a path of several parts beneath `folder`: the folder that its last part lies in, opened part by part without a symbolic link
+ * (which is what openat2's RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS say, in cages whose filter cannot look into its arguments).
+ * `out->fd` is then the caller's to close.  False: errno (EINVAL: an empty part, "." or ".."). */
+bool file_at_open_beneath(struct file_at *out, int folder, struct slice path);
+
 /* The folder's descriptor when `fd` is one, else -1. */
 int file_at_folder(const struct file_at *f);
 

@@ -65,6 +65,10 @@ static uint32_t options_of(unsigned options)
 
 	if (options & PATTERN_CASELESS)
 		of |= PCRE2_CASELESS;
+	if (options & PATTERN_DOT_ALL)
+		of |= PCRE2_DOTALL;
+	if (options & PATTERN_EXTENDED)
+		of |= PCRE2_EXTENDED;
 	if (options & PATTERN_UTF8)
 		return of | PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
 	return of | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP;
@@ -116,6 +120,14 @@ void pattern_free(struct pattern **pp)
 	pcre2_match_context_free((*pp)->limits);
 	free(*pp);
 	*pp = NULL;
+}
+
+unsigned pattern_groups(const struct pattern *p)
+{
+	uint32_t count = 0;
+
+	(void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &count);
+	return count;
 }
 
 static void tell_groups(pcre2_match_data *data, struct slice subject, struct slice groups[PATTERN_GROUPS_MAX], uint32_t count)

@@ -18,6 +18,8 @@ struct pattern;
 enum pattern_option {
 	PATTERN_CASELESS = 1 << 0,
 	PATTERN_UTF8 = 1 << 1, /* characters, with their case; what is no UTF-8 in the subject matches nothing */
+	PATTERN_DOT_ALL = 1 << 2, /* a dot is also a line's end */
+	PATTERN_EXTENDED = 1 << 3, /* blanks in the pattern do not count */
 };
 
 /* Lives as long as the arena; without one (NULL) until pattern_free.  NULL with a sentence in `why` and where in the pattern it went
@@ -25,6 +27,8 @@ enum pattern_option {
 struct pattern *pattern_new(struct arena *arena, struct slice text, unsigned options, char why[PATTERN_WHY_MAX],
 			    size_t *offset_out);
 void pattern_free(struct pattern **pp); /* only of one without an arena */
+
+unsigned pattern_groups(const struct pattern *p); /* (...) in it */
 
 enum pattern_match { PATTERN_NO, PATTERN_YES, PATTERN_UNKNOWN /* a limit, or no memory */ };
 enum pattern_match pattern_match(const struct pattern *p, struct slice subject);
