@@ -25,6 +25,7 @@ static bool set_flag(struct cli *cli, const char *option)
 		{"--password-stdin", &cli->password_stdin},
 		{"--generate", &cli->generate},
 		{"--repair", &cli->repair},
+		{"--offline", &cli->offline},
 		{"--help", &cli->help},
 		{"-h", &cli->help},
 	};
@@ -58,7 +59,9 @@ static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 	const struct {
 		const char *name;
 		const char **value;
-	} values[] = {{"--config", &p->cli->where.config}, {"-c", &p->cli->where.config}, {"--runtime", &p->cli->where.runtime}};
+	} values[] = {{"--config", &p->cli->where.config},   {"-c", &p->cli->where.config}, {"--runtime", &p->cli->where.runtime},
+		      {"--from", &p->cli->from},	     {"--as", &p->cli->as},	    {"--client", &p->cli->client},
+		      {"--listener", &p->cli->listener}, {"--size", &p->cli->size}};
 	const char *option = argv[*at];
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {

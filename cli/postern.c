@@ -35,6 +35,8 @@ static const struct command commands[] = {
 	{"queue", "release", "ID...", "let a held message go", 1, MANY, run_each, "queue.release", SHORT_S, ROWS_TABLE, ""},
 	{"queue", "remove", "ID...", "remove a message; nobody is told", 1, MANY, run_each, "queue.remove", SHORT_S, ROWS_TABLE, ""},
 	{"queue", "retry", "ID... | all", "try again now", 1, MANY, run_each, "queue.retry", SHORT_S, ROWS_TABLE, ""},
+	{"route", NULL, "ADDRESS [--from S] [--as LOGIN] [--client IP] [--listener N] [--size N] [--offline]",
+	 "what would become of mail for it, and why; nothing is sent", 1, 1, run_route, "route.explain", SHORT_S, ROWS_TABLE, ""},
 	{"user", "add", "ADDRESS [--password-stdin | --generate]", "a new login; asks for the password", 1, 1, run_user_add, NULL, 0,
 	 ROWS_TABLE, ""},
 	{"user", "passwd", "ADDRESS [--password-stdin | --generate]", "another password", 1, 1, run_user_passwd, NULL, 0, ROWS_TABLE,

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "os/fd.h"
 #include "os/privilege.h"
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,18 +154,6 @@ static int check_running(const struct cli *cli, struct checked *k)
 
 /* ---- a spool that nobody uses ---- */
 
-/* In a build tree the programs lie side by side; installed, they are where the build was told. */
-static void queue_program(char out[PATH_MAX])
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	size_t slash = slice_rindex(slice_make(self, n > 0 ? (size_t)n : 0), '/');
-
-	if (slash != SLICE_NONE && snprintf(out, PATH_MAX, "%.*s/postern-queue", (int)slash, self) < PATH_MAX && access(out, X_OK) == 0)
-		return;
-	snprintf(out, PATH_MAX, "%s/postern-queue", POSTERN_LIBEXEC);
-}
-
 static bool become_owner(const struct stat *st)
 {
 	const struct become who = {.uid = st->st_uid, .gid = st->st_gid};
@@ -183,7 +172,7 @@ static _Noreturn void look(int folder, const struct stat *st, int out)
 	char program[PATH_MAX], flag[] = "--check";
 	char *const argv[] = {program, flag, NULL}, *const environment[] = {NULL};
 
-	queue_program(program);
+	program_path("postern-queue", program);
 	if (fchdir(folder) == 0 && dup2(out, STDOUT_FILENO) != -1 && become_owner(st))
 		execve(program, argv, environment);
 	fprintf(stderr, "postern: queue check: %s: %s\n", program, strerrordesc_np(errno));

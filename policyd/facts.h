@@ -24,6 +24,9 @@ static inline struct slice facts_text(const struct facts *f, enum fact_id id)
 	return f->value[id].text;
 }
 
+/* Where a client came in: our name there ("": the configuration's), and the listener's ("": that of its role). */
+void facts_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname);
+
 /* Where tables and accounts are. */
 struct lookups {
 	/* The value is added to `value_out` (NULL: not wanted). */

@@ -45,18 +45,6 @@ static void answer_outcome(struct policy_answer *a, enum outcome oc)
 	snprintf(a->text, sizeof(a->text), "%s", info->text);
 }
 
-static void write_rule(const struct rule *rule, char *out, size_t size)
-{
-	struct buf where = buf_make(size);
-
-	out[0] = '\0';
-	if (rule == NULL)
-		return;
-	rule_where(rule, &where);
-	(void)slice_copy(buf_slice(&where), out, size);
-	buf_free(&where);
-}
-
 static bool add_effects(struct policy_answer *a, const struct policy_verdict *v)
 {
 	for (size_t i = 0; i < v->effect_count; i++) {
@@ -88,7 +76,7 @@ static void take_verdict(struct policy_answer *a, const struct policy_verdict *v
 	answer_outcome(a, OC_DONE);
 	a->pending = v->end == POLICY_NEED;
 	a->delay_ms = v->delay_ms;
-	write_rule(v->rule, a->rule, sizeof(a->rule));
+	rule_where_text(v->rule, a->rule, sizeof(a->rule));
 	if (v->end != POLICY_VERDICT) {
 		answer_unknown(a, v->cause);
 		return;
@@ -131,9 +119,10 @@ static void take_route(struct policy_answer *a, const struct policy_request *req
 static void verify(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
 		   struct policy_answer *a)
 {
+	const struct route_question question = {.conf = conf, .facts = &request->facts, .lookups = lookups};
 	struct route_result r;
 
-	route_run(conf, &request->facts, false, lookups, &r);
+	route_run(&question, &r);
 	take_route(a, request, &r);
 	route_result_free(&r);
 }
@@ -142,7 +131,7 @@ void policy_run(const struct conf *conf, const struct policy_request *request, c
 		struct policy_answer *out)
 {
 	struct evaluation e = {request, lookups};
-	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, &e};
+	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, NULL, &e};
 	struct policy_verdict v;
 
 	memset(out, 0, sizeof(*out));

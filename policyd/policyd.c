@@ -2,10 +2,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "explain_main.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/utsname.h>
 
 /*
  *   question --served--> answered
@@ -24,6 +24,8 @@ struct parked {
 
 static policyd_serve_fn *server_of(enum ipc_type type)
 {
+	if (type == IPC_CONTROL_ASK)
+		return serve_control;
 	return type == IPC_POLICY_ASK ? serve_policy : serve_route;
 }
 
@@ -67,31 +69,6 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 	return (struct lookups){find_in_table, find_alias, read_include, find_account, p};
 }
 
-static const char *own_hostname(const struct conf *conf)
-{
-	static struct utsname own;
-
-	if (conf->set.hostname[0] != '\0')
-		return conf->set.hostname;
-	return uname(&own) == 0 ? own.nodename : "localhost";
-}
-
-static const char *role_word(uint64_t role)
-{
-	static const char *const names[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};
-
-	return role < ARRAY_LEN(names) ? names[role] : "mx";
-}
-
-void policyd_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname)
-{
-	struct slice word = slice_of(role_word(role));
-
-	f->value[FACT_LISTENER_ROLE].text = word;
-	f->value[FACT_LISTENER_NAME].text = name.len > 0 ? name : word;
-	f->value[FACT_HOSTNAME].text = hostname.len > 0 ? hostname : slice_of(own_hostname(conf));
-}
-
 /* ---- questions that wait ---- */
 
 static void parked_free(struct parked *q)
@@ -111,6 +88,10 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 		link_answer(link, request, IPC_POLICY_ANSWER,
 			    &(struct msg_POLICY_ANSWER){OC_LOOKUP_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
 							slice_empty(), 0, 0, slice_empty()}, -1);
+	else if (type == IPC_CONTROL_ASK)
+		link_answer(link, request, IPC_CONTROL_ANSWER,
+			    &(struct msg_CONTROL_ANSWER){OC_LOOKUP_UNKNOWN, slice_of("the system's users cannot be asked now; try again"),
+							 slice_empty(), slice_empty()}, -1);
 	else
 		link_answer(link, request, IPC_ROUTE_ANSWER,
 			    &(struct msg_ROUTE_ANSWER){OC_ROUTE_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
@@ -217,16 +198,6 @@ static void on_session_login(struct service *s, struct link *link, struct ipc_me
 		(void)slice_copy(m->body.SESSION_LOGIN.login, session->login, sizeof(session->login));
 }
 
-/* ---- the operator ---- */
-
-static void on_control_ask(struct service *s, struct link *link, struct ipc_message *m)
-{
-	struct msg_CONTROL_ANSWER answer = {OC_NOT_FOUND, slice_of("postern-policyd has no such verb"), slice_empty(), slice_empty()};
-
-	(void)s;
-	link_answer(link, m->request, IPC_CONTROL_ANSWER, &answer, -1);
-}
-
 /* ---- generations ---- */
 
 struct paths {
@@ -319,7 +290,7 @@ static void on_status(struct service *s, struct buf *out)
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_OPEN] = on_session_open,	[IPC_SESSION_CLOSE] = on_session_close,
 	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
-	[IPC_ROUTE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_control_ask,
+	[IPC_ROUTE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
 };
 
 static const struct cage_spec cage = {
@@ -344,5 +315,7 @@ static const struct service_spec spec = {
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "--route") == 0)
+		return explain_main(argv[2]);
 	return service_run(&spec, argc, argv);
 }

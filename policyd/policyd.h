@@ -39,14 +39,12 @@ struct policy_session {
 
 /* False: not known yet, nothing was answered, and `missing` says what for. */
 typedef bool policyd_serve_fn(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
-/* serve_policy.c, serve_route.c */
+/* serve_policy.c, serve_route.c, serve_control.c */
 bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 
 /* Sets up the look-ups of that generation for one question. */
 struct lookups policyd_lookups(struct policyd *p, struct generation *g);
-
-/* Where a client came in: our name there ("": the configuration's), and the listener's ("": that of its role). */
-void policyd_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname);
 
 #endif

@@ -3,6 +3,9 @@
 
 #include "facts.h"
 
+struct cond;
+struct rec_route_target;
+
 /*
  * Where one recipient goes: a walk along the route rules, over aliases and rewrites, to its targets.  Pure: it looks up and never
  * acts; what is not known yet ends it with PENDING, and it is begun again when that arrived.
@@ -43,9 +46,46 @@ struct route_result {
 	bool leaves; /* one of them leaves this host, and only an attested right allows that */
 };
 
-/* `final`: the recipient was expanded before; transport and next hop only. */
-void route_run(const struct conf *conf, const struct facts *facts, bool final, const struct lookups *lookups,
-	       struct route_result *out);
+/* What a run did, one after the other, for people (`postern route`).  Texts are borrowed for the call. */
+enum route_note_kind {
+	NOTE_ADDRESS, /* from here on it is about `address`; rule: of the alias that made it; text: how else it came */
+	NOTE_TEST, /* test, value (or NULL) and its answer; the rule follows */
+	NOTE_RULE, /* rule, and the answer of its condition; text: why it is unknown */
+	NOTE_LOOKUP, /* rule; whether its table has (`answer`) the address; text: what stands there */
+	NOTE_REWRITE, /* rule; it is `address` from here on */
+	NOTE_TARGET, /* target */
+	NOTE_REFUSED, /* rule or NULL; code, text: the reply */
+	NOTE_DEFERRED, /* rule or NULL; text: the cause */
+	NOTE_PENDING,
+	NOTE_DISCARDED,
+};
+
+struct route_note {
+	enum route_note_kind kind;
+	size_t item, parent; /* numbers of addresses, from 0; parent SIZE_MAX: it was asked for */
+	struct slice address, text;
+	const struct rule *rule;
+	const struct cond *test;
+	const struct fact_value *value;
+	enum answer answer;
+	uint16_t code;
+	const struct rec_route_target *target;
+};
+
+struct route_trace {
+	void (*note)(void *arg, const struct route_note *note);
+	void *arg;
+};
+
+struct route_question {
+	const struct conf *conf;
+	const struct facts *facts; /* of the session; the recipient is the address asked about */
+	const struct lookups *lookups;
+	bool final; /* the recipient was expanded before: transport and next hop only */
+	const struct route_trace *trace; /* NULL: nobody looks */
+};
+
+void route_run(const struct route_question *question, struct route_result *out);
 void route_result_free(struct route_result *r);
 
 #endif

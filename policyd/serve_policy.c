@@ -49,7 +49,7 @@ static void set_listener(struct facts *f, const struct attested_session *s)
 	const struct conf *conf = s->generation->conf;
 	const struct conf_listener *l = s->listener < conf->listener_count ? &conf->listeners[s->listener] : NULL;
 
-	policyd_set_listener(f, conf, s->role, slice_of(l == NULL ? "" : l->called), slice_of(l == NULL ? "" : l->hostname));
+	facts_set_listener(f, conf, s->role, slice_of(l == NULL ? "" : l->called), slice_of(l == NULL ? "" : l->hostname));
 }
 
 /* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */

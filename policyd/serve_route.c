@@ -7,7 +7,7 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 {
 	struct facts f = facts_make();
 
-	policyd_set_listener(&f, conf, ask->role, ask->listener, ask->hostname);
+	facts_set_listener(&f, conf, ask->role, ask->listener, ask->hostname);
 	f.value[FACT_CLIENT].text = ask->client;
 	f.value[FACT_LOGIN].text = ask->login;
 	f.value[FACT_SENDER].text = ask->sender;
@@ -41,6 +41,7 @@ bool serve_route(struct policyd *p, struct link *link, uint64_t request, const s
 	struct generation *g = generation_find(p->service, ask->generation);
 	struct lookups lookups;
 	struct facts facts;
+	struct route_question question;
 	struct route_result r;
 	bool pending;
 
@@ -49,7 +50,8 @@ bool serve_route(struct policyd *p, struct link *link, uint64_t request, const s
 		g = service_generation(p->service);
 	lookups = policyd_lookups(p, g);
 	facts = gather(g->conf, ask);
-	route_run(g->conf, &facts, ask->final != 0, &lookups, &r);
+	question = (struct route_question){.conf = g->conf, .facts = &facts, .lookups = &lookups, .final = ask->final != 0};
+	route_run(&question, &r);
 	pending = r.outcome == ROUTE_PENDING;
 	if (!pending)
 		tell(p, link, request, &r);

@@ -132,7 +132,7 @@ static void run_in(const struct conf *c, const char *recipient, bool final, stru
 	facts.value[FACT_LISTENER_ROLE].text = slice_of("mx");
 	facts.value[FACT_CLIENT].text = slice_of("192.0.2.1");
 	facts.ancestors = slice_of("x@example.test\nAGAIN@example.test\na@elsewhere.test");
-	route_run(c, &facts, final, &lookups, r);
+	route_run(&(struct route_question){.conf = c, .facts = &facts, .lookups = &lookups, .final = final}, r);
 }
 
 static void run(const char *recipient, bool final, struct route_result *r)
@@ -307,7 +307,7 @@ static void test_width(void **state)
 		struct route_result r;
 
 		facts.value[FACT_RECIPIENT].text = slice_of("wide@example.test");
-		route_run(conf, &facts, false, &wide, &r);
+		route_run(&(struct route_question){.conf = conf, .facts = &facts, .lookups = &wide}, &r);
 		if (r.outcome != rows[i].outcome || (r.outcome == ROUTE_TARGETS && r.count != count))
 			fail_msg("%zu: outcome %d, %zu targets, %s", count, (int)r.outcome, r.count, r.cause);
 		route_result_free(&r);

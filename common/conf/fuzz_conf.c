@@ -55,7 +55,7 @@ static bool tag(void *arg, const char *name)
 
 static void evaluate(const struct conf *conf, unsigned seed)
 {
-	const struct rule_source source = {fact, table, tag, NULL, &seed};
+	const struct rule_source source = {fact, table, tag, NULL, NULL, &seed};
 	struct policy_verdict v;
 	struct route_step step = {.next = 0};
 

@@ -9,6 +9,18 @@ void rule_where(const struct rule *r, struct buf *out)
 	buf_addf(out, "%s:%u", r->pos.file, r->pos.line);
 }
 
+void rule_where_text(const struct rule *r, char *out, size_t size)
+{
+	struct buf where = buf_make(size);
+
+	out[0] = '\0';
+	if (r == NULL)
+		return;
+	rule_where(r, &where);
+	(void)slice_copy(buf_slice(&where), out, size);
+	buf_free(&where);
+}
+
 static enum answer ask(struct run *run, const struct rule *r)
 {
 	enum answer a;

@@ -157,9 +157,9 @@ static void print_name(const struct rule *r, struct buf *out)
 		buf_addf(out, " %s", r->name);
 }
 
-static void print_rule(const struct rule *r, struct buf *out)
+void rule_print(const struct rule *r, struct buf *out)
 {
-	buf_addf(out, "\t%s", rule_verb_name(r->verb));
+	buf_add_text(out, rule_verb_name(r->verb));
 	print_delay(r, out);
 	if (r->code != 0)
 		buf_addf(out, " %u %s", r->code, r->dsn);
@@ -174,11 +174,13 @@ static void print_rule(const struct rule *r, struct buf *out)
 		buf_add_text(out, " if ");
 		cond_print(r->when, out);
 	}
-	buf_add_char(out, '\n');
 }
 
 void rules_print(const struct rule_list *list, struct buf *out)
 {
-	for (size_t i = 0; i < list->count; i++)
-		print_rule(&list->rules[i], out);
+	for (size_t i = 0; i < list->count; i++) {
+		buf_add_char(out, '\t');
+		rule_print(&list->rules[i], out);
+		buf_add_char(out, '\n');
+	}
 }

@@ -58,6 +58,10 @@ struct rule_list {
 
 /* "file:line" of a rule, as verdicts and logs show it. */
 void rule_where(const struct rule *r, struct buf *out);
+/* The same into `out`; "" where there is no rule. */
+void rule_where_text(const struct rule *r, char *out, size_t size);
+/* The rule on one line, as it could stand in a configuration. */
+void rule_print(const struct rule *r, struct buf *out);
 
 /* ---- what rules are evaluated over ---- */
 
@@ -79,8 +83,10 @@ struct rule_source {
 	/* Tags of earlier stages: "connection.NAME" for the session, "message.NAME" for the
 	 * transaction. */
 	bool (*tag)(void *arg, const char *tag);
-	/* NULL, or told of each rule that was asked, in order (for `simulate`). */
+	/* NULL, or told of each rule that was asked, in order; and before, of each test of its condition (cond.h), with the
+	 * value that it found (NULL: a tag, or it is not known). */
 	void (*trace)(void *arg, const struct rule *rule, enum answer answer);
+	void (*tested)(void *arg, const struct cond *test, const struct fact_value *value, enum answer answer);
 	void *arg;
 };
 #define RULES_KEY_MAX 1024u

@@ -165,17 +165,24 @@ static enum answer test_value(struct run *run, const struct cond *c, const struc
 static enum answer test(struct run *run, const struct cond *c)
 {
 	struct fact_value value;
+	const struct fact_value *found = NULL;
 	enum answer a;
 
-	if (c->kind == COND_TAG)
+	if (c->kind == COND_TAG) {
 		a = test_tag(run, c);
-	else if (c->kind == COND_SHAPE && c->shape == SHAPE_UNKNOWN)
+	} else if (c->kind == COND_SHAPE && c->shape == SHAPE_UNKNOWN) {
 		a = test_unknown(run, c);
-	else if ((a = get(run, c->fact, &value)) == ANSWER_YES)
+	} else if ((a = get(run, c->fact, &value)) == ANSWER_YES) {
+		found = &value;
 		a = test_value(run, c, &value);
+	}
 	if (c->negated)
 		a = inverse(a);
-	return a == ANSWER_UNKNOWN && c->assume_no ? ANSWER_NO : a;
+	if (a == ANSWER_UNKNOWN && c->assume_no)
+		a = ANSWER_NO;
+	if (run->source->tested != NULL)
+		run->source->tested(run->source->arg, c, found, a);
+	return a;
 }
 
 /* ---- Kleene's and, or, not ---- */
@@ -217,7 +224,7 @@ enum answer run_cond(struct run *run, const struct cond *c)
 
 /* ---- texts ---- */
 
-static void add_fact(struct buf *out, enum fact_type type, const struct fact_value *value)
+void fact_print(enum fact_type type, const struct fact_value *value, struct buf *out)
 {
 	switch (type) {
 	case FACT_TYPE_NUMBER:
@@ -249,7 +256,7 @@ static enum answer add_piece(struct run *run, const struct template_piece *piece
 	}
 	a = get(run, piece->fact, &value);
 	if (a == ANSWER_YES)
-		add_fact(out, fact_info(piece->fact)->type, &value);
+		fact_print(fact_info(piece->fact)->type, &value, out);
 	if (a != ANSWER_UNKNOWN || use == TEXT_ADDRESS)
 		return a;
 	buf_add_text(out, "unknown");

@@ -16,6 +16,9 @@ struct run {
 /* NULL holds. */
 enum answer run_cond(struct run *run, const struct cond *c);
 
+/* The value as texts show it: "yes" and "no", numbers in decimal. */
+void fact_print(enum fact_type type, const struct fact_value *value, struct buf *out);
+
 enum text_use {
 	TEXT_REPLY, /* printable ASCII only; an unknown fact is written "unknown" */
 	TEXT_ADDRESS, /* exact: an unknown fact, a control character or too many bytes make it unknown

@@ -1,6 +1,8 @@
 #include "conf/bundle.h"
+#include "rules/cond.h"
 #include "rules/pattern.h"
 #include "rules/rules.h"
+#include "rules/run.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,6 +23,7 @@ struct world {
 	size_t table_calls, fact_calls;
 	const char *tags; /* "connection.a message.b" */
 	char trace[256];
+	char tests[512]; /* "test=value:answer;" of each */
 };
 
 static enum fact_state get_fact(void *arg, enum fact_id id, struct fact_value *out)
@@ -61,6 +64,22 @@ static void trace(void *arg, const struct rule *rule, enum answer answer)
 	(void)rule;
 	assert_true(n + 2 < sizeof(w->trace));
 	w->trace[n] = "nyup"[answer];
+}
+
+static void tested(void *arg, const struct cond *test, const struct fact_value *value, enum answer answer)
+{
+	struct world *w = arg;
+	struct buf line = buf_make(sizeof(w->tests));
+
+	buf_add_text(&line, w->tests);
+	cond_print(test, &line);
+	buf_add_char(&line, '=');
+	if (value != NULL)
+		fact_print(fact_info(test->fact)->type, value, &line);
+	buf_addf(&line, ":%c;", "nyup"[answer]);
+	/* Some tests ask much; who looks at it asks little. */
+	(void)slice_copy(buf_slice(&line), w->tests, sizeof(w->tests));
+	buf_free(&line);
 }
 
 static void set(struct world *w, enum fact_id id, const char *text)
@@ -107,7 +126,7 @@ static struct conf *compile(const char *text)
 
 static struct rule_source source_of(struct world *w)
 {
-	return (struct rule_source){get_fact, find_in_table, has_tag, trace, w};
+	return (struct rule_source){get_fact, find_in_table, has_tag, trace, tested, w};
 }
 
 /* What one condition says in that world, seen from outside. */
@@ -335,7 +354,7 @@ static void test_unknown_ends_the_evaluation(void **state)
 	struct world w = usual();
 	struct rule_source source = source_of(&w);
 	struct policy_verdict v;
-	struct buf where = buf_make(256);
+	struct buf where = buf_make(256), line = buf_make(256);
 
 	(void)state;
 	w.tables[0] = ANSWER_UNKNOWN;
@@ -346,6 +365,10 @@ static void test_unknown_ends_the_evaluation(void **state)
 	rule_where(v.rule, &where);
 	assert_string_equal(buf_text(&where), "rules.conf:8");
 	assert_string_equal(w.trace, "yu");
+	assert_string_equal(w.tests, "recipient.domain not in t0=ours.example:u;");
+	rule_print(v.rule, &line);
+	assert_string_equal(buf_text(&line), "reject 550 5.7.1 \"relaying denied\" if recipient.domain not in t0");
+	buf_free(&line);
 	policy_verdict_free(&v);
 	buf_free(&where);
 	conf_free(&conf);

@@ -1,0 +1,392 @@
+#include "explain.h"
+
+#include "base/mem.h"
+#include "ipc/message.h"
+#include "mail/directive.h"
+#include "rules/cond.h"
+#include "rules/run.h"
+
+#include <stdio.h>
+
+#define BECAUSE_MAX 4000u
+#define ROW_MAX 16384u
+
+/* ---- the question ---- */
+
+static bool refuse(struct buf *why, const char *what, struct slice value)
+{
+	buf_addf(why, "%s: \"%.*s\"", what, SLICE_ARG(slice_sub(value, 0, 300)));
+	return false;
+}
+
+static bool read_recipient(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	enum mail_verdict verdict = mail_address_parse(value, MAIL_ALLOW_UTF8 | MAIL_ALLOW_POSTMASTER, &q->recipient);
+
+	(void)conf;
+	q->facts.value[FACT_RECIPIENT].text = mail_address_text(&q->recipient);
+	return verdict == MAIL_OK || refuse(why, mail_verdict_text(verdict), value);
+}
+
+static bool read_sender(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	struct slice text = slice_eq(value, slice_of("<>")) ? slice_empty() : value;
+	enum mail_verdict verdict = mail_address_parse(text, MAIL_ALLOW_UTF8 | MAIL_ALLOW_NULL, &q->sender);
+
+	(void)conf;
+	q->facts.value[FACT_SENDER].text = mail_address_text(&q->sender);
+	return verdict == MAIL_OK || refuse(why, mail_verdict_text(verdict), value);
+}
+
+static bool read_login(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	(void)conf;
+	if (!slice_copy(value, q->login, sizeof(q->login)))
+		return refuse(why, "a login has at most 255 bytes", value);
+	q->facts.value[FACT_LOGIN].text = slice_of(q->login);
+	return true;
+}
+
+static bool read_client(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	(void)conf;
+	if (!shape_has(SHAPE_BARE_ADDRESS, value) || !slice_copy(value, q->client, sizeof(q->client)))
+		return refuse(why, "a client is an IP address", value);
+	q->facts.value[FACT_CLIENT].text = slice_of(q->client);
+	return true;
+}
+
+static const struct conf_listener *find_listener(const struct conf *conf, struct slice name)
+{
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (slice_eq(slice_of(conf->listeners[i].called), name) || slice_eq(slice_of(conf->listeners[i].name), name))
+			return &conf->listeners[i];
+	return NULL;
+}
+
+static const struct conf_listener *first_listener(const struct conf *conf, enum conf_listener_role role)
+{
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].role == role)
+			return &conf->listeners[i];
+	return NULL;
+}
+
+static void set_listener(struct explain_question *q, const struct conf *conf, const struct conf_listener *l, enum conf_listener_role role)
+{
+	facts_set_listener(&q->facts, conf, l == NULL ? role : l->role, slice_of(l == NULL ? "" : l->called),
+			   slice_of(l == NULL ? "" : l->hostname));
+}
+
+static bool read_listener(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	static const char *const roles[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};
+	const struct conf_listener *l = find_listener(conf, value);
+
+	if (l != NULL) {
+		set_listener(q, conf, l, l->role);
+		return true;
+	}
+	for (unsigned role = 0; role < ARRAY_LEN(roles); role++)
+		if (slice_eq(value, slice_of(roles[role]))) {
+			set_listener(q, conf, first_listener(conf, (enum conf_listener_role)role), (enum conf_listener_role)role);
+			return true;
+		}
+	return refuse(why, "no such listener; say mx, submission, local, its name or its ADDRESS:PORT", value);
+}
+
+static bool read_size(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	(void)conf;
+	return slice_u64(value, INT64_MAX, &q->facts.value[FACT_SIZE].number) || refuse(why, "a size is a number of bytes", value);
+}
+
+static const struct {
+	const char *key;
+	bool (*read)(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why);
+} fields[] = {{"address", read_recipient}, {"from", read_sender},	  {"as", read_login},
+	      {"client", read_client},	   {"listener", read_listener}, {"size", read_size}};
+
+static bool read_field(struct explain_question *q, const struct conf *conf, const struct rec_control_field *f, struct buf *why)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (slice_eq(f->key, slice_of(fields[i].key)))
+			return fields[i].read(q, conf, f->value, why);
+	return refuse(why, "not asked here", f->key);
+}
+
+/* Somebody who logged in did so at submission; all else is said, or a stranger at the MX. */
+static void assume(struct explain_question *q, const struct conf *conf)
+{
+	enum conf_listener_role role = q->login[0] != '\0' ? LISTENER_SUBMISSION : LISTENER_MX;
+
+	if (facts_text(&q->facts, FACT_LISTENER_ROLE).len == 0)
+		set_listener(q, conf, first_listener(conf, role), role);
+	q->may_relay = q->login[0] != '\0' || slice_eq(facts_text(&q->facts, FACT_LISTENER_ROLE), slice_of("local")) ||
+		       (q->client[0] != '\0' && conf_is_trusted(conf, slice_of(q->client)));
+}
+
+bool explain_read(const struct conf *conf, struct slice records, struct explain_question *out, struct buf *why)
+{
+	struct rec_control_field f;
+
+	memset(out, 0, sizeof(*out));
+	out->facts = facts_make();
+	while (rec_control_field_next(&records, &f))
+		if (!read_field(out, conf, &f, why))
+			return false;
+	if (records.len > 0 || out->recipient.text[0] == '\0')
+		return refuse(why, "no address to ask about", slice_empty());
+	assume(out, conf);
+	return true;
+}
+
+/* ---- rows ---- */
+
+static void add(struct buf *row, const char *key, struct slice value)
+{
+	(void)rec_control_field_add(row, &(struct rec_control_field){slice_of(key), value});
+}
+
+static void add_text(struct buf *row, const char *key, const char *value)
+{
+	add(row, key, slice_of(value));
+}
+
+static void add_number(struct buf *row, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	add_text(row, key, text);
+}
+
+static void add_rule(struct buf *row, const struct rule *rule)
+{
+	char where[513];
+
+	rule_where_text(rule, where, sizeof(where));
+	add_text(row, "rule", where);
+}
+
+/* As much of it as a row takes. */
+static void add_long(struct buf *row, const char *key, struct slice value)
+{
+	struct buf text = buf_make(EXPLAIN_VALUE_MAX + 16);
+
+	buf_add_slice(&text, slice_sub(value, 0, EXPLAIN_VALUE_MAX));
+	buf_add_text(&text, value.len > EXPLAIN_VALUE_MAX ? " ..." : "");
+	add(row, key, buf_slice(&text));
+	buf_free(&text);
+}
+
+/* Of a directive; its words and parts stand with a NUL between. */
+static void add_argument(struct buf *row, struct slice argument)
+{
+	struct buf text = buf_make(DIRECTIVE_ARGUMENT_MAX);
+
+	for (size_t i = 0; i < argument.len; i++)
+		if (argument.at[i] != '\0' || i + 1 < argument.len)
+			buf_add_char(&text, argument.at[i] == '\0' ? ' ' : argument.at[i]);
+	add_long(row, "argument", buf_slice(&text));
+	buf_free(&text);
+}
+
+/* A row counts also where it was on an earlier page.  Rows are smaller than a page, so that each page has one at least. */
+static void end_row(struct explain *e, struct buf *row)
+{
+	size_t before = e->rows.len, number = e->seen++;
+
+	if (e->full || number < e->skip)
+		return;
+	if (buf_ok(row) && rec_control_row_add(&e->rows, &(struct rec_control_row){buf_slice(row)}))
+		return;
+	buf_undo(&e->rows, before);
+	e->full = true;
+	e->next = number;
+}
+
+static const char *answer_word(enum answer answer)
+{
+	static const char *const words[] = {
+		[ANSWER_NO] = "no", [ANSWER_YES] = "yes", [ANSWER_UNKNOWN] = "unknown", [ANSWER_PENDING] = "pending"};
+
+	return words[answer];
+}
+
+static void keep_test(struct explain *e, const struct route_note *n)
+{
+	struct buf test = buf_make(BECAUSE_MAX);
+
+	cond_print(n->test, &test);
+	buf_addf(&test, ": %s", answer_word(n->answer));
+	if (n->value != NULL) {
+		buf_add_text(&test, " (");
+		fact_print(fact_info(n->test->fact)->type, n->value, &test);
+		buf_add_text(&test, ")");
+	}
+	/* What does not fit any more is left out; the rule's answer is there. */
+	if (buf_ok(&test) && e->because.len + test.len + 2 <= BECAUSE_MAX) {
+		buf_add_text(&e->because, e->because.len > 0 ? "; " : "");
+		buf_add_slice(&e->because, buf_slice(&test));
+	}
+	buf_free(&test);
+}
+
+static void row_address(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	char by[513];
+
+	(void)e;
+	rule_where_text(n->rule, by, sizeof(by));
+	if (n->parent == SIZE_MAX)
+		add_text(row, "parent", "");
+	else
+		add_number(row, "parent", n->parent);
+	add(row, "address", n->address);
+	add(row, "by", n->text.len > 0 ? n->text : slice_of(by));
+}
+
+static void row_rule(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	struct buf line = buf_make(EXPLAIN_VALUE_MAX * 2);
+
+	rule_print(n->rule, &line);
+	add_rule(row, n->rule);
+	add_long(row, "statement", buf_slice(&line));
+	add_text(row, "matches", answer_word(n->answer));
+	add(row, "because", buf_slice(&e->because));
+	buf_clear(&e->because);
+	buf_free(&line);
+}
+
+static void row_lookup(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	(void)e;
+	add_rule(row, n->rule);
+	add_text(row, "table", n->rule->table->name);
+	add_text(row, "found", answer_word(n->answer));
+	add_long(row, "value", n->text);
+}
+
+static void row_rewrite(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	(void)e;
+	add_rule(row, n->rule);
+	add(row, "address", n->address);
+}
+
+/* As who it is done: the owner of virtual mailboxes, else the recipient's own system user; nobody on another host. */
+static struct slice user_of(const struct explain *e, const struct rec_route_target *t)
+{
+	const struct conf_transport *transport = conf_transport_find(e->conf, t->transport);
+
+	if (transport == NULL || transport->kind != TRANSPORT_MAILDIR)
+		return slice_empty();
+	return transport->user != NULL ? slice_of(transport->user) : t->nexthop;
+}
+
+static void row_target(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	const struct rec_route_target *t = n->target;
+
+	add(row, "rule", t->rule);
+	add(row, "recipient", t->recipient);
+	add(row, "transport", t->transport);
+	add(row, "nexthop", t->nexthop);
+	add(row, "user", user_of(e, t));
+	add_text(row, "directive", directive_name(t->directive));
+	add_argument(row, t->argument);
+	add_text(row, "held", t->hold ? "yes" : "no");
+	add_text(row, "leaves", t->leaves ? "yes" : "no");
+}
+
+static void row_end(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	(void)e;
+	add_rule(row, n->rule);
+	if (n->code != 0)
+		add_number(row, "code", n->code);
+	add_long(row, "text", n->text);
+}
+
+static const struct {
+	const char *kind;
+	void (*fill)(struct explain *e, const struct route_note *n, struct buf *row);
+} kinds[] = {
+	[NOTE_ADDRESS] = {"address", row_address}, [NOTE_RULE] = {"rule", row_rule},	   [NOTE_LOOKUP] = {"lookup", row_lookup},
+	[NOTE_REWRITE] = {"rewrite", row_rewrite}, [NOTE_TARGET] = {"target", row_target}, [NOTE_REFUSED] = {"refused", row_end},
+	[NOTE_DEFERRED] = {"deferred", row_end},   [NOTE_PENDING] = {"pending", row_end},  [NOTE_DISCARDED] = {"discarded", row_end},
+};
+
+static void on_note(void *arg, const struct route_note *n)
+{
+	struct explain *e = arg;
+	struct buf row = buf_make(ROW_MAX);
+
+	if (n->kind == NOTE_TEST) {
+		keep_test(e, n);
+		return;
+	}
+	add_text(&row, "kind", kinds[n->kind].kind);
+	add_number(&row, "number", n->item);
+	kinds[n->kind].fill(e, n, &row);
+	end_row(e, &row);
+	buf_free(&row);
+}
+
+/* ---- the end of all ---- */
+
+static const char *relay_word(const struct route_result *r, bool may_relay)
+{
+	if (!r->leaves)
+		return "not needed";
+	return may_relay ? "allowed" : "refused";
+}
+
+static void add_result(struct explain *e, const struct route_result *r, bool may_relay)
+{
+	static const char *const words[] = {[ROUTE_TARGETS] = "accepted", [ROUTE_REFUSED] = "refused", [ROUTE_DEFERRED] = "deferred"};
+	bool guarded = r->outcome == ROUTE_TARGETS && r->leaves && !may_relay;
+	const struct outcome_info *info = outcome_info(guarded ? OC_NO_RELAY : r->oc);
+	bool own = r->outcome == ROUTE_REFUSED;
+	struct buf row = buf_make(ROW_MAX);
+
+	add_text(&row, "kind", "result");
+	add_text(&row, "outcome", guarded ? "refused" : words[r->outcome]);
+	add_number(&row, "code", own ? r->code : info->smtp);
+	add_text(&row, "dsn", own ? r->dsn : info->dsn);
+	add_text(&row, "text", own ? r->text : r->outcome == ROUTE_DEFERRED ? r->cause : info->text);
+	add_text(&row, "rule", r->rule);
+	add_number(&row, "targets", r->count);
+	add_text(&row, "relay", relay_word(r, may_relay));
+	end_row(e, &row);
+	buf_free(&row);
+}
+
+struct explain explain_begin(const struct conf *conf, size_t skip)
+{
+	return (struct explain){
+		.conf = conf, .skip = skip, .rows = buf_make(EXPLAIN_PAGE_MAX), .because = buf_make(BECAUSE_MAX)};
+}
+
+enum route_outcome explain_run(struct explain *e, const struct explain_question *q, const struct lookups *lookups)
+{
+	const struct route_trace trace = {on_note, e};
+	const struct route_question question = {.conf = e->conf, .facts = &q->facts, .lookups = lookups, .trace = &trace};
+	struct route_result r;
+	enum route_outcome outcome;
+
+	route_run(&question, &r);
+	outcome = r.outcome;
+	if (outcome != ROUTE_PENDING)
+		add_result(e, &r, q->may_relay);
+	route_result_free(&r);
+	return outcome;
+}
+
+void explain_free(struct explain *e)
+{
+	buf_free(&e->rows);
+	buf_free(&e->because);
+}

@@ -1,0 +1,48 @@
+#ifndef POSTERN_POLICYD_EXPLAIN_H
+#define POSTERN_POLICYD_EXPLAIN_H
+
+#include "mail/address.h"
+#include "route.h"
+
+/*
+ * What becomes of an address, and why: the steps of its route as rows for the operator (`postern route`).  Pure.
+ *
+ *   kind       of a row, and what it has beside `number`, the address it is about (from 0, in the order they were asked)
+ *   address    parent, address, by: what it came from: a rule, or the setting postmaster
+ *   rule       rule, statement, matches (yes, no, unknown, pending), because: each test with what it found
+ *   lookup     rule, table, found; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it
+ *   rewrite    rule, address
+ *   target     rule, recipient, transport, nexthop, user, directive, argument, held, leaves
+ *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
+ *   result     of all: outcome (accepted, refused, deferred), code, dsn, text, rule, targets, relay
+ */
+#define EXPLAIN_VALUE_MAX 2000u
+#define EXPLAIN_PAGE_MAX 60000u
+
+struct explain {
+	const struct conf *conf;
+	size_t skip; /* rows that an earlier page had */
+	size_t seen;
+	bool full; /* there are more than fit: the next page begins at `next` */
+	size_t next;
+	struct buf rows; /* control_row records; owned: explain_free */
+	struct buf because; /* of the rule in hand; owned */
+};
+
+/* What an operator says of a session.  Not to be copied: the facts point into it. */
+struct explain_question {
+	struct mail_address recipient, sender;
+	char login[256], client[65];
+	struct facts facts;
+	bool may_relay; /* a login, a trusted client, or the local socket */
+};
+/* Reads control_field records: address, from, as, client, listener (its name, its ADDRESS:PORT, or mx, submission, local), size.
+ * False: one of them cannot be, `why` says which. */
+bool explain_read(const struct conf *conf, struct slice control_field_records, struct explain_question *out, struct buf *why);
+
+/* Rows of the page that begins at `skip`; what is not known yet makes it ROUTE_PENDING, and there are no rows. */
+struct explain explain_begin(const struct conf *conf, size_t skip);
+enum route_outcome explain_run(struct explain *e, const struct explain_question *q, const struct lookups *lookups);
+void explain_free(struct explain *e);
+
+#endif

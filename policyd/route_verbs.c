@@ -1,0 +1,172 @@
+#include "route_walk.h"
+
+#include "base/mem.h"
+#include "ipc/message.h"
+#include "mail/directive.h"
+#include "mailbox.h"
+
+/* What the verbs of a route do with the address in hand. */
+
+/* <postmaster> alone is ours (RFC 5321 §4.1.1.3), whatever becomes of postmaster@ our host name. */
+static bool would_send_away_our_postmaster(const struct walk *w, const struct conf_transport *t)
+{
+	return w->bare && w->items[w->at].parent == ROUTE_NOBODY && t != NULL && t->kind == TRANSPORT_SMTP;
+}
+
+/* Who was expanded before on the way to this message, or names itself in an alias, means the mailbox. */
+static enum directive_kind directive_of(const struct walk *w, const struct conf_transport *t)
+{
+	bool is_local = t != NULL && t->kind == TRANSPORT_MAILDIR;
+
+	if (is_local && (w->items[w->at].is_self || ancestors_have(w->facts.ancestors, walk_address(w))))
+		return DIRECTIVE_INBOX;
+	return DIRECTIVE_NONE;
+}
+
+enum next route_add_target(struct walk *w, const struct rule *rule, struct slice nexthop)
+{
+	const struct item *item = &w->items[w->at];
+	const struct conf_transport *t = rule == NULL ? NULL : rule->transport;
+	char where[513];
+	struct rec_route_target target = {
+		.recipient = walk_address(w),
+		.transport = slice_of(t == NULL ? "" : t->name),
+		.kind = t == NULL ? TRANSPORT_MAILDIR : t->kind,
+		.nexthop = nexthop,
+		.leaves = t != NULL && t->kind == TRANSPORT_SMTP,
+		/* What our own tables name may be reached through us. */
+		.relay_domain = (rule != NULL && rule->relay_domain) || item->parent != ROUTE_NOBODY,
+		.hold = item->held && (!w->final || t == NULL),
+		.directive = directive_of(w, t),
+		.argument = slice_empty(),
+	};
+
+	if (would_send_away_our_postmaster(w, t))
+		return walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+	rule_where_text(rule, where, sizeof(where));
+	target.rule = slice_of(where);
+	if (!rec_route_target_add(&w->result->records, &target))
+		return walk_defer(w, rule, "it leads to more targets than one answer holds");
+	walk_note(w, (struct route_note){.kind = NOTE_TARGET, .rule = rule, .target = &target});
+	w->result->count++;
+	w->result->leaves = w->result->leaves || (target.leaves && !target.relay_domain);
+	return ENDED;
+}
+
+/* ---- the other verbs ---- */
+
+static enum next run_rewrite(struct walk *w, const struct route_step *step)
+{
+	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
+	enum next next = GO_ON;
+	char *text;
+
+	if (w->final)
+		return GO_ON;
+	text = walk_complete(step->text, fact_domain_part(walk_address(w)), &address) ? slice_dup(buf_slice(&address)) : NULL;
+	if (text == NULL) {
+		next = walk_defer(w, step->rule, "it is rewritten to what is no address");
+	} else {
+		free(w->items[w->at].address);
+		w->items[w->at].address = text;
+		w->facts.value[FACT_RECIPIENT].text = slice_of(text);
+		walk_note(w, (struct route_note){.kind = NOTE_REWRITE, .rule = step->rule});
+	}
+	buf_free(&address);
+	return next;
+}
+
+static enum next run_hold(struct walk *w, const struct route_step *step)
+{
+	(void)step;
+	w->items[w->at].held = true;
+	return GO_ON;
+}
+
+static enum next run_discard(struct walk *w, const struct route_step *step)
+{
+	walk_note(w, (struct route_note){.kind = NOTE_DISCARDED, .rule = step->rule});
+	return ENDED;
+}
+
+static enum next run_reject(struct walk *w, const struct route_step *step)
+{
+	return walk_refuse(w, OC_NO_MAILBOX, step->rule, step->text);
+}
+
+static enum next deliver_virtual(struct walk *w, const struct rule *rule)
+{
+	struct buf path = buf_make(MAILBOX_PATH_MAX);
+	enum next next = ENDED;
+
+	switch (mailbox_path(slice_of(rule->transport->maildir), walk_address(w), &path)) {
+	case MAILBOX_DONE:
+		next = route_add_target(w, rule, buf_slice(&path));
+		break;
+	case MAILBOX_NONE:
+		next = walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+		break;
+	case MAILBOX_BAD_TEMPLATE:
+		next = walk_defer(w, rule, "the transport's maildir cannot be made from it");
+		break;
+	}
+	buf_free(&path);
+	return next;
+}
+
+static enum next deliver_to_user(struct walk *w, const struct rule *rule, struct slice user)
+{
+	switch (w->lookups->account(w->lookups->arg, user)) {
+	case ANSWER_YES:
+		return route_add_target(w, rule, user);
+	case ANSWER_NO:
+		return walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+	case ANSWER_PENDING:
+		return IS_PENDING;
+	case ANSWER_UNKNOWN:
+		break;
+	}
+	return walk_defer(w, rule, "the system's users cannot be asked now");
+}
+
+static enum next deliver_system(struct walk *w, const struct rule *rule)
+{
+	struct buf user = buf_make(MAILBOX_PATH_MAX);
+	enum next next = mailbox_user(walk_address(w), &user) == MAILBOX_DONE ? deliver_to_user(w, rule, buf_slice(&user))
+									    : walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+
+	buf_free(&user);
+	return next;
+}
+
+/* SMTP and LMTP: a path, "host:port", or by MX the recipient's own domain. */
+static enum next hand_over(struct walk *w, const struct rule *rule)
+{
+	const struct conf_transport *t = rule->transport;
+	struct buf nexthop = buf_make(512);
+	enum next next;
+
+	if (t->by_mx)
+		buf_add_slice(&nexthop, fact_domain_part(walk_address(w)));
+	else if (t->path != NULL)
+		buf_add_text(&nexthop, t->path);
+	else
+		buf_addf(&nexthop, strchr(t->host, ':') == NULL ? "%s:%u" : "[%s]:%u", t->host, (unsigned)t->port);
+	next = buf_ok(&nexthop) ? route_add_target(w, rule, buf_slice(&nexthop)) : walk_defer(w, rule, "its next hop has no name");
+	buf_free(&nexthop);
+	return next;
+}
+
+static enum next run_transport(struct walk *w, const struct route_step *step)
+{
+	const struct conf_transport *t = step->rule->transport;
+
+	if (t->kind != TRANSPORT_MAILDIR)
+		return hand_over(w, step->rule);
+	return t->user != NULL ? deliver_virtual(w, step->rule) : deliver_system(w, step->rule);
+}
+
+route_verb_fn *const route_verbs[VERB_COUNT] = {
+	[VERB_ALIAS] = route_run_alias, [VERB_REWRITE] = run_rewrite, [VERB_DELIVER] = run_transport, [VERB_RELAY] = run_transport,
+	[VERB_HOLD] = run_hold,		[VERB_REJECT] = run_reject,   [VERB_DISCARD] = run_discard,
+};

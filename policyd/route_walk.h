@@ -1,0 +1,63 @@
+#ifndef POSTERN_POLICYD_ROUTE_WALK_H
+#define POSTERN_POLICYD_ROUTE_WALK_H
+
+#include "route.h"
+
+/* Between the files of the walk along the route rules: route.c walks, route_alias.c expands, route_verbs.c does the rest. */
+#define ROUTE_NOBODY SIZE_MAX
+#define ROUTE_ADDRESS_MAX 512u
+
+/* One address on its way. */
+struct item {
+	char *address; /* owned */
+	const struct rule *origin; /* the alias that made it; NULL: asked for, or the postmaster */
+	size_t from; /* the rule to begin with */
+	size_t parent; /* index, or ROUTE_NOBODY */
+	unsigned depth;
+	bool to_postmaster; /* came here by the setting, or through what did */
+	bool held;
+	bool is_self; /* an alias led back to it: its own mailbox */
+};
+
+struct walk {
+	const struct route_question *question;
+	const struct conf *conf; /* the question's */
+	const struct lookups *lookups;
+	struct facts facts; /* with the item's address as the recipient */
+	bool final, pending;
+	bool bare; /* <postmaster>, without a domain, was asked for */
+	struct item *items; /* owned */
+	size_t count, cap;
+	size_t at; /* the item in hand; others are added behind it while it is */
+	struct route_result *result;
+};
+
+/* How one rule leaves the item in hand. */
+enum next { GO_ON, ENDED, IS_NO, IS_DEFERRED, IS_PENDING };
+
+typedef enum next route_verb_fn(struct walk *w, const struct route_step *step);
+
+/* route.c */
+static inline struct slice walk_address(const struct walk *w)
+{
+	return slice_of(w->items[w->at].address);
+}
+enum next walk_defer(struct walk *w, const struct rule *rule, const char *cause);
+enum next walk_refuse(struct walk *w, enum outcome oc, const struct rule *rule, struct slice text);
+/* Tells whoever wants to see the steps; the item's number and address are filled in here. */
+void walk_note(const struct walk *w, struct route_note note);
+/* "alice" is alice of the same domain.  What begins like a program, a file or an include is no address, though RFC 5321 would
+ * let it be one.  The result is canonical. */
+bool walk_complete(struct slice text, struct slice domain, struct buf *out);
+/* Another address to be asked about; the same one is not asked twice from the same rule.  False: too many, or no memory. */
+bool walk_push(struct walk *w, struct slice address, struct item item);
+bool walk_is_ancestor(const struct walk *w, struct slice address);
+
+/* route_verbs.c */
+extern route_verb_fn *const route_verbs[VERB_COUNT];
+enum next route_add_target(struct walk *w, const struct rule *rule, struct slice nexthop);
+
+/* route_alias.c */
+enum next route_run_alias(struct walk *w, const struct route_step *step);
+
+#endif

@@ -1,0 +1,142 @@
+"""`postern route`: what would become of an address and why, by the server that runs or by the file alone; and it writes nothing."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import BIN, row
+
+ALIASES = "table aliases {\n\tsales@example.test: alice@example.test, bob@example.test\n\tgone@example.test: nobody@example.test\n}\n"
+
+
+@pytest.fixture
+def routed(suite):
+    suite.tables += ALIASES
+    suite.routes = '\thold if sender == "odd@elsewhere.test"\n\talias aliases\n' + suite.routes
+    return suite
+
+
+def route(suite, *words, exit=0):
+    done = suite.postern("route", *words, check=False)
+    assert done.returncode == exit, (done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def rows(suite, *words, exit=0):
+    return json.loads(route(suite, "--json", *words, exit=exit))
+
+
+def line_of(suite, text):
+    """FILE:LINE of a rule of the configuration, as a pattern: the file's folder stands before it where the command read it."""
+    lines = suite.conf_path.read_text().splitlines()
+    (n,) = [i for i, line in enumerate(lines, 1) if line.strip() == text]
+    return rf"\S*postern\.conf:{n}"
+
+
+def told(suite, *words):
+    """What a person would look for in a tree."""
+    text = route(suite, "sales@example.test", *words)
+    alias = line_of(suite, "alias aliases")
+    deliver = line_of(suite, "deliver mailboxes if recipient in our_users")
+    assert re.search(rf"^  yes     {alias}  alias aliases$", text, re.M)
+    assert "table aliases: yes: alice@example.test, bob@example.test\n" in text
+    for who in ("alice", "bob"):
+        assert re.search(rf"^  {who}@example\.test  \(from {alias}\)$", text, re.M)
+        assert f"--> mailboxes {suite.folder}/mail/example.test/{who}/, as user " in text
+        assert f"recipient in our_users: yes ({who}@example.test)\n" in text
+    assert re.search(rf"yes     {deliver}  deliver mailboxes if recipient in our_users$", text, re.M)
+    assert text.rstrip().splitlines()[-1].startswith("accepted, targets: 2: 250 ")
+
+
+def state_of(suite):
+    """Every file of the suite but its log, and when it was written."""
+    return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in suite.folder.rglob("*")
+            if p.is_file() and p.name != "log" and not p.name.endswith(("-shm", "-wal"))}
+
+
+def test_a_running_server_tells_each_step(routed):
+    routed.start()
+    before = state_of(routed)
+    told(routed)
+    assert state_of(routed) == before, "a question wrote something"
+    assert routed.queue() == []
+
+
+def test_the_session_that_is_asked_for(routed):
+    routed.start()
+    held = rows(routed, "bob@example.test", "--from", "odd@elsewhere.test")
+    assert [r["held"] for r in held if r["kind"] == "target"] == ["yes"]
+    assert [r["held"] for r in rows(routed, "bob@example.test") if r["kind"] == "target"] == ["no"]
+    stranger = rows(routed, "you@elsewhere.test", exit=1)[-1]
+    assert (stranger["outcome"], stranger["code"], stranger["relay"]) == ("refused", "550", "refused")
+    login = rows(routed, "you@elsewhere.test", "--as", "alice@example.test")[-1]
+    assert (login["outcome"], login["relay"]) == ("accepted", "allowed")
+    assert rows(routed, "you@elsewhere.test", "--listener", "local")[-1]["relay"] == "allowed"
+    assert "no such listener" in routed.postern("route", "you@elsewhere.test", "--listener", "cellar", check=False).stderr
+    assert "bad domain" in routed.postern("route", "you@b@c", check=False).stderr
+
+
+def test_what_it_says_is_what_a_client_hears(routed):
+    routed.start()
+    for address, code in (("nobody@example.test", "550"), ("alice@example.test", "250"), ("gone@example.test", "250")):
+        c = routed.smtp()
+        c.ehlo()
+        c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+        heard = c.command(f"RCPT TO:<{address}>")
+        c.close()
+        assert heard.startswith(code)
+        assert rows(routed, address, exit=0 if code == "250" else 1)[-1]["code"] == code
+
+
+def test_without_a_server_the_file_is_evaluated(routed):
+    """By whoever reads it: as root it is policyd's own user that looks into tables."""
+    routed.write_conf()
+    for address in ("alice@example.test", "bob@example.test"):
+        routed.add_user(address)
+    told(routed)
+    assert "Postern is not running" in routed.postern("route", "sales@example.test").stderr
+    routed.start(users=())
+    new = routed.conf_path.read_text().replace("bob@example.test\n", "alice@example.test\n", 1)
+    routed.conf_path.write_text(new)
+    running = rows(routed, "sales@example.test")
+    changed = rows(routed, "sales@example.test", "--offline")
+    assert (running[-1]["targets"], changed[-1]["targets"]) == ("2", "1"), "--offline is the file as it is now"
+
+
+def test_what_only_a_server_could_say_is_deferred(suite):
+    suite.tables += "table broken sqlite \"/nowhere/x.db\" \"select 1 where 1 = ?\"\n"
+    suite.routes = "\tdeliver mailboxes if recipient in broken\n"
+    suite.write_conf()
+    end = rows(suite, "alice@example.test", exit=75)[-1]
+    assert (end["outcome"], end["code"]) == ("deferred", "451")
+
+
+def test_a_configuration_with_mistakes_is_said_so(suite):
+    suite.conf_path.write_text("colour red\n")
+    done = suite.postern("route", "alice@example.test", "--offline", check=False)
+    assert done.returncode == 78 and "postern check" in done.stderr
+
+
+@pytest.mark.root
+def test_only_root_and_the_operator_may_ask(routed):
+    routed.start()
+    done = subprocess.run(["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", BIN / "postern", "--runtime",
+                           routed.folder / "run", "route", "alice@example.test"], capture_output=True, text=True, timeout=60,
+                          env={**os.environ}, cwd="/")
+    assert done.returncode == 77 and "alice" not in done.stdout
+    row("O03", "route-command-asked-by-nobody", True)
+
+
+def test_metacharacters_are_shown_as_they_are(routed):
+    """Of a configuration's own language, of a shell, and of a terminal."""
+    routed.tables += 'table odd { "a@meta.test": "${run{id}}@example.test" }\n'
+    routed.routes = "\talias odd\n" + routed.routes
+    routed.start()
+    for local in ("${run{id}}", '"$(id)"', "{recipient}", "{{x}}", "%s%n", "`id`"):
+        end = rows(routed, f"{local}@example.test", exit=1)
+        row("E09", f"route-command-{local}", end[0]["address"] == f"{local}@example.test")
+    assert "--> refused" in routed.postern("route", "a@meta.test", check=False).stdout
+    assert "${run{id}}@example.test" in routed.postern("route", "a@meta.test", check=False).stdout
