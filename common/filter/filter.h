@@ -5,10 +5,17 @@
 
 #include <sys/types.h>
 
+/* What became of reading a file. */
+enum filter_read {
+	FILTER_READ_DONE,
+	FILTER_READ_MISSING,
+	FILTER_READ_REFUSED, /* not a file of its owner's, or larger than `out` may become */
+	FILTER_READ_LATER,
+};
+
 /*
  * What a user's filter sees of a message, and what it may ask for; the same for each filter language.  A filter acts on nothing: it is
- * run over a message and tells a list of actions, which whoever ran it carries out.  Pure but for the body, which is read through
- * `body`.
+ * run over a message and tells a list of actions, which whoever ran it carries out.  Pure but for `body` and `read`.
  *
  * A filter is hostile as far as we go: it is its owner's, and runs as its owner, but must not keep the process busy or large.  Every
  * loop, text, list, pattern and nesting has a bound (struct filter_limits); reaching one is FILTER_ERROR.
@@ -26,6 +33,9 @@ struct filter_message {
 	int zone_minutes; /* of local time, east of UTC */
 	/* Up to `size` bytes of what stands behind the empty line, from `offset` on: how many, 0 at its end, -1: cannot be read now. */
 	ssize_t (*body)(void *arg, uint64_t offset, char *out, size_t size);
+	/* Adds the whole of a file that the filter names (`:include:`, the text of an answer) to `out`; `path` is absolute or beneath home.
+	 * Opened as the owner would, and no further.  NULL: there are no files. */
+	enum filter_read (*read)(void *arg, struct slice path, struct buf *out);
 	void *arg;
 };
 
@@ -81,6 +91,12 @@ struct filter_result {
 	struct filter_memory *memory; /* owned: the texts */
 };
 
+/* Where a filter's text is not what its language takes. */
+struct filter_mistake {
+	uint32_t line, column; /* from 1; characters */
+	char why[FILTER_WHY_MAX]; /* for people; "" with line 0: no memory */
+};
+
 void filter_result_free(struct filter_result *r); /* the outcome stays */
 
 #define FILTER_TOLD_MAX 4096u /* bytes of one step */
@@ -89,5 +105,29 @@ struct filter_trace {
 	void (*step)(void *arg, uint32_t line, struct slice what);
 	void *arg;
 };
+
+/* ---- the languages ---- */
+
+enum filter_kind {
+	FILTER_KIND_ANY, /* by the first words: "# Exim filter", "# Sieve filter", or a list */
+	FILTER_KIND_FORWARD, /* a list of addresses and more: .forward */
+	FILTER_KIND_EXIM,
+	FILTER_KIND_SIEVE,
+};
+
+enum filter_kind filter_kind_of(struct slice text);
+const char *filter_kind_name(enum filter_kind kind); /* for people */
+
+struct filter;
+
+/* NULL with the first mistake.  Nothing of a broken filter is ever run: mail is kept in the inbox, and its owner told; mail to a broken
+ * list waits. */
+struct filter *filter_compile(struct slice text, enum filter_kind kind, struct filter_mistake *mistake);
+void filter_free(struct filter **fp);
+enum filter_kind filter_kind(const struct filter *f);
+
+/* `result` is overwritten; filter_result_free afterwards.  `trace` may be NULL.  Of a list whatever goes wrong is FILTER_LATER. */
+void filter_run(const struct filter *f, const struct filter_message *message, const struct filter_limits *limits,
+		const struct filter_trace *trace, struct filter_result *result);
 
 #endif

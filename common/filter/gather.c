@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define SHOWN_MAX 72u /* characters of a text that a trace shows */
+#define SHOWN_MAX 72u /* bytes of a text that a trace shows */
 #define ARENA_EXTRA (1u << 20) /* beside the texts: what an arena loses at the ends of its blocks */
 
 struct filter_memory {
@@ -163,7 +163,12 @@ static void show_char(unsigned char c, struct buf *out)
 
 void filter_show(struct slice text, struct buf *out)
 {
-	struct slice shown = slice_sub(text, 0, SHOWN_MAX);
+	filter_show_up_to(text, SHOWN_MAX, out);
+}
+
+void filter_show_up_to(struct slice text, size_t max, struct buf *out)
+{
+	struct slice shown = slice_sub(text, 0, max);
 
 	while (shown.len < text.len && shown.len > 0 && ((unsigned char)text.at[shown.len] & 0xc0) == 0x80)
 		shown.len--; /* not in the middle of a character */

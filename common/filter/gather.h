@@ -34,6 +34,7 @@ bool filter_has(const struct filter_gather *g, enum filter_action_kind kind, str
 void filter_tell(const struct filter_gather *g, uint32_t line, const char *what, ...) __attribute__((format(printf, 3, 4)));
 /* A piece of text as a trace shows it: in quotes, what is not printable escaped, what is long cut short with "...". */
 void filter_show(struct slice text, struct buf *out);
+void filter_show_up_to(struct slice text, size_t max, struct buf *out); /* bytes of it */
 /* Whether there is anybody to tell: for what is costly to put into words. */
 static inline bool filter_is_told(const struct filter_gather *g)
 {

@@ -267,8 +267,7 @@ enum target_end target_list_parse(struct slice text, target_fn *fn, void *arg, s
 
 /* ---- a command line ---- */
 
-/* As a word of its own, without quotes: a shell's. */
-static bool is_shells(struct slice word)
+bool target_word_is_shells(struct slice word)
 {
 	static const char *const words[] = {"|",  "||", "&",	"&&",	">",	">>",  "<",
 					    "<<", ";",	"2>&1", ">&2", "1>&2", "2>/dev/null", ">/dev/null"};
@@ -324,7 +323,7 @@ size_t target_words(struct slice text, char *out, size_t size, char why[TARGET_W
 		if (n == SLICE_NONE)
 			return SLICE_NONE;
 		snprintf(why, TARGET_WHY_MAX, "no shell reads the command: it is a program and its arguments (in quotes where one is meant so)");
-		if (is_shells(slice_sub(text, start, at - start)))
+		if (target_word_is_shells(slice_sub(text, start, at - start)))
 			return SLICE_NONE;
 		used += n;
 		out[used++] = '\0';

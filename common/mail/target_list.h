@@ -56,6 +56,8 @@ enum target_end target_list_parse(struct slice text, target_fn *fn, void *arg, s
  * argument here.  The words need at most as many bytes as the text, and one.  SLICE_NONE with `why`: not well formed, else
  * how many bytes of `out` are used.
  */
+/* Such a word, as it stands there: without quotes. */
+bool target_word_is_shells(struct slice word);
 size_t target_words(struct slice text, char *out, size_t size, char why[TARGET_WHY_MAX]);
 
 #endif

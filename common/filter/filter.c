@@ -1,0 +1,123 @@
+#include "filter/filter.h"
+
+#include "base/mem.h"
+#include "filter/exim_filter.h"
+#include "filter/forward.h"
+
+#include <stdlib.h>
+
+/* A language: a row of the table below, and what it has made of a text. */
+struct filter {
+	const struct language *language;
+	void *program; /* owned */
+};
+
+struct language {
+	enum filter_kind kind;
+	const char *name;
+	bool (*is)(struct slice text); /* by its first words; NULL: where it is no other's */
+	void *(*compile)(struct slice text, struct filter_mistake *mistake);
+	void (*run)(const void *program, const struct filter_message *message, const struct filter_limits *limits,
+		    const struct filter_trace *trace, struct filter_result *result);
+	void (*free)(void *program);
+};
+
+static void *compile_exim(struct slice text, struct filter_mistake *mistake)
+{
+	return exim_filter_compile(text, mistake);
+}
+
+static void run_exim(const void *program, const struct filter_message *message, const struct filter_limits *limits,
+		     const struct filter_trace *trace, struct filter_result *result)
+{
+	exim_filter_run(program, message, limits, trace, result);
+}
+
+static void free_exim(void *program)
+{
+	struct exim_filter *f = program;
+
+	exim_filter_free(&f);
+}
+
+static void *compile_forward(struct slice text, struct filter_mistake *mistake)
+{
+	return forward_parse(text, mistake);
+}
+
+static void run_forward(const void *program, const struct filter_message *message, const struct filter_limits *limits,
+			const struct filter_trace *trace, struct filter_result *result)
+{
+	forward_run(program, message, limits, trace, result);
+}
+
+static void free_forward(void *program)
+{
+	struct forward *f = program;
+
+	forward_free(&f);
+}
+
+static const struct language languages[] = {
+	{FILTER_KIND_EXIM, "Exim filter", exim_filter_is, compile_exim, run_exim, free_exim},
+	{FILTER_KIND_FORWARD, "forward list", NULL, compile_forward, run_forward, free_forward},
+};
+
+static const struct language *find(enum filter_kind kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(languages); i++)
+		if (languages[i].kind == kind)
+			return &languages[i];
+	return NULL;
+}
+
+enum filter_kind filter_kind_of(struct slice text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(languages); i++)
+		if (languages[i].is == NULL || languages[i].is(text))
+			return languages[i].kind;
+	return FILTER_KIND_FORWARD;
+}
+
+const char *filter_kind_name(enum filter_kind kind)
+{
+	const struct language *l = find(kind);
+
+	return l == NULL ? "filter" : l->name;
+}
+
+struct filter *filter_compile(struct slice text, enum filter_kind kind, struct filter_mistake *mistake)
+{
+	const struct language *l = find(kind == FILTER_KIND_ANY ? filter_kind_of(text) : kind);
+	struct filter *f = l == NULL ? NULL : mem_new(1, sizeof(*f));
+
+	*mistake = (struct filter_mistake){0, 0, ""};
+	if (f == NULL)
+		return NULL;
+	f->language = l;
+	f->program = l->compile(text, mistake);
+	if (f->program == NULL)
+		filter_free(&f);
+	return f;
+}
+
+enum filter_kind filter_kind(const struct filter *f)
+{
+	return f->language->kind;
+}
+
+void filter_run(const struct filter *f, const struct filter_message *message, const struct filter_limits *limits,
+		const struct filter_trace *trace, struct filter_result *result)
+{
+	f->language->run(f->program, message, limits, trace, result);
+}
+
+void filter_free(struct filter **fp)
+{
+	if (*fp == NULL)
+		return;
+	if ((*fp)->program != NULL)
+		(*fp)->language->free((*fp)->program);
+	free(*fp);
+	*fp = NULL;
+}
