@@ -1,8 +1,8 @@
 #ifndef POSTERN_SUBMIT_HEADER_H
 #define POSTERN_SUBMIT_HEADER_H
 
-#include "address_list.h"
 #include "base/buf.h"
+#include "mail/address_list.h"
 
 /*
  * The header section of a message that a program hands to sendmail.  Pure.  Lines end with LF or CRLF, as they came.

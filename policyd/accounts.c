@@ -24,7 +24,7 @@ struct account {
 	LIST_HEAD(, accounts_waiter) waiters;
 	enum answer answer; /* PENDING while it is asked for */
 	bool waking; /* not to be dropped: its waiters are being called */
-	uint64_t until_ms;
+	uint64_t until_ms, uid;
 	char name[256];
 };
 
@@ -97,6 +97,7 @@ static void on_account(struct ipc_message *m, void *arg)
 	struct account *one = arg;
 
 	one->answer = answer_of(m);
+	one->uid = one->answer == ANSWER_YES ? m->body.ACCOUNT.uid : 0;
 	one->until_ms = clock_mono_ms() + keep_ms(one->answer);
 	wake(one);
 }
@@ -148,6 +149,16 @@ enum answer accounts_find(struct accounts *a, struct slice name)
 	else if (one->answer == ANSWER_PENDING || clock_mono_ms() < one->until_ms)
 		return one->answer;
 	return one == NULL ? ANSWER_UNKNOWN : ask(a, one);
+}
+
+enum answer accounts_uid(struct accounts *a, struct slice name, uint64_t *uid_out)
+{
+	enum answer answer = accounts_find(a, name);
+	const struct account *one = answer == ANSWER_YES ? map_find(a->names, name) : NULL;
+
+	if (one != NULL)
+		*uid_out = one->uid;
+	return answer;
 }
 
 struct accounts_waiter *accounts_wait(struct accounts *a, struct slice name, accounts_done_fn *done, void *arg)

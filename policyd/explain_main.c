@@ -155,7 +155,7 @@ static bool write_all(const struct buf *text)
 
 static int answer(const struct conf *conf, struct tables *tables, const struct explain_question *question)
 {
-	const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, tables};
+	const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, tables, NULL};
 	size_t skip = 0;
 	bool more = true, ok = true;
 

@@ -38,6 +38,8 @@ struct lookups {
 	/* Whether there is such a system user that mail is delivered to. */
 	enum answer (*account)(void *arg, struct slice name);
 	void *arg;
+	/* The uid of the system user of that name; NO: there is none. */
+	enum answer (*uid)(void *arg, struct slice name, uint64_t *uid_out);
 };
 
 #endif

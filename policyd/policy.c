@@ -127,6 +127,89 @@ static void verify(const struct conf *conf, const struct policy_request *request
 	route_result_free(&r);
 }
 
+/* ---- the sender ---- */
+
+static void refuse_sender(struct policy_answer *a, struct slice address, const char *where)
+{
+	answer_outcome(a, OC_NOT_OWN_SENDER);
+	a->rule[0] = '\0';
+	snprintf(a->text, sizeof(a->text), "%s: <%.*s> is not an address of yours", where, SLICE_ARG(slice_sub(address, 0, 300)));
+}
+
+/* False: that is the answer, or it is pending. */
+static bool check_owner(const struct conf *conf, const struct policy_request *request, struct slice address, const char *where,
+			const struct lookups *lookups, struct policy_answer *a)
+{
+	switch (owner_has(conf, &request->facts, &request->owner, address, lookups)) {
+	case ANSWER_YES:
+		return true;
+	case ANSWER_NO:
+		refuse_sender(a, address, where);
+		break;
+	case ANSWER_UNKNOWN:
+		answer_unknown(a, "whose the sender's address is");
+		break;
+	case ANSWER_PENDING:
+		a->pending = true;
+		break;
+	}
+	return false;
+}
+
+/* cron(8) writes `From: root` into what it mails as another user.  He may, where the true sender stands beside it. */
+static bool is_root_of_this_host(const struct policy_request *request, struct slice address)
+{
+	struct slice domain = fact_domain_part(address);
+	bool here = slice_index(address, '@') == SLICE_NONE || slice_eq_nocase(domain, facts_text(&request->facts, FACT_HOSTNAME));
+
+	return request->owner.uid != OWNER_NO_UID && request->from_sender.len == 0 &&
+	       facts_text(&request->facts, FACT_SENDER).len > 0 && here &&
+	       slice_eq_nocase(slice_sub(address, 0, slice_index(address, '@')), slice_of("root"));
+}
+
+static void show_true_sender(const struct policy_request *request, struct policy_answer *a)
+{
+	struct buf line = buf_make(600);
+	struct rec_effect effect = {slice_of(rule_verb_name(VERB_ADD_HEADER)), slice_empty()};
+
+	buf_addf(&line, "Sender: <%.*s>", SLICE_ARG(facts_text(&request->facts, FACT_SENDER)));
+	effect.text = buf_slice(&line);
+	if (!buf_ok(&line) || !rec_effect_add(&a->effects, &effect))
+		answer_unknown(a, "more headers and tags than one answer holds");
+	buf_free(&line);
+}
+
+static void check_header(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
+			 struct policy_answer *a)
+{
+	struct slice rest = request->from, address;
+
+	if (request->from_unclear) {
+		answer_outcome(a, OC_NOT_OWN_SENDER);
+		snprintf(a->text, sizeof(a->text), "From and Sender must be there once at most, each a list of addresses");
+		return;
+	}
+	while (slice_cut(&rest, '\n', &address)) {
+		if (is_root_of_this_host(request, address))
+			show_true_sender(request, a);
+		else if (!check_owner(conf, request, address, "From", lookups, a))
+			return;
+	}
+	if (request->from_sender.len > 0)
+		(void)check_owner(conf, request, request->from_sender, "Sender", lookups, a);
+}
+
+static void check_sender(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
+			 struct policy_answer *a)
+{
+	struct slice sender = facts_text(&request->facts, FACT_SENDER);
+
+	if (request->stage == STAGE_MAIL && sender.len > 0)
+		(void)check_owner(conf, request, sender, "MAIL FROM", lookups, a);
+	if (request->stage == STAGE_DATA)
+		check_header(conf, request, lookups, a);
+}
+
 void policy_run(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
 		struct policy_answer *out)
 {
@@ -141,6 +224,8 @@ void policy_run(const struct conf *conf, const struct policy_request *request, c
 	policy_verdict_free(&v);
 	if (request->stage == STAGE_RCPT && !out->pending && out->oc == OC_DONE)
 		verify(conf, request, lookups, out);
+	if (request->is_bound && !out->pending && out->oc == OC_DONE)
+		check_sender(conf, request, lookups, out);
 }
 
 void policy_answer_free(struct policy_answer *a)

@@ -2,11 +2,14 @@
 #define POSTERN_POLICYD_POLICY_H
 
 #include "facts.h"
+#include "owner.h"
 #include "tags.h"
 
 /*
  * The answer to one stage of a session: the stage's rules, and for a recipient also whether it exists (its route, tried dry) and
  * whether this client may send there.  Pure.
+ *
+ * Whoever is bound to his own addresses may say no other in MAIL and in the fields From and Sender (owner.h), whatever the rules said.
  *
  * Always: what is not known is TEMPORARY, and never lets a recipient pass; a recipient whose route leaves this host passes only with
  * an attested right, whatever the rules said.
@@ -16,6 +19,11 @@ struct policy_request {
 	struct facts facts;
 	const struct tags *tags; /* of earlier stages */
 	bool may_relay; /* attested: a login, a trusted client, a local user */
+	bool is_bound; /* may use the addresses of `owner` only */
+	struct owner owner;
+	/* Of the header, at stage data of who is bound: the addresses of From (a LF between) and Sender; canonical, or local parts. */
+	struct slice from, from_sender;
+	bool from_unclear; /* one of the two is there twice, or is no list of addresses */
 };
 
 #define POLICY_EFFECTS_BYTES 16384u

@@ -62,11 +62,19 @@ static enum answer find_account(void *arg, struct slice name)
 	return answer;
 }
 
+static enum answer find_uid(void *arg, struct slice name, uint64_t *uid_out)
+{
+	struct policyd *p = arg;
+	enum answer answer = find_account(arg, name);
+
+	return answer == ANSWER_YES ? accounts_uid(p->accounts, name, uid_out) : answer;
+}
+
 struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 {
 	p->tables = g->state;
 	p->missing = slice_empty();
-	return (struct lookups){find_in_table, find_alias, read_include, find_account, p};
+	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid};
 }
 
 /* ---- questions that wait ---- */

@@ -115,6 +115,24 @@ static void log_unknown(struct policyd *p, const struct msg_POLICY_ASK *ask, con
 	    KV_STR("rule", a->rule), KV_STR("cause", a->cause));
 }
 
+static struct policy_request request_of(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
+{
+	const struct policy_session *own = s->own;
+	struct policy_request r = {
+		.stage = (enum conf_stage)ask->stage,
+		.facts = gather(s, ask),
+		.tags = &own->tags,
+		.may_relay = may_relay(s),
+		.owner = {slice_of(s->login), s->role == LISTENER_LOCAL ? s->uid : OWNER_NO_UID},
+		.from = ask->from,
+		.from_sender = ask->from_sender,
+		.from_unclear = (ask->flags & POLICY_FROM_UNCLEAR) != 0,
+	};
+
+	r.is_bound = owner_is_bound(s->generation->conf, s->role, s->listener, &r.owner);
+	return r;
+}
+
 static bool serve_session(struct policyd *p, struct link *link, uint64_t request, const struct msg_POLICY_ASK *ask,
 			  struct attested_session *session)
 {
@@ -124,7 +142,7 @@ static bool serve_session(struct policyd *p, struct link *link, uint64_t request
 	struct policy_answer a;
 
 	begin_message(own, ask);
-	r = (struct policy_request){(enum conf_stage)ask->stage, gather(session, ask), &own->tags, may_relay(session)};
+	r = request_of(session, ask);
 	policy_run(session->generation->conf, &r, &lookups, &a);
 	if (!a.pending) {
 		policy_set_tags(&a, &own->tags);

@@ -75,12 +75,12 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL};
 static const struct tags no_tags = {"", 0};
 
 static struct policy_request request_of(enum conf_stage stage, const char *sender, const char *recipient)
 {
-	struct policy_request r = {stage, facts_make(), &no_tags, false};
+	struct policy_request r = {.stage = stage, .facts = facts_make(), .tags = &no_tags, .owner = {.login = {"", 0}, .uid = OWNER_NO_UID}};
 
 	r.facts.value[FACT_SENDER].text = slice_of(sender);
 	r.facts.value[FACT_RECIPIENT].text = slice_of(recipient);

@@ -104,12 +104,14 @@ bool ask_policy(struct conn *c)
 	const struct session *s = &c->session;
 	const struct transaction *t = s->transaction;
 	const struct tls_peer *client = s->tls.client;
+	bool about_header = t != NULL && s->stage == STAGE_DATA && t->watches_from;
 	bool about_rcpt = t != NULL && s->stage == STAGE_RCPT;
 	const struct msg_POLICY_ASK ask = {
 		.session = s->place.number,
 		.generation = c->generation->number,
 		.stage = s->stage,
-		.flags = (s->early ? POLICY_EARLY : 0u) | (s->pipelined ? POLICY_PIPELINED : 0u),
+		.flags = (s->early ? POLICY_EARLY : 0u) | (s->pipelined ? POLICY_PIPELINED : 0u) |
+			 (about_header && t->from_unclear ? POLICY_FROM_UNCLEAR : 0u),
 		.helo = slice_of(s->helo),
 		.sender = t == NULL ? slice_empty() : mail_address_text(&t->sender),
 		.recipient = about_rcpt ? mail_address_text(&t->candidate) : slice_empty(),
@@ -122,6 +124,8 @@ bool ask_policy(struct conn *c)
 		.tls_client_verified = client != NULL && client->verified,
 		.tls_client_fingerprint = slice_of(client == NULL ? "" : client->fingerprint),
 		.tls_client_names = slice_of(client == NULL ? "" : client->names),
+		.from = about_header ? buf_slice(&t->from) : slice_empty(),
+		.from_sender = slice_of(about_header ? t->from_sender : ""),
 	};
 
 	conn_ask(c, ROLE_POLICYD, IPC_POLICY_ASK, &ask, LINK_ASK_MS, on_policy);

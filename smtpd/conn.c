@@ -406,6 +406,7 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		.auth = AUTH_OFF,
 		.hostname = conf->set.hostname,
 		.client_port = start->client_port,
+		.senders = conf->local_senders,
 		.may_xclient = start->may_xclient != 0,
 	};
 
@@ -415,6 +416,7 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		place.hostname = conf->listeners[start->listener].hostname;
 		place.banner = conf->listeners[start->listener].banner;
 		place.dsn = conf->listeners[start->listener].dsn;
+		place.senders = conf->listeners[start->listener].senders;
 		place.hidden = conf->listeners[start->listener].hidden;
 		place.trusted = conf_is_trusted(conf, start->client);
 		c->listener = &conf->listeners[start->listener];

@@ -270,6 +270,8 @@ static void begin_transaction(struct session *s, const struct mail_address *send
 	memcpy(t->auth, p->auth, sizeof(t->auth));
 	memcpy(t->envid, p->envid, sizeof(t->envid));
 	t->ret = p->ret;
+	if (session_is_bound(s))
+		transaction_watch_from(t);
 	s->transaction = t;
 	s->transactions++;
 	session_consult(s, STAGE_MAIL, SESSION_MAIL, SESSION_READY);

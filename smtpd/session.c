@@ -229,13 +229,24 @@ void session_leave(struct session *s)
 
 /* ---- stages ---- */
 
+bool session_is_bound(const struct session *s)
+{
+	return s->place.senders == SENDERS_OWN && (s->login[0] != '\0' || s->place.role == LISTENER_LOCAL);
+}
+
+/* Which addresses are whose, policyd knows. */
+static bool is_about_sender(const struct session *s, enum conf_stage stage)
+{
+	return session_is_bound(s) && (stage == STAGE_MAIL || stage == STAGE_DATA);
+}
+
 void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed,
 		     enum session_state refused)
 {
 	s->stage = stage;
 	s->after = allowed;
 	s->refused = refused;
-	if (s->place.conf->policy[stage] != NULL || stage == STAGE_RCPT)
+	if (s->place.conf->policy[stage] != NULL || stage == STAGE_RCPT || is_about_sender(s, stage))
 		session_enter(s, SESSION_POLICY);
 	else {
 		session_enter(s, allowed);

@@ -85,6 +85,7 @@ struct session_place {
 	bool takes_logins; /* of this client; inside TLS */
 	bool trusted; /* this client */
 	enum conf_dsn dsn;
+	enum conf_senders senders; /* what a login, or a local user, may call itself */
 	uint32_t hidden; /* 1 << enum conf_extension */
 };
 

@@ -52,6 +52,7 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 		.client_port = 4711,
 		.takes_logins = kinds[kind].auth != AUTH_OFF,
 		.dsn = DSN_FOR_ALL,
+		.senders = SENDERS_ANY,
 	};
 }
 

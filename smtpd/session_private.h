@@ -28,6 +28,8 @@ void session_enter(struct session *s, enum session_state next);
 void session_settle(struct session *s);
 /* Forgets the transaction. */
 void session_reset(struct session *s);
+/* Bound to its own addresses, by its login or as a local user. */
+bool session_is_bound(const struct session *s);
 /* Asks the rules of that stage, if there are any; `allowed` is the state they lead to. */
 void session_consult(struct session *s, enum conf_stage stage, enum session_state allowed,
 		     enum session_state refused);

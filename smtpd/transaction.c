@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "ipc/flags.h"
+#include "mail/address_list.h"
 
 #define RECIPIENT_BYTES (MAIL_ADDRESS_MAX + 1 + 1 + DSN_ORCPT_MAX + 1)
 
@@ -32,10 +33,65 @@ void transaction_free(struct transaction **tp)
 	buf_free(&t->recipients);
 	header_walk_free(&t->header);
 	buf_free(&t->piece);
+	buf_free(&t->from);
 	buf_free(&t->prepend);
 	buf_free(&t->tags);
 	free(t);
 }
+
+/* ---- From and Sender ---- */
+
+/* Whatever is read otherwise by whom it is shown to must not pass: it is unclear. */
+static bool canonical(struct slice text, struct mail_address *out)
+{
+	return mail_address_parse(text, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, out) == MAIL_OK;
+}
+
+static bool on_from(struct slice text, void *arg)
+{
+	struct transaction *t = arg;
+	struct mail_address address;
+
+	return canonical(text, &address) && (t->from.len == 0 || buf_add_char(&t->from, '\n')) &&
+	       buf_add_slice(&t->from, mail_address_text(&address));
+}
+
+static bool on_sender(struct slice text, void *arg)
+{
+	struct transaction *t = arg;
+	struct mail_address address;
+	bool first = t->from_sender[0] == '\0';
+
+	return first && canonical(text, &address) && slice_copy(mail_address_text(&address), t->from_sender, sizeof(t->from_sender));
+}
+
+static bool read_addresses(struct transaction *t, struct slice value, bool *seen, address_list_fn *fn)
+{
+	bool first = !*seen;
+
+	*seen = true;
+	return first && value.len < HEADER_VALUE_KEPT && address_list_parse(value, fn, t) == ADDRESS_LIST_DONE;
+}
+
+static void on_field(struct slice name, struct slice value, void *arg)
+{
+	struct transaction *t = arg;
+
+	if (slice_eq_nocase(name, slice_of("From")))
+		t->from_unclear = !read_addresses(t, value, &t->has_from, on_from) || t->from.len == 0 || t->from_unclear;
+	else if (slice_eq_nocase(name, slice_of("Sender")))
+		t->from_unclear = !read_addresses(t, value, &t->has_sender, on_sender) || t->from_sender[0] == '\0' || t->from_unclear;
+}
+
+void transaction_watch_from(struct transaction *t)
+{
+	t->watches_from = true;
+	t->from = buf_make(FROM_MAX);
+	header_walk_free(&t->header);
+	t->header = header_walk_make(on_field, t);
+}
+
+/* ---- recipients ---- */
 
 bool transaction_add_recipient(struct transaction *t)
 {

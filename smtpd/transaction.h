@@ -17,6 +17,7 @@
 #define BODY_PIECE_MAX 65536u /* as one DRAFT_DATA carries it */
 #define PREPEND_MAX 16384u /* as DRAFT_COMMIT carries them */
 #define TAGS_MAX 1024u
+#define FROM_MAX 1024u /* as POLICY_ASK carries it */
 
 struct body_limits {
 	uint64_t size_max, line_max, header_max, received_max;
@@ -64,6 +65,11 @@ struct transaction {
 	uint64_t stored_bytes; /* of pieces that were taken away */
 	enum outcome store_outcome; /* of taking them away */
 
+	bool watches_from; /* the fields From and Sender are read */
+	struct buf from; /* owned; the addresses of From, a LF between */
+	char from_sender[MAIL_ADDRESS_MAX + 1]; /* the one of Sender */
+	bool has_from, has_sender, from_unclear; /* there twice, too long, or no list of addresses */
+
 	struct buf prepend; /* owned; header lines with CRLF */
 	struct buf tags; /* owned; words, a space between */
 	bool hold;
@@ -73,6 +79,9 @@ struct transaction {
 /* NULL: no memory. */
 struct transaction *transaction_new(const struct body_limits *limits, uint64_t recipients_max);
 void transaction_free(struct transaction **tp);
+
+/* Before the first octet of the body: who sends it is bound to his own addresses. */
+void transaction_watch_from(struct transaction *t);
 
 /* Adds the candidate.  False: no memory. */
 bool transaction_add_recipient(struct transaction *t);

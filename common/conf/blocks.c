@@ -43,6 +43,7 @@ static bool read_banner_field(struct compiler *c, const struct statement *st, vo
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const client_certificates[] = {"off", "ask", "require", NULL};
 static const char *const dsn_modes[] = {"trusted", "all", "off", NULL};
+static const char *const senders_modes[] = {"own", "any", NULL};
 static const char *const unknown_hosts[] = {"default", "refuse", NULL};
 
 static bool read_tls_host(struct compiler *c, const struct statement *st, void *into);
@@ -63,6 +64,7 @@ static const struct statement listen_rows[] = {
 	{"proxy", read_nets_field, LISTEN(proxy), 0, 0, NULL, false},
 	{"xclient", read_nets_field, LISTEN(xclient), 0, 0, NULL, false},
 	{"dsn", read_choice_field, LISTEN(dsn), 0, 0, dsn_modes, false},
+	{"senders", read_choice_field, LISTEN(senders), 0, 0, senders_modes, false},
 	{"hide", read_hidden, 0, 0, 0, NULL, false},
 	{"greet-pause", read_time_field, LISTEN(greet_pause_ms), 0, GREET_PAUSE_MAX_MS, NULL, false},
 	{"tls-host", read_tls_host, 0, 0, 0, NULL, true},

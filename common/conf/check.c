@@ -168,6 +168,9 @@ static void check_listener(struct compiler *c, size_t i)
 	if (l->auth == AUTH_OFF && l->auth_from.count > 0)
 		mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take auth-from out",
 			    "listener %s takes no logins, and says from where", l->name);
+	if (l->auth == AUTH_OFF && listener_said(c, i, "senders"))
+		mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take senders out",
+			    "listener %s takes no logins, and says what they may be", l->name);
 	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
 		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
 			    "listener %s would only wait", l->name);
@@ -371,6 +374,11 @@ static bool is_dnssec(struct slice s)
 	return is_one_of(s, "auto require off");
 }
 
+static bool is_senders(struct slice s)
+{
+	return is_one_of(s, "own any");
+}
+
 static bool is_fsync_dir(struct slice s)
 {
 	return is_one_of(s, "auto always");
@@ -438,6 +446,7 @@ static const struct {
 	{"resolver", is_resolver, "expected auto, recurse, or forward ADDRESS..."},
 	{"dnssec", is_dnssec, "expected auto, require or off"},
 	{"sandbox_require", is_sandbox, "expected some of landlock mdwe scopes passrights"},
+	{"local_senders", is_senders, "expected own or any"},
 	{"fsync_dir", is_fsync_dir, "expected auto or always"},
 };
 
@@ -489,6 +498,23 @@ static void resolve_rules(struct compiler *c)
 	rules_resolve(&names, c->conf->route);
 }
 
+static void resolve_delegations(struct compiler *c)
+{
+	struct wordlist names = {NULL, 0};
+	const char *name = c->conf->set.delegations;
+
+	if (name == NULL || name[0] == '\0')
+		return;
+	c->conf->delegations = conf_table_find(c->conf, slice_of(name));
+	for (size_t i = 0; i < c->conf->table_count; i++)
+		wordlist_add(c->arena, &names, c->conf->tables[i].name);
+	if (c->conf->delegations == NULL)
+		mistake_unknown(c->mistakes, c->set_at[setting_find(slice_of("delegations"))], "table", slice_of(name), &names);
+	else if (c->conf->delegations->kind == TABLE_CIDR)
+		mistake_add(c->mistakes, c->set_at[setting_find(slice_of("delegations"))], "expected a table of addresses",
+			    "table %s has networks for keys", name);
+}
+
 void check_all(struct compiler *c)
 {
 	default_auth(c);
@@ -504,6 +530,9 @@ void check_all(struct compiler *c)
 	for (size_t i = 0; i < c->conf->transport_count; i++)
 		check_transport(c, i);
 	check_words(c);
+	resolve_delegations(c);
+	if (c->conf->set.local_senders != NULL && strcmp(c->conf->set.local_senders, "any") == 0)
+		c->conf->local_senders = SENDERS_ANY;
 	resolve_rules(c);
 	check_route(c);
 }

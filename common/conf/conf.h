@@ -25,6 +25,8 @@ enum conf_auth_mode { AUTH_OFF, AUTH_OPTIONAL, AUTH_REQUIRED };
 enum conf_dsn { DSN_FOR_KNOWN /* trusted, logged in, local */, DSN_FOR_ALL, DSN_FOR_NOBODY };
 /* What a listener may be told not to offer. */
 enum conf_extension { EXTENSION_CHUNKING, EXTENSION_BINARYMIME, EXTENSION_SMTPUTF8, EXTENSION_COUNT };
+/* What a login, or a local user, may say it is: its own addresses, or anything. */
+enum conf_senders { SENDERS_OWN, SENDERS_ANY };
 enum conf_isolation { ISOLATION_SHARED, ISOLATION_CONNECTION };
 
 struct conf_cidr {
@@ -61,6 +63,7 @@ struct conf_listener {
 	struct conf_nets proxy; /* not empty: each connection comes from these, and begins with a PROXY header */
 	struct conf_nets xclient; /* who may say XCLIENT */
 	enum conf_dsn dsn;
+	enum conf_senders senders; /* of who is logged in */
 	uint32_t hidden; /* 1 << enum conf_extension */
 	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
 	struct conf_name *tls_hosts; /* the certificates it may use, by their names; none: all */
@@ -199,6 +202,8 @@ struct conf {
 	struct conf_certificate *certificates; /* none: no TLS is offered */
 	size_t certificate_count;
 	struct conf_auth auth;
+	enum conf_senders local_senders; /* of who writes to the submission socket */
+	const struct conf_table *delegations; /* the setting; NULL: none */
 	const char *credentials; /* file for authd: "NAME: user password" lines; NULL: none */
 	struct conf_table *tables;
 	size_t table_count;

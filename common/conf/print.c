@@ -144,6 +144,8 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	print_nets(out, "proxy", &l->proxy);
 	print_nets(out, "xclient", &l->xclient);
 	print_word(out, "dsn", dsns[l->dsn]);
+	if (l->auth != AUTH_OFF)
+		print_word(out, "senders", l->senders == SENDERS_ANY ? "any" : "own");
 	print_hidden(out, l->hidden);
 	if (l->greet_pause_ms > 0) {
 		buf_add_text(out, "\tgreet-pause ");

@@ -10,6 +10,7 @@
 enum policy_flag {
 	POLICY_EARLY = 1 << 0, /* spoke before the banner */
 	POLICY_PIPELINED = 1 << 1, /* sent commands behind HELO or EHLO before the answer */
+	POLICY_FROM_UNCLEAR = 1 << 2, /* From or Sender is there twice, or is no list of addresses that can be read */
 };
 
 /* DRAFT_OPEN.flags and JOB_START.flags: what the message needs from the hosts it goes to. */

@@ -1,4 +1,4 @@
-#include "address_list.h"
+#include "mail/address_list.h"
 
 #include <stdlib.h>
 

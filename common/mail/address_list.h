@@ -1,5 +1,5 @@
-#ifndef POSTERN_ADDRESS_LIST_H
-#define POSTERN_ADDRESS_LIST_H
+#ifndef POSTERN_MAIL_ADDRESS_LIST_H
+#define POSTERN_MAIL_ADDRESS_LIST_H
 
 #include "base/slice.h"
 

@@ -1,0 +1,164 @@
+#include "owner.h"
+
+#include "base/mem.h"
+#include "ipc/message.h"
+#include "mail/address.h"
+#include "route.h"
+
+#define VALUE_MAX 65535u
+#define ROOT 0u
+
+bool owner_is_bound(const struct conf *conf, uint64_t role, uint64_t listener, const struct owner *o)
+{
+	if (role == LISTENER_LOCAL)
+		return conf->local_senders == SENDERS_OWN && o->uid != OWNER_NO_UID && o->uid != ROOT;
+	if (o->login.len == 0)
+		return false;
+	return listener >= conf->listener_count || conf->listeners[listener].senders == SENDERS_OWN;
+}
+
+/* ---- names ---- */
+
+/* Whether the owner is known by that name: a login, or a system user. */
+static enum answer is_called(const struct owner *o, struct slice name, const struct lookups *lookups)
+{
+	uint64_t uid = OWNER_NO_UID;
+	enum answer answer;
+
+	if (o->uid == OWNER_NO_UID)
+		return slice_eq_nocase(name, o->login) ? ANSWER_YES : ANSWER_NO;
+	if (name.len == 0 || slice_index(name, '@') != SLICE_NONE || slice_index(name, '/') != SLICE_NONE)
+		return ANSWER_NO;
+	answer = lookups->uid(lookups->arg, name, &uid);
+	return answer == ANSWER_YES && uid != o->uid ? ANSWER_NO : answer;
+}
+
+/* Any yes is one; else what is not there yet; else what cannot be known. */
+static enum answer either(enum answer a, enum answer b)
+{
+	static const enum answer order[] = {ANSWER_YES, ANSWER_PENDING, ANSWER_UNKNOWN};
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return ANSWER_NO;
+}
+
+/* `user@our.host`, where the owner is called `user`. */
+static enum answer is_of_this_host(const struct facts *facts, const struct owner *o, struct slice address,
+				   const struct lookups *lookups)
+{
+	if (!slice_eq_nocase(fact_domain_part(address), facts_text(facts, FACT_HOSTNAME)))
+		return ANSWER_NO;
+	return is_called(o, fact_local_part(address), lookups);
+}
+
+/* ---- delegations ---- */
+
+static enum answer is_among(const struct owner *o, struct slice names, const struct lookups *lookups)
+{
+	enum answer answer = ANSWER_NO;
+	struct slice name;
+
+	while (answer != ANSWER_YES && slice_cut(&names, ',', &name))
+		answer = either(answer, is_called(o, slice_trim(name), lookups));
+	return answer;
+}
+
+static enum answer is_delegated_by(const struct conf *conf, const struct owner *o, struct slice key, const struct lookups *lookups)
+{
+	struct buf value = buf_make(VALUE_MAX);
+	enum answer answer = lookups->table(lookups->arg, conf->delegations, key, &value);
+
+	if (answer == ANSWER_YES)
+		answer = is_among(o, buf_slice(&value), lookups);
+	buf_free(&value);
+	return answer;
+}
+
+static enum answer is_delegated(const struct conf *conf, const struct owner *o, struct slice address, const struct lookups *lookups)
+{
+	char lower[MAIL_ADDRESS_MAX + 1];
+	struct slice key;
+	size_t at;
+
+	if (conf->delegations == NULL)
+		return ANSWER_NO;
+	if (!slice_copy(address, lower, sizeof(lower)))
+		return ANSWER_NO;
+	for (size_t i = 0; lower[i] != '\0'; i++)
+		lower[i] = ascii_lower(lower[i]);
+	key = slice_of(lower);
+	at = slice_rindex(key, '@');
+	return either(is_delegated_by(conf, o, key, lookups),
+		      at == SLICE_NONE ? ANSWER_NO : is_delegated_by(conf, o, slice_from(key, at), lookups));
+}
+
+/* ---- where its mail goes ---- */
+
+static enum answer is_owners(const struct owner *o, const struct rec_route_target *t, const struct lookups *lookups)
+{
+	enum answer by_address = o->login.len > 0 && slice_eq_nocase(t->recipient, o->login) ? ANSWER_YES : ANSWER_NO;
+
+	/* A home's next hop is its user's name. */
+	if (by_address == ANSWER_YES || t->kind != TRANSPORT_MAILDIR || slice_index(t->nexthop, '/') != SLICE_NONE)
+		return by_address;
+	return is_called(o, t->nexthop, lookups);
+}
+
+static enum answer is_among_targets(const struct owner *o, const struct route_result *r, const struct lookups *lookups)
+{
+	struct slice rest = buf_slice(&r->records);
+	struct rec_route_target target;
+	enum answer answer = ANSWER_NO;
+
+	while (answer != ANSWER_YES && rec_route_target_next(&rest, &target))
+		answer = either(answer, is_owners(o, &target, lookups));
+	return answer;
+}
+
+static enum answer comes_to(const struct conf *conf, const struct facts *facts, const struct owner *o, struct slice address,
+			    const struct lookups *lookups)
+{
+	static const enum answer answers[] = {[ROUTE_TARGETS] = ANSWER_NO, [ROUTE_REFUSED] = ANSWER_NO,
+					      [ROUTE_DEFERRED] = ANSWER_UNKNOWN, [ROUTE_PENDING] = ANSWER_PENDING};
+	struct facts f = *facts;
+	const struct route_question question = {.conf = conf, .facts = &f, .lookups = lookups};
+	struct route_result r;
+	enum answer answer;
+
+	f.value[FACT_SENDER].text = slice_empty();
+	f.value[FACT_RECIPIENT].text = address;
+	route_run(&question, &r);
+	answer = r.outcome == ROUTE_TARGETS ? is_among_targets(o, &r, lookups) : answers[r.outcome];
+	route_result_free(&r);
+	return answer;
+}
+
+/* ---- all ---- */
+
+/* Cheap questions first: a yes of theirs leaves the others unasked. */
+enum answer owner_has(const struct conf *conf, const struct facts *facts, const struct owner *o, struct slice address,
+		      const struct lookups *lookups)
+{
+	struct buf whole = buf_make(MAIL_ADDRESS_MAX + 256);
+	enum answer answer;
+
+	buf_add_slice(&whole, address);
+	if (slice_index(address, '@') == SLICE_NONE)
+		buf_addf(&whole, "@%.*s", SLICE_ARG(facts_text(facts, FACT_HOSTNAME)));
+	if (!buf_ok(&whole)) {
+		buf_free(&whole);
+		return ANSWER_UNKNOWN;
+	}
+	address = buf_slice(&whole);
+	answer = o->login.len > 0 && slice_eq_nocase(address, o->login) ? ANSWER_YES : ANSWER_NO;
+	if (answer != ANSWER_YES)
+		answer = is_of_this_host(facts, o, address, lookups);
+	if (answer != ANSWER_YES)
+		answer = either(answer, is_delegated(conf, o, address, lookups));
+	if (answer != ANSWER_YES)
+		answer = either(answer, comes_to(conf, facts, o, address, lookups));
+	buf_free(&whole);
+	return answer;
+}

@@ -1,0 +1,119 @@
+"""Who may send as whom: a login, and a user of this host, write under their own addresses only."""
+
+import os
+import pwd
+import subprocess
+
+import pytest
+
+from harness import BIN, PASSWORD, ROOT
+
+TABLES = 'table our_aliases { "sales@example.test": alice@example.test, bob@example.test }\n' \
+    'table may_send_as { "support@example.test": alice@example.test, nobody; "@shop.test": bob@example.test }\n'
+
+
+@pytest.fixture
+def senders(suite):
+    suite.settings += "delegations may_send_as\n"
+    suite.tables += TABLES
+    suite.routes = "\talias our_aliases\n" + suite.routes
+    return suite
+
+
+def text(*fields):
+    return "".join(f"{f}\r\n" for f in fields) + "Subject: hello\r\n\r\nbody\r\n"
+
+
+def mail(c, sender, body):
+    """Replies to MAIL, and to the end of data where it comes to that."""
+    c.command("RSET")
+    said = c.command(f"MAIL FROM:<{sender}>")
+    if not said.startswith("250"):
+        return said
+    c.expect(250, "RCPT TO:<bob@example.test>")
+    c.expect(354, "DATA")
+    return c.command(body + ".")
+
+
+ALICE = [
+    ("alice@example.test", ["From: alice@example.test"], 250),
+    ("ALICE@Example.TEST", ["From: Alice <Alice@example.test>"], 250),
+    ("", ["From: alice@example.test"], 250),
+    ("sales@example.test", ["From: sales@example.test"], 250),
+    ("support@example.test", ["From: support@example.test"], 250),
+    ("alice@example.test", ["From: sales@example.test", "Sender: alice@example.test"], 250),
+    ("alice@example.test", [], 250),
+    ("bob@example.test", ["From: bob@example.test"], 553),
+    ("x@shop.test", [], 553),
+    ("alice@elsewhere.test", [], 553),
+    ("nobody@example.test", [], 553),
+    ("alice@example.test", ["From: bob@example.test"], 553),
+    ("alice@example.test", ["From: alice@example.test, bob@example.test"], 553),
+    ("alice@example.test", ['From: "alice@example.test" <bob@example.test>'], 553),
+    ("alice@example.test", ["From: alice@example.test", "Sender: bob@example.test"], 553),
+    ("alice@example.test", ["From: alice@example.test", "From: bob@example.test"], 553),
+    ("alice@example.test", ["From: alice@example.test,", " bob@example.test"], 553),
+    ("alice@example.test", ["From : bob@example.test"], 553),
+    ("alice@example.test", ["From: alice@example.test (" + "x" * 3000 + "), bob@example.test"], 553),
+    ("alice@example.test", ["From: nobody at all"], 553),
+    ("alice@example.test", ["From: <alice@example.test"], 553),
+]
+
+
+def test_a_login(senders):
+    senders.start()
+    c = senders.login()
+    wrong = [(sender, fields, said) for sender, fields, code in ALICE if not (said := mail(c, sender, text(*fields))).startswith(str(code))]
+    assert not wrong
+
+
+def test_another_login_and_a_listener_that_does_not_ask(senders):
+    senders.listeners = senders.listeners.replace("role submission  tls implicit", "role submission  senders any  tls implicit")
+    senders.start()
+    assert mail(senders.login("bob@example.test"), "x@shop.test", text()).startswith("250")
+    assert mail(senders.login("bob@example.test"), "pope@rome.test", text("From: pope@rome.test")).startswith("250")
+    c = senders.smtp(senders.submission)
+    c.ehlo()
+    c.starttls()
+    c.ehlo()
+    c.auth_plain("bob@example.test", PASSWORD)
+    assert mail(c, "pope@rome.test", text()).startswith("553")
+
+
+def test_who_did_not_log_in_is_not_asked(senders):
+    senders.start()
+    c = senders.smtp()
+    c.ehlo()
+    assert mail(c, "alice@example.test", text("From: bob@example.test")).startswith("250")
+
+
+def sendmail(suite, user, sender, body):
+    environment = {**os.environ, "POSTERN_RUNTIME": str(suite.folder / "run")}
+    return subprocess.run([BIN / "sendmail", "-f", sender, "bob@example.test"], input=body.replace("\r", ""), capture_output=True, text=True,
+                          timeout=60, user=user, extra_groups=[], env=environment)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can be several users")
+def test_users_of_this_host(senders, tmp_path):
+    tmp_path.chmod(0o755)
+    senders.routes = '\tdeliver home if recipient.domain == "mx.example.test"\n' + senders.routes
+    senders.transports += 'transport home { maildir "~/Maildir/" }\n'
+    senders.start()
+    nobody = pwd.getpwnam("nobody").pw_uid
+    own = "nobody@mx.example.test"
+    cases = [
+        (nobody, own, text(f"From: {own}"), True),
+        (nobody, "support@example.test", text("From: support@example.test"), True),
+        (nobody, own, text("From: root (Cron Daemon)"), True),
+        (nobody, "alice@example.test", text(), False),
+        (nobody, "root@mx.example.test", text(), False),
+        (nobody, own, text("From: alice@example.test"), False),
+        (0, "alice@example.test", text("From: anybody@else.test"), True),
+    ]
+    for uid, sender, body, goes in cases:
+        done = sendmail(senders, uid, sender, body)
+        assert (done.returncode == 0) == goes, (uid, sender, body, done)
+        assert goes or "not an address of yours" in done.stderr, done
+    got = senders.wait_messages("bob@example.test", sum(goes for *_, goes in cases))
+    cron = [m for m in got if b"Cron Daemon" in m]
+    assert len(cron) == 1 and f"Sender: <{own}>".encode() in cron[0]
