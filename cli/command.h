@@ -45,6 +45,9 @@ int run_upgrade(const struct cli *cli, const struct command *command);
 bool ask_open(const struct cli *cli, struct control *c);
 /* What the server decided, as an exit code; a refusal is told with the server's words. */
 int ask_verdict(const struct msg_CONTROL_ANSWER *a, const char *about);
+/* Asks the command's verb with these fields, and shows the rows. */
+int ask_fields(const struct cli *cli, const struct command *command, struct slice control_field_records);
+int run_table_test(const struct cli *cli, const struct command *command);
 int run_sandbox_verify(const struct cli *cli, const struct command *command);
 int run_user_add(const struct cli *cli, const struct command *command);
 int run_user_passwd(const struct cli *cli, const struct command *command);

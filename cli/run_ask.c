@@ -80,11 +80,16 @@ static int ask_with(const struct cli *cli, struct control *c, const struct comma
 
 int run_ask(const struct cli *cli, const struct command *command)
 {
+	return ask_fields(cli, command, slice_empty());
+}
+
+int ask_fields(const struct cli *cli, const struct command *command, struct slice control_field_records)
+{
 	struct control c;
 	int exit;
 
 	if (ask_open(cli, &c))
-		exit = ask_with(cli, &c, command, slice_empty());
+		exit = ask_with(cli, &c, command, control_field_records);
 	else
 		exit = complain(c.exit, command->name, c.why);
 	control_close(&c);

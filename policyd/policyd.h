@@ -41,6 +41,8 @@ struct policy_session {
 typedef bool policyd_serve_fn(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 /* serve_policy.c, serve_route.c, serve_control.c */
 bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+/* serve_table.c, of serve_control */
+bool serve_table(struct policyd *p, struct link *link, uint64_t request, const struct msg_CONTROL_ASK *ask);
 bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 

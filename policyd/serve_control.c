@@ -49,7 +49,7 @@ static bool explain_route(struct policyd *p, struct link *link, uint64_t request
 static const struct {
 	const char *verb;
 	bool (*serve)(struct policyd *p, struct link *link, uint64_t request, const struct msg_CONTROL_ASK *ask);
-} verbs[] = {{"route.explain", explain_route}};
+} verbs[] = {{"route.explain", explain_route}, {"table.test", serve_table}};
 
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m)
 {

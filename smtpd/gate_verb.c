@@ -4,6 +4,7 @@
 
 static const struct gate_verb verbs[] = {
 	{"queue.", ROLE_QUEUE, false},	 {"route.", ROLE_POLICYD, false}, {"policy.", ROLE_POLICYD, false},
+	{"table.", ROLE_POLICYD, false},
 	{"status", ROLE_MASTER, false},	 {"reload", ROLE_MASTER, false},  {"stop", ROLE_MASTER, false},
 	{"clock.", ROLE_MASTER, false},	 {"upgrade", ROLE_MASTER, false},
 };

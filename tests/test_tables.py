@@ -1,5 +1,6 @@
 """Tables of every kind: what they answer, that a change counts at once, and what keys and files from an attacker may not do."""
 
+import json
 import os
 import pathlib
 import sqlite3
@@ -147,3 +148,38 @@ def test_a_database_from_an_attacker(suite):
         readable(suite, new).rename(path)
         wait_until(lambda: rcpt(suite, "alice@example.test").startswith("451"), 30, f"451 with {name}")
         row("M02", f"sqlite-{name}", rcpt(suite, "bob@example.test").startswith("250"))
+
+
+def test_the_operator_asks_a_table(suite):
+    virtual = folder(suite, "virtual")
+    aliases = suite.folder / "users" / "aliases"
+    put(suite, virtual / "one.test", "# people\ninfo: alice@example.test\n")
+    put(suite, virtual / "bad.test", "a: b\na: c\n")
+    put(suite, aliases, f"info: bob@example.test\n@catch.test: x\nlist: :include:{aliases.parent}/gone\n\"odd: key\": yes\n")
+    suite.tables += f'table virtual directory "{virtual}"\ntable aliases file "{aliases}"\n'
+    suite.start()
+
+    def ask(name, key):
+        return [(r["use"], r["answer"], r["value"], r["where"].removeprefix(str(suite.folder / "users")), r["why"])
+                for r in json.loads(suite.postern("table", "test", name, key, "--json").stdout)]
+
+    assert ask("our_domains", "Example.test") == [("in", "yes", "", f"postern.conf:{line_of(suite, 'our_domains')}", "")]
+    assert ask("our_domains", "other.test") == [("in", "no", "", "", "")]
+    assert ask("aliases", "info@x.test") == [("in", "no", "", "", ""), ("alias", "yes", "bob@example.test", "/aliases:1", "")]
+    assert ask("aliases", "a@catch.test") == [("in", "yes", "x", "/aliases:2", ""), ("alias", "yes", "x", "/aliases:2", "")]
+    assert ask("aliases", "odd: key") == [("in", "yes", "yes", "/aliases:4", "")]
+    use, answer, value, where, why = ask("aliases", "list@x.test")[1]
+    assert (answer, value) == ("unknown", f":include:{aliases.parent}/gone") and why.endswith("No such file or directory")
+    assert ask("virtual", "one.test") == [("in", "yes", "", "/virtual/one.test", "")]
+    assert ask("virtual", "info@one.test")[1] == ("alias", "yes", "alice@example.test", "/virtual/one.test:2", "")
+    assert ask("virtual", "a@bad.test")[1] == ("alias", "unknown", "", "", 'bad.test:2: the key "a" stood in line 1 already')
+    assert ask("our_users", "alice@example.test")[0] == ("in", "yes", "alice@example.test", "select address from users where address = ?", "")
+    text = suite.postern("table", "test", "aliases", "info@x.test").stdout
+    assert "answer: yes" in text and "took: " in text and "where: " in text
+    assert suite.postern("table", "test", "nothing", "x", check=False).returncode == 1
+    assert "no table" in suite.postern("table", "test", "nothing", "x", check=False).stderr
+    assert suite.postern("table", "test", "aliases", check=False).returncode == 64
+
+
+def line_of(suite, name):
+    return next(n for n, line in enumerate(suite.conf_path.read_text().splitlines(), 1) if line.startswith(f"table {name} "))

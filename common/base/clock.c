@@ -18,6 +18,14 @@ uint64_t clock_mono_ms(void)
 	return (uint64_t)now_ms(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_mono_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
 int64_t clock_wall_ms(void)
 {
 	return now_ms(CLOCK_REALTIME);

@@ -9,6 +9,7 @@
  * headers, log, retry times that outlive a restart) uses the wall clock.
  */
 uint64_t clock_mono_ms(void);
+uint64_t clock_mono_us(void); /* for measuring */
 int64_t clock_wall_s(void);
 int64_t clock_wall_ms(void);
 
