@@ -71,7 +71,7 @@ static const char *word_for(enum outcome outcome)
 	return outcome == OC_NOT_FOUND ? "there is no message of that id in the queue" : outcome_info(outcome)->text;
 }
 
-void control_tell(struct queue *q, uint64_t id, enum outcome outcome)
+static void tell(struct queue *q, uint64_t id, enum outcome outcome, const char *text)
 {
 	struct control_ask *ask = q->asks, *next;
 
@@ -79,9 +79,14 @@ void control_tell(struct queue *q, uint64_t id, enum outcome outcome)
 		next = ask->next;
 		if (ask->id != id || ask->wish == WISH_NONE)
 			continue;
-		answer(ask->link, ask->request, outcome, outcome == OC_DONE ? "" : word_for(outcome));
+		answer(ask->link, ask->request, outcome, text);
 		ask_free(ask);
 	}
+}
+
+void control_tell(struct queue *q, uint64_t id, enum outcome outcome)
+{
+	tell(q, id, outcome, outcome == OC_DONE ? "" : word_for(outcome));
 }
 
 /* ---- rows ---- */
@@ -507,8 +512,8 @@ static void on_found(struct crew_task *task)
 	if (m != NULL) {
 		message_want(q, m, t->ask->wish);
 		m = map_find_u64(q->messages, id);
-		if (m != NULL && m->busy > 0) /* once the attempt that runs has ended */
-			control_tell(q, id, OC_DONE);
+		if (m != NULL && m->busy > 0) /* it may last for hours: nobody waits for it, nor takes it for done */
+			tell(q, id, OC_DONE, "it is being tried: this takes effect once that has ended, if Postern runs until then");
 	} else {
 		message_load(q, id, t->found ? &t->row : NULL, t->ask->wish);
 	}

@@ -10,6 +10,8 @@
  *   queue.show     id       the message's facts, then a row for each recipient
  *   queue.hold     id       moved to hold/ once nobody works on it; stays there until release
  *   queue.release  id       queue.remove id       queue.retry id | all
+ *                           DONE means that it is so, and stays so over a crash; with a text, that it is noted: the message is
+ *                           being tried
  *   queue.check    repair   the files against the index, in pages (control_check.h)
  *
  * Only root and the suite's own uid (the caller's, where all run as one) are answered.

@@ -464,7 +464,8 @@ void message_try(struct queue *q, struct message *m)
 	m->state = MESSAGE_ROUTING;
 	m->counted = m->deferred = m->report_late = false;
 	m->again_s = 0;
-	control_tell(q, m->id, OC_DONE);
+	if (m->wish == WISH_NONE)
+		control_tell(q, m->id, OC_DONE);
 	if (r != NULL && r->asked > 0 && routing_start(q, &facts, r->asked, &calls, r))
 		return;
 	if (r != NULL && r->asked == 0 && r->count > 0) {

@@ -556,12 +556,19 @@ static void test_the_operator(void **state)
 
 	id_text(accept_one(p, 1, "a@x.test"), name);
 	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(play_control(p, "queue.retry", name), OC_DONE); /* noted, and not yet so */
+	assert_true(slice_starts(p->heard.body.CONTROL_ANSWER.text, slice_of("it is being tried: ")));
+	defer(p, PART_LOCAL, "later");
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
 	defer(p, PART_LOCAL, "later");
 	play_wait_list(p, " waiting ");
 	assert_int_equal(play_control(p, "queue.show", name), OC_DONE);
 	assert_true(slice_find(p->heard.body.CONTROL_ANSWER.control_row_records, slice_of("bob@x.test")) != SLICE_NONE);
 	assert_true(slice_find(p->heard.body.CONTROL_ANSWER.control_row_records, slice_of("later")) != SLICE_NONE);
 	assert_int_equal(play_control(p, "queue.hold", name), OC_DONE);
+	assert_int_equal(p->heard.body.CONTROL_ANSWER.text.len, 0);
+	assert_int_equal(play_files(p, "hold"), 1); /* at once */
 	play_wait_list(p, " hold ");
 	assert_int_equal(play_files(p, "hold"), 1);
 	play_turn_clock(p, 5 * 86400); /* it stays */

@@ -47,6 +47,12 @@ def waiting(b, mark, *more):
     return ident
 
 
+def hold(b, ident):
+    """Held, and not only noted while an attempt runs."""
+    b.suite.postern("queue", "hold", ident)
+    wait_until(lambda: any(p.name == ident and p.parts[-4] == "hold" for p in b.files()), 30, "the move into hold/")
+
+
 def listed(b):
     with contextlib.suppress(AssertionError, ValueError):
         return b.suite.queue()
@@ -158,9 +164,10 @@ def said(b, verb, n, thread):
     held = b.send(f"{verb}-{thread}-{n}", [LATER]).split()[-1]
     wait_until(lambda: any(m["id"] == held and m["last"] for m in listed(b)), 20, "a deferral")
     if verb == "release":
-        b.suite.postern("queue", "hold", held)
+        hold(b, held)
     with struck(b.pid("queue"), f"thread={thread}", f"at={n}", "do=kill") as strike:
-        done = b.suite.postern("queue", verb, held, check=False).returncode == 0
+        answer = b.suite.postern("queue", verb, held, check=False)
+        done = answer.returncode == 0 and "being tried" not in answer.stdout
         hit = strike.struck
     return held, done, hit
 
@@ -245,7 +252,7 @@ def test_kills_of_a_start(bench):
     waiting(bench, "first")
     waiting(bench, "second", "alice@example.test")
     held = waiting(bench, "held")
-    bench.suite.postern("queue", "hold", held)
+    hold(bench, held)
     files = {p: p.read_bytes() for p in bench.files()}
     whole = next(iter(files.values()))
     for ident, folder in (("0" * 11 + "aa", "new/a/a"), ("0" * 11 + "ab", "draft")):
@@ -326,7 +333,7 @@ def test_an_index_that_is_not_what_it_was(bench, what):
     """Changed while nobody runs; and the -wal also under way.  The files win: what waits comes, what is held stays."""
     waiting(bench, "first")
     held = waiting(bench, "held")
-    bench.suite.postern("queue", "hold", held)
+    hold(bench, held)
     path = index_path(bench)
     if what == "wal-gone":
         (path.parent / "index.db-wal").unlink()
