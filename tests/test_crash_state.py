@@ -233,17 +233,22 @@ def put(b, files):
 
 def broken_start(b, files, *words):
     """The queue starts with these files and no index, and is killed; the next one finds what that left."""
-    old = b.pid("queue")
+    old, begun = b.pid("queue"), starts(b)
     strike = Strike(b.suite.process.pid, "birth=postern-queue", *words)
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: not alive(old), 10, "the end of the queue")
     for path in [*(b.suite.folder / "spool").glob("index.db*"), *b.files()]:
         path.unlink()
     put(b, files)
+    wait_until(lambda: strike.struck or starts(b) > begun, 120, "a start")
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: strike.struck, 5, "a kill")
+        wait_until(lambda: strike.struck, 5, "a kill after it")
     strike.end()
     return strike.struck
+
+
+def starts(b):
+    return b.suite.log().count(" child-ready role=queue ")
 
 
 def test_kills_of_a_start(bench):
