@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
+#include "mail/field.h"
 
 #include <time.h>
 
@@ -12,26 +13,6 @@
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
-}
-
-/* RFC 5322 §2.2: printable ASCII but the colon; §4.5 allows blanks before it. */
-static size_t name_length(struct slice line)
-{
-	size_t n = 0;
-
-	while (n < line.len && line.at[n] > ' ' && line.at[n] < 0x7f && line.at[n] != ':')
-		n++;
-	return n;
-}
-
-static bool is_field(struct slice line)
-{
-	size_t n = name_length(line);
-	size_t colon = n;
-
-	while (colon < line.len && is_blank(line.at[colon]))
-		colon++;
-	return n > 0 && colon < line.len && line.at[colon] == ':';
 }
 
 static struct slice without_line_end(struct slice line)
@@ -80,7 +61,7 @@ bool submit_header_find(struct slice text, bool eof, struct submit_extent *out)
 		if (!line_at(text, at, eof, &line))
 			return false;
 		bare = without_line_end(line);
-		if (bare.len > 0 && (is_field(bare) || (is_blank(bare.at[0]) && at > start))) {
+		if (bare.len > 0 && (mail_field_begins(bare) || (is_blank(bare.at[0]) && at > start))) {
 			at += line.len;
 			continue;
 		}
@@ -91,30 +72,6 @@ bool submit_header_find(struct slice text, bool eof, struct submit_extent *out)
 }
 
 /* ---- fields ---- */
-
-struct field {
-	struct slice name, whole, body; /* whole: with its continuation lines and their ends */
-};
-
-/* Cuts the next field off; `rest` holds nothing but fields. */
-static bool next_field(struct slice *rest, struct field *out)
-{
-	struct slice line;
-	size_t n = 0, name;
-
-	if (rest->len == 0)
-		return false;
-	do {
-		(void)line_at(*rest, n, true, &line);
-		n += line.len;
-	} while (n < rest->len && is_blank(rest->at[n]));
-	out->whole = slice_sub(*rest, 0, n);
-	name = name_length(out->whole);
-	out->name = slice_sub(out->whole, 0, name);
-	out->body = slice_from(out->whole, slice_index(out->whole, ':') + 1);
-	*rest = slice_from(*rest, n);
-	return true;
-}
 
 enum field_role {
 	FIELD_OTHER,
@@ -155,9 +112,9 @@ static enum field_role role_of(struct slice name)
 static unsigned roles_present(struct slice fields)
 {
 	unsigned present = 0;
-	struct field f;
+	struct mail_field f;
 
-	while (next_field(&fields, &f))
+	while (mail_field_next(&fields, &f))
 		present |= 1u << role_of(f.name);
 	return present;
 }
@@ -262,7 +219,7 @@ static bool is_dropped(const struct submit_header *h, enum field_role role)
 	return role == FIELD_DROP || (h->take_recipients && (role == FIELD_BCC || role == FIELD_RESENT_BCC));
 }
 
-static bool take_recipients(const struct submit_header *h, const struct field *f, const char **why)
+static bool take_recipients(const struct submit_header *h, const struct mail_field *f, const char **why)
 {
 	switch (address_list_parse(f->body, h->on_recipient, h->arg)) {
 	case ADDRESS_LIST_DONE:
@@ -277,7 +234,7 @@ static bool take_recipients(const struct submit_header *h, const struct field *f
 	return false;
 }
 
-static bool write_field(const struct submit_header *h, const struct field *f, bool resent, struct buf *out, const char **why)
+static bool write_field(const struct submit_header *h, const struct mail_field *f, bool resent, struct buf *out, const char **why)
 {
 	enum field_role role = role_of(f->name);
 
@@ -293,12 +250,12 @@ bool submit_header_write(const struct submit_header *h, struct slice fields, str
 {
 	unsigned present = roles_present(fields);
 	bool resent = HAS(present, FIELD_RESENT_TO) || HAS(present, FIELD_RESENT_BCC);
-	struct field f;
+	struct mail_field f;
 
 	*why = "out of memory";
 	if (!add_missing(h, present, out))
 		return false;
-	while (next_field(&fields, &f))
+	while (mail_field_next(&fields, &f))
 		if (!write_field(h, &f, resent, out, why))
 			return false;
 	return true;

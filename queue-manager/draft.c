@@ -391,12 +391,21 @@ static bool copy_listener(const struct session *s, struct pool *pool, struct spo
 	return l == NULL || (pool_copy(pool, slice_of(l->called), &mail->listener) && pool_copy(pool, slice_of(l->hostname), &mail->hostname));
 }
 
+/* Where mail of strangers comes in too, theirs is not withheld. */
+static bool withholds_client(const struct session *s)
+{
+	const struct conf *conf = s->generation->conf;
+
+	return s->login[0] != '\0' && s->listener < conf->listener_count && conf->listeners[s->listener].withholds_client;
+}
+
 static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 {
 	struct spool_mail *mail = &d->sub.mail;
 	struct pool *pool = &d->sub.pool;
 	struct session *s = d->session;
 
+	d->sub.withholds_client = withholds_client(s);
 	mail->session = s->number;
 	mail->generation = s->generation->number;
 	mail->role = s->role;

@@ -23,14 +23,20 @@ static void add_from(struct buf *out, const struct spool_mail *mail)
 	buf_add_text(out, "])");
 }
 
-bool received_add(struct buf *out, const struct spool_mail *mail, struct slice hostname, struct slice for_whom)
+bool received_add(struct buf *out, const struct spool_mail *mail, struct slice hostname, struct slice for_whom, bool withholds_client)
 {
 	char id[ID_CHARS + 1], date[CLOCK_DATE_BYTES];
 
 	id_text(mail->id, id);
 	clock_rfc5322((int64_t)(mail->arrived_ms / 1000), date);
 	buf_add_text(out, "Received: ");
-	add_from(out, mail);
+	if (withholds_client) {
+		buf_add_text(out, "from ");
+		text_add_atom(out, hostname, HELO_MAX);
+		buf_add_text(out, " (client withheld)");
+	} else {
+		add_from(out, mail);
+	}
 	buf_add_text(out, "\r\n\tby ");
 	text_add_atom(out, hostname, HELO_MAX);
 	buf_add_text(out, " with ");

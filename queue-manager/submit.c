@@ -271,7 +271,7 @@ static bool make_prepend(struct submission *sub)
 	bool ok = true;
 
 	if (!sub->own)
-		ok = received_add(&lines, &sub->mail, slice_of(sub->generation->conf->set.hostname), only);
+		ok = received_add(&lines, &sub->mail, slice_of(sub->generation->conf->set.hostname), only, sub->withholds_client);
 	ok = ok && buf_add_slice(&lines, sub->uninvited) && pool_copy(&sub->pool, buf_slice(&lines), &sub->mail.prepend);
 	buf_free(&lines);
 	return ok;

@@ -30,6 +30,7 @@ struct submission {
 	bool in_file;
 	bool own; /* a report: made here, may leave */
 	bool may_leave; /* attested */
+	bool withholds_client; /* Received says nothing of it */
 	struct slice uninvited; /* header lines the worker wants before the body */
 	/* what came of it */
 	enum outcome outcome;

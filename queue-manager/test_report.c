@@ -403,7 +403,7 @@ static void test_received(void **state)
 	mail.client = slice_of("2001:db8::1");
 	mail.protocol = slice_of("ESMTPS");
 	mail.tls = slice_of("TLSv1.3 with cipher X");
-	assert_true(received_add(&out, &mail, slice_of("mx.example.test"), slice_of("bob@example.test")));
+	assert_true(received_add(&out, &mail, slice_of("mx.example.test"), slice_of("bob@example.test"), false));
 	assert_string_equal(buf_text(&out), "Received: from client.example ([IPv6:2001:db8::1])\r\n"
 					    "\tby mx.example.test with ESMTPS\r\n"
 					    "\t(TLSv1.3 with cipher X)\r\n"
@@ -414,7 +414,7 @@ static void test_received(void **state)
 	mail.helo = slice_make("a\r\nX: (b)\0", 10);
 	mail.client = mail.tls = mail.protocol = slice_empty();
 	mail.uid_plus_1 = 1001;
-	assert_true(received_add(&out, &mail, slice_of("mx"), slice_of("b\r\nX: y")));
+	assert_true(received_add(&out, &mail, slice_of("mx"), slice_of("b\r\nX: y"), false));
 	assert_string_equal(buf_text(&out), "Received: from a??X:??b?? (uid 1000)\r\n"
 					    "\tby mx with SMTP\r\n"
 					    "\tid 0000000000011;\r\n"

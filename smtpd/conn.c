@@ -101,6 +101,7 @@ static bool want_input(struct conn *c)
 	if (c->in.len == 0 || c->out.len > OUT_HIGH)
 		return false;
 	c->session.tls_ready = c->tls_server != NULL && worker_can_sign(c->worker);
+	c->session.wall_s = (int64_t)(clock_wall_ms() / 1000);
 	used = session_input(&c->session, buf_slice(&c->in));
 	buf_take(&c->in, used);
 	return used > 0;

@@ -229,9 +229,14 @@ void session_leave(struct session *s)
 
 /* ---- stages ---- */
 
+bool session_is_ours(const struct session *s)
+{
+	return s->login[0] != '\0' || s->place.role == LISTENER_LOCAL;
+}
+
 bool session_is_bound(const struct session *s)
 {
-	return s->place.senders == SENDERS_OWN && (s->login[0] != '\0' || s->place.role == LISTENER_LOCAL);
+	return s->place.senders == SENDERS_OWN && session_is_ours(s);
 }
 
 /* Which addresses are whose, policyd knows. */
@@ -368,7 +373,7 @@ bool session_body_is_good(struct session *s)
 
 void session_end_of_data(struct session *s)
 {
-	header_walk_end(&s->transaction->header);
+	transaction_finish(s->transaction);
 	if (session_body_is_good(s))
 		session_consult(s, STAGE_DATA, SESSION_COMMIT, SESSION_READY);
 }

@@ -140,6 +140,7 @@ struct session {
 	struct sasl_frame sasl;
 
 	struct session_claim *claimed; /* owned; NULL unless it is being asked about */
+	int64_t wall_s; /* set by the driver with each input */
 	uint64_t commands, errors, messages, logins_tried;
 	uint64_t transactions; /* begun: tells one from the next */
 	uint64_t bodies; /* begun, refused chunks too: each has its time */

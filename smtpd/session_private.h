@@ -28,6 +28,8 @@ void session_enter(struct session *s, enum session_state next);
 void session_settle(struct session *s);
 /* Forgets the transaction. */
 void session_reset(struct session *s);
+/* Of one of our users: a login, a local user; whoever is only trusted hands on mail of others. */
+bool session_is_ours(const struct session *s);
 /* Bound to its own addresses, by its login or as a local user. */
 bool session_is_bound(const struct session *s);
 /* Asks the rules of that stage, if there are any; `allowed` is the state they lead to. */

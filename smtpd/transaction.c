@@ -121,11 +121,52 @@ bool transaction_next_recipient(const struct transaction *t, size_t *at, struct 
 	return true;
 }
 
-/* The decoder may add two bytes more than it is given. */
+/* The decoder may add two bytes more than it is given; a header that is held, those that complete it. */
 static size_t room(const struct transaction *t)
 {
-	return t->piece.len + 2 >= BODY_PIECE_MAX ? 0 : BODY_PIECE_MAX - 2 - t->piece.len;
+	size_t max = t->holds_header ? HELD_HEADER_MAX + 1024 : BODY_PIECE_MAX;
+
+	return t->piece.len + 2 >= max ? 0 : max - 2 - t->piece.len;
 }
+
+/* ---- the header of our users' mail ---- */
+
+void transaction_complete(struct transaction *t, const struct completion *c)
+{
+	t->holds_header = true;
+	t->completion = *c;
+	if (t->limits.header_max > HELD_HEADER_MAX)
+		t->limits.header_max = HELD_HEADER_MAX;
+}
+
+/* The whole header is at the beginning of the piece. */
+static void complete(struct transaction *t)
+{
+	struct buf whole = buf_make(BODY_PIECE_MAX);
+	size_t length = (size_t)t->header.bytes, before = t->piece.len;
+
+	t->holds_header = false;
+	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
+		return;
+	if (!complete_header(&t->completion, slice_sub(buf_slice(&t->piece), 0, length), &whole) ||
+	    !buf_add_slice(&whole, slice_from(buf_slice(&t->piece), length))) {
+		t->store_outcome = OC_NO_MEMORY;
+		buf_free(&whole);
+		return;
+	}
+	buf_free(&t->piece);
+	t->piece = whole;
+	t->body_bytes = t->body_bytes - before + whole.len;
+}
+
+void transaction_finish(struct transaction *t)
+{
+	header_walk_end(&t->header);
+	if (t->holds_header)
+		complete(t);
+}
+
+/* ---- the body ---- */
 
 static void look_at(struct transaction *t, struct slice added)
 {
@@ -143,6 +184,8 @@ static void note_added(struct transaction *t, size_t before)
 		before = 0;
 	}
 	look_at(t, slice_from(buf_slice(&t->piece), before));
+	if (t->holds_header && header_is_ended(&t->header))
+		complete(t);
 	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
 		buf_clear(&t->piece);
 }

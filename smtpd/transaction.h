@@ -2,6 +2,7 @@
 #define POSTERN_SMTPD_TRANSACTION_H
 
 #include "base/outcome.h"
+#include "complete.h"
 #include "mail/address.h"
 #include "mail/dotted.h"
 #include "mail/dsn.h"
@@ -17,6 +18,7 @@
 #define BODY_PIECE_MAX 65536u /* as one DRAFT_DATA carries it */
 #define PREPEND_MAX 16384u /* as DRAFT_COMMIT carries them */
 #define TAGS_MAX 1024u
+#define HELD_HEADER_MAX 60000u /* of a header that is completed: it is held in one piece */
 #define FROM_MAX 1024u /* as POLICY_ASK carries it */
 
 struct body_limits {
@@ -65,6 +67,8 @@ struct transaction {
 	uint64_t stored_bytes; /* of pieces that were taken away */
 	enum outcome store_outcome; /* of taking them away */
 
+	bool holds_header; /* it is completed when it is here */
+	struct completion completion;
 	bool watches_from; /* the fields From and Sender are read */
 	struct buf from; /* owned; the addresses of From, a LF between */
 	char from_sender[MAIL_ADDRESS_MAX + 1]; /* the one of Sender */
@@ -82,6 +86,8 @@ void transaction_free(struct transaction **tp);
 
 /* Before the first octet of the body: who sends it is bound to his own addresses. */
 void transaction_watch_from(struct transaction *t);
+/* The same of mail whose header is to be completed. */
+void transaction_complete(struct transaction *t, const struct completion *c);
 
 /* Adds the candidate.  False: no memory. */
 bool transaction_add_recipient(struct transaction *t);
@@ -92,6 +98,8 @@ bool transaction_next_recipient(const struct transaction *t, size_t *at, struct 
 size_t transaction_body(struct transaction *t, struct slice in);
 /* From here on it comes by chunks (RFC 3030): said before the first octet. */
 void transaction_by_chunks(struct transaction *t);
+/* All of it is here; not before. */
+void transaction_finish(struct transaction *t);
 /* The last chunk is over.  Not while it is full. */
 void transaction_end(struct transaction *t);
 bool transaction_is_full(const struct transaction *t);

@@ -65,6 +65,7 @@ static const struct statement listen_rows[] = {
 	{"xclient", read_nets_field, LISTEN(xclient), 0, 0, NULL, false},
 	{"dsn", read_choice_field, LISTEN(dsn), 0, 0, dsn_modes, false},
 	{"senders", read_choice_field, LISTEN(senders), 0, 0, senders_modes, false},
+	{"withhold-client", read_yes_no_field, LISTEN(withholds_client), 0, 0, NULL, false},
 	{"hide", read_hidden, 0, 0, 0, NULL, false},
 	{"greet-pause", read_time_field, LISTEN(greet_pause_ms), 0, GREET_PAUSE_MAX_MS, NULL, false},
 	{"tls-host", read_tls_host, 0, 0, 0, NULL, true},

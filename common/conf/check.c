@@ -160,6 +160,7 @@ static void check_tls_words(struct compiler *c, size_t i)
 
 static void check_listener(struct compiler *c, size_t i)
 {
+	static const char *const of_logins[] = {"senders", "withhold-client"};
 	const struct conf_listener *l = &c->conf->listeners[i];
 
 	if (c->listeners[i].broken)
@@ -168,9 +169,10 @@ static void check_listener(struct compiler *c, size_t i)
 	if (l->auth == AUTH_OFF && l->auth_from.count > 0)
 		mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take auth-from out",
 			    "listener %s takes no logins, and says from where", l->name);
-	if (l->auth == AUTH_OFF && listener_said(c, i, "senders"))
-		mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take senders out",
-			    "listener %s takes no logins, and says what they may be", l->name);
+	for (size_t k = 0; k < ARRAY_LEN(of_logins); k++)
+		if (l->auth == AUTH_OFF && listener_said(c, i, of_logins[k]))
+			mistake_add(c->mistakes, l->pos, "write auth optional or auth required, or take it out",
+				    "listener %s takes no logins, and %s is about them", l->name, of_logins[k]);
 	if (l->tls == TLS_IMPLICIT && l->greet_pause_ms > 0)
 		mistake_add(c->mistakes, l->pos, "leave greet-pause out: with TLS the client speaks first",
 			    "listener %s would only wait", l->name);

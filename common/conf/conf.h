@@ -64,6 +64,7 @@ struct conf_listener {
 	struct conf_nets xclient; /* who may say XCLIENT */
 	enum conf_dsn dsn;
 	enum conf_senders senders; /* of who is logged in */
+	bool withholds_client; /* Received says nothing of the clients that log in here */
 	uint32_t hidden; /* 1 << enum conf_extension */
 	uint64_t greet_pause_ms; /* how long the gate looks whether the client speaks first */
 	struct conf_name *tls_hosts; /* the certificates it may use, by their names; none: all */

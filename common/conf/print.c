@@ -146,6 +146,8 @@ static void print_listener(const struct conf_listener *l, struct buf *out)
 	print_word(out, "dsn", dsns[l->dsn]);
 	if (l->auth != AUTH_OFF)
 		print_word(out, "senders", l->senders == SENDERS_ANY ? "any" : "own");
+	if (l->auth != AUTH_OFF)
+		print_yes_no(out, "withhold-client", l->withholds_client);
 	print_hidden(out, l->hidden);
 	if (l->greet_pause_ms > 0) {
 		buf_add_text(out, "\tgreet-pause ");
