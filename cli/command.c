@@ -61,7 +61,9 @@ static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 		const char **value;
 	} values[] = {{"--config", &p->cli->where.config},   {"-c", &p->cli->where.config}, {"--runtime", &p->cli->where.runtime},
 		      {"--from", &p->cli->from},	     {"--as", &p->cli->as},	    {"--client", &p->cli->client},
-		      {"--listener", &p->cli->listener}, {"--size", &p->cli->size}};
+		      {"--listener", &p->cli->listener}, {"--size", &p->cli->size},
+		      {"--sender", &p->cli->sender},	     {"--recipient", &p->cli->recipient}, {"--user", &p->cli->user},
+		      {"--home", &p->cli->home}};
 	const char *option = argv[*at];
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {

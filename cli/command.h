@@ -14,6 +14,7 @@ struct cli {
 	struct runtime_order where;
 	bool json, print, password_stdin, generate, repair, offline, help;
 	const char *from, *as, *client, *listener, *size; /* of the session that route asks for; NULL: not said */
+	const char *sender, *recipient, *user, *home; /* whose mail filter test tries; NULL: not said */
 	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
 	size_t count;
 };
@@ -40,6 +41,7 @@ int run_ask(const struct cli *cli, const struct command *command);
 int run_each(const struct cli *cli, const struct command *command); /* one question for each argument, as field `id` */
 int run_queue_check(const struct cli *cli, const struct command *command);
 int run_route(const struct cli *cli, const struct command *command);
+int run_filter_test(const struct cli *cli, const struct command *command);
 int run_upgrade(const struct cli *cli, const struct command *command);
 /* run_ask.c, for those that ask in steps.  False: `why` and `exit` say more. */
 bool ask_open(const struct cli *cli, struct control *c);

@@ -39,6 +39,8 @@ static const struct command commands[] = {
 	 "what would become of mail for it, and why; nothing is sent", 1, 1, run_route, "route.explain", SHORT_S, ROWS_TABLE, ""},
 	{"table", "test", "NAME KEY [--json]", "what a table answers, where that stands, and why it is unknown", 2, 2, run_table_test,
 	 "table.test", SHORT_S, ROWS_LINES, ""},
+	{"filter", "test", "FILE MESSAGE [--sender S] [--recipient R] [--user U] [--home H] [--json]",
+	 "a .forward, Exim filter or Sieve file over a message, step by step; nothing is done", 2, 2, run_filter_test, NULL, 0, ROWS_TABLE, ""},
 	{"user", "add", "ADDRESS [--password-stdin | --generate]", "a new login; asks for the password", 1, 1, run_user_add, NULL, 0,
 	 ROWS_TABLE, ""},
 	{"user", "passwd", "ADDRESS [--password-stdin | --generate]", "another password", 1, 1, run_user_passwd, NULL, 0, ROWS_TABLE,

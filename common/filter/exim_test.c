@@ -93,9 +93,15 @@ static bool ends(struct slice s, struct slice suffix)
 	return s.len >= suffix.len && slice_eq(slice_from(s, s.len - suffix.len), suffix);
 }
 
-static bool compare(enum exim_compare how, struct slice a, struct slice b)
+/* An empty text is in none, as in Exim (written in capitals it is in each): what is compared with a field that is not there is no match. */
+static bool contains(struct slice a, struct slice b, bool cased)
 {
-	switch (how) {
+	return b.len == 0 ? cased : slice_find(a, b) != SLICE_NONE;
+}
+
+static bool compare(const struct exim_test *t, struct slice a, struct slice b)
+{
+	switch (t->compare) {
 	case EXIM_IS:
 		return slice_eq(a, b);
 	case EXIM_BEGINS:
@@ -103,7 +109,7 @@ static bool compare(enum exim_compare how, struct slice a, struct slice b)
 	case EXIM_ENDS:
 		return ends(a, b) || b.len == 0;
 	case EXIM_CONTAINS:
-		return slice_find(a, b) != SLICE_NONE;
+		return contains(a, b, t->cased);
 	case EXIM_MATCHES:
 		break;
 	}
@@ -178,7 +184,7 @@ static bool compare_any_case(struct exim_run *run, const struct exim_test *t, st
 
 	fold(&x);
 	fold(&y);
-	*holds_out = compare(t->compare, buf_slice(&x), buf_slice(&y));
+	*holds_out = compare(t, buf_slice(&x), buf_slice(&y));
 	buf_free(&x);
 	buf_free(&y);
 	return good || no_memory(run, t->line);
@@ -193,7 +199,7 @@ static bool test_compare(struct exim_run *run, const struct exim_test *t, struct
 	if (matches)
 		good = match(run, t, x, y, holds_out);
 	else if (t->cased)
-		*holds_out = compare(t->compare, x, y);
+		*holds_out = compare(t, x, y);
 	else
 		good = compare_any_case(run, t, x, y, holds_out);
 	if (!good)

@@ -398,6 +398,8 @@ static bool read_known_test(struct reader *r, struct slice word, bool negated, s
 		t->negated = negated;
 		return read_operands(r, t);
 	}
+	if (word.len == 0)
+		return exim_mistake(r->s, at, "a condition expected behind ${if (in `pipe`, what holds blanks needs quotes of its own)");
 	return exim_mistake(r->s, at,
 			    "`%.*s` is no condition here; there are def:, eq, eqi, lt, le, gt, ge, match, and, or, ! and = < <= > >=",
 			    SLICE_ARG(slice_sub(word, 0, 40)));
