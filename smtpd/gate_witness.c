@@ -10,8 +10,6 @@ static const struct {
 	{ROLE_KEYD, false},
 };
 
-static const char deaf[] = "it does not read what it is told";
-
 bool gate_witnesses_up(struct gate_witnesses *w, struct link *link)
 {
 	for (size_t i = 0; i < GATE_WITNESSES; i++)
@@ -46,7 +44,7 @@ bool gate_witnesses_lag(struct gate_witnesses *w)
 		size_t behind = w->link[i] == NULL ? 0 : link_queued_bytes(w->link[i]);
 
 		if (behind > GATE_LAG_DEAD_BYTES)
-			link_break(w->link[i], deaf);
+			link_break_deaf(w->link[i]);
 		lags = lags || (rows[i].needed && behind > GATE_LAG_BYTES);
 	}
 	return lags;
@@ -55,7 +53,7 @@ bool gate_witnesses_lag(struct gate_witnesses *w)
 void gate_witness_tell_open(struct link *witness, const struct msg_SESSION_OPEN *open)
 {
 	if (!link_tell(witness, IPC_SESSION_OPEN, open, -1))
-		link_break(witness, deaf);
+		link_break_deaf(witness);
 }
 
 void gate_witnesses_tell_open(struct gate_witnesses *w, const struct msg_SESSION_OPEN *open)
@@ -71,7 +69,7 @@ void gate_witnesses_tell_closed(struct gate_witnesses *w, uint64_t session)
 
 	for (size_t i = 0; i < GATE_WITNESSES; i++)
 		if (w->link[i] != NULL && !link_tell(w->link[i], IPC_SESSION_CLOSE, &closed, -1))
-			link_break(w->link[i], deaf);
+			link_break_deaf(w->link[i]);
 }
 
 void gate_witnesses_flush(struct gate_witnesses *w)
@@ -90,7 +88,7 @@ static bool introduce(struct link *witness, struct link *parent, uint64_t worker
 	if (!link_pair(pair))
 		return false;
 	if (!link_tell(witness, IPC_LINK_ATTACH, &to_witness, pair[0]))
-		link_break(witness, deaf);
+		link_break_deaf(witness);
 	return link_tell(parent, IPC_LINK_ATTACH, &to_worker, pair[1]);
 }
 

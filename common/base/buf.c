@@ -15,14 +15,14 @@ void buf_free(struct buf *b)
 {
 	wipe(b);
 	free(b->at);
-	*b = (struct buf){NULL, 0, 0, b->max, false, b->secret};
+	*b = (struct buf){NULL, 0, 0, b->max, false, b->secret, false};
 }
 
 void buf_clear(struct buf *b)
 {
 	wipe(b);
 	b->len = 0;
-	b->failed = false;
+	b->failed = b->no_memory = false;
 }
 
 /* A secret never goes through realloc: that may leave a copy behind. */
@@ -53,8 +53,10 @@ char *buf_room(struct buf *b, size_t len)
 			goto fail;
 		cap *= 2;
 	}
-	if (cap != b->cap && !regrow(b, cap))
+	if (cap != b->cap && !regrow(b, cap)) {
+		b->no_memory = true;
 		goto fail;
+	}
 	return b->at + b->len;
 fail:
 	b->failed = true;

@@ -16,15 +16,16 @@ struct buf {
 	size_t max;
 	bool failed;
 	bool secret;
+	bool no_memory; /* it failed for want of memory, not at its ceiling */
 };
 
 static inline struct buf buf_make(size_t max)
 {
-	return (struct buf){NULL, 0, 0, max, false, false};
+	return (struct buf){NULL, 0, 0, max, false, false, false};
 }
 static inline struct buf buf_make_secret(size_t max)
 {
-	return (struct buf){NULL, 0, 0, max, false, true};
+	return (struct buf){NULL, 0, 0, max, false, true, false};
 }
 
 void buf_free(struct buf *b); /* leaves it empty and usable, ceiling kept */
@@ -45,7 +46,7 @@ void buf_take(struct buf *b, size_t n);
 static inline void buf_undo(struct buf *b, size_t len)
 {
 	b->len = len;
-	b->failed = false;
+	b->failed = b->no_memory = false;
 }
 
 static inline bool buf_ok(const struct buf *b)

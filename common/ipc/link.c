@@ -15,6 +15,9 @@
  *
  * `depth` counts the calls into the owner that are on the stack: memory goes only when it is 0.
  * Messages said in one turn gather in `open`; a packet that could not be sent waits in `waiting`, in order.
+ *
+ *   FLOWING --socket full--> BLOCKED (until it can be written) --all of `waiting` left--> FLOWING
+ *      '-- no memory to send it --> BLOCKED with `retry` set (a socket that can be written says nothing of memory) --^
  */
 struct packet {
 	STAILQ_ENTRY(packet) peers;
@@ -44,6 +47,7 @@ struct link {
 	struct watch *watch;
 	struct soon *soon;
 	struct timer *tick;
+	struct timer *retry; /* set: BLOCKED for want of memory */
 	struct buf open;
 	bool open_secret;
 	STAILQ_HEAD(, packet) waiting;
@@ -58,6 +62,7 @@ struct link {
 
 #define QUESTIONS_MAX 200000
 #define TICK_MS 250
+#define RETRY_MS 30 /* memory may be there again */
 #define PACKETS_A_TURN 16
 #define DRAIN_TURNS 256 /* of a socket that is refilled while we read: an end */
 #define NESTING_MAX 4
@@ -68,12 +73,13 @@ static unsigned receive_depth;
 
 static void on_soon(void *arg);
 static void on_tick(void *arg);
+static void on_retry(void *arg);
 static void on_ready(int fd, unsigned what, void *arg);
 
 static void update_watch(struct link *l)
 {
 	if (l->watch != NULL)
-		watch_want(l->watch, (l->paused ? 0u : WATCH_READ) | (l->blocked ? WATCH_WRITE : 0u));
+		watch_want(l->watch, (l->paused ? 0u : WATCH_READ) | (l->blocked && !timer_is_set(l->retry) ? WATCH_WRITE : 0u));
 }
 
 struct link *link_new(struct loop *loop, int fd, const struct link_config *config)
@@ -96,6 +102,7 @@ struct link *link_new(struct loop *loop, int fd, const struct link_config *confi
 	l->watch = watch_new(loop, fd, on_ready, l);
 	l->soon = soon_new(loop, on_soon, l);
 	l->tick = timer_new(loop, on_tick, l);
+	l->retry = timer_new(loop, on_retry, l);
 	if (l->by_number == NULL || l->watch == NULL || l->soon == NULL) {
 		link_free(&l);
 		return NULL;
@@ -128,6 +135,7 @@ static void drop_waiting(struct link *l)
 static void close_socket(struct link *l)
 {
 	watch_free(&l->watch);
+	timer_stop(l->retry);
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
@@ -149,6 +157,7 @@ static void destroy(struct link *l)
 	close_socket(l);
 	soon_free(&l->soon);
 	timer_free(&l->tick);
+	timer_free(&l->retry);
 	free_questions(&l->asked);
 	free_questions(&l->failing);
 	map_free(&l->by_number);
@@ -235,9 +244,23 @@ static void end_link(struct link *l, enum packet_result r)
 	break_link(l, r == PACKET_BAD ? "malformed packet" : NULL);
 }
 
+static void end_for_memory(struct link *l)
+{
+	errno = ENOMEM;
+	end_link(l, PACKET_FAILED);
+}
+
 void link_break(struct link *l, const char *why)
 {
 	break_link(l, why);
+}
+
+void link_break_deaf(struct link *l)
+{
+	if (timer_is_set(l->retry))
+		end_for_memory(l);
+	else
+		break_link(l, "it does not read what it is sent");
 }
 
 void link_pause(struct link *l, bool paused)
@@ -255,8 +278,10 @@ static bool queue_packet(struct link *l, struct slice bytes, int fd, bool secret
 	if (l->waiting_bytes + bytes.len > LINK_QUEUED_MAX)
 		return false;
 	p = malloc(sizeof(*p) + bytes.len);
-	if (p == NULL)
+	if (p == NULL) {
+		end_for_memory(l);
 		return false;
+	}
 	p->len = bytes.len;
 	p->fd = fd;
 	p->secret = secret;
@@ -266,15 +291,31 @@ static bool queue_packet(struct link *l, struct slice bytes, int fd, bool secret
 	return true;
 }
 
+static void block(struct link *l, enum packet_result why)
+{
+	l->blocked = true;
+	if (why == PACKET_NO_MEMORY)
+		timer_set(l->retry, RETRY_MS);
+	else
+		timer_stop(l->retry);
+	update_watch(l);
+}
+
+static void unblock(struct link *l)
+{
+	l->blocked = false;
+	timer_stop(l->retry);
+	update_watch(l);
+}
+
 static void send_waiting(struct link *l)
 {
 	while (!STAILQ_EMPTY(&l->waiting) && !l->broken) {
 		struct packet *p = STAILQ_FIRST(&l->waiting);
 		enum packet_result r = packet_send(l->fd, slice_make(p->bytes, p->len), p->fd);
 
-		if (r == PACKET_AGAIN) {
-			l->blocked = true;
-			update_watch(l);
+		if (r == PACKET_AGAIN || r == PACKET_NO_MEMORY) {
+			block(l, r);
 			return;
 		}
 		if (r != PACKET_DONE) {
@@ -285,10 +326,8 @@ static void send_waiting(struct link *l)
 		l->waiting_bytes -= p->len;
 		packet_free(p);
 	}
-	if (l->blocked && !l->broken) {
-		l->blocked = false;
-		update_watch(l);
-	}
+	if (l->blocked && !l->broken)
+		unblock(l);
 }
 
 /* Sends bytes now when nothing waits before them, else puts them behind.  `fd` is taken. */
@@ -302,14 +341,13 @@ static bool send_or_queue(struct link *l, struct slice bytes, int fd, bool secre
 				close(fd);
 			return true;
 		}
-		if (r != PACKET_AGAIN) {
+		if (r != PACKET_AGAIN && r != PACKET_NO_MEMORY) {
 			end_link(l, r);
 			if (fd >= 0)
 				close(fd);
 			return false;
 		}
-		l->blocked = true;
-		update_watch(l);
+		block(l, r);
 	}
 	if (queue_packet(l, bytes, fd, secret))
 		return true;
@@ -324,7 +362,7 @@ static void close_open(struct link *l)
 	if (l->open.len == 0 || l->broken)
 		return;
 	if (!send_or_queue(l, buf_slice(&l->open), -1, l->open_secret))
-		break_link(l, "it does not read what it is sent");
+		link_break_deaf(l);
 	l->open.secret = l->open_secret;
 	buf_clear(&l->open);
 	l->open.secret = l->open_secret = false;
@@ -339,6 +377,11 @@ bool link_flush(struct link *l)
 	return !l->broken && link_queued_bytes(l) == 0;
 }
 
+static void on_retry(void *arg)
+{
+	(void)link_flush(arg);
+}
+
 /* What is to be said: a struct, or its payload as encoded before. */
 struct words {
 	enum ipc_type type;
@@ -351,7 +394,7 @@ static bool add_payload(struct buf *out, const struct words *w)
 	return w->body != NULL ? ipc_encode(w->type, w->body, out) : buf_add_slice(out, w->payload);
 }
 
-/* Appends head and payload to `open`; false leaves it as it was. */
+/* Appends head and payload to `open`; false leaves it as it was, or ended the link. */
 static bool append(struct link *l, const struct words *w, uint64_t request, bool is_answer)
 {
 	enum ipc_type type = w->type;
@@ -368,7 +411,10 @@ static bool append(struct link *l, const struct words *w, uint64_t request, bool
 			return true;
 		}
 	}
-	buf_undo(&l->open, start);
+	if (l->open.no_memory)
+		end_for_memory(l);
+	else
+		buf_undo(&l->open, start);
 	return false;
 }
 

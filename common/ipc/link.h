@@ -10,7 +10,8 @@
  *
  * Always: the peer's role was given by the master; admission is decided before decoding; a bad message ends the link; a
  * question gets exactly one callback (its answer, or NULL when the link broke, the time was over, or it could not be sent).
- * Nothing here blocks.  What waits to be sent has a ceiling; beyond it sending fails.
+ * Nothing here blocks.  What waits to be sent has a ceiling; beyond it sending fails.  Want of memory is never the peer's fault:
+ * the process exits 75 (the master: it breaks the link without a reason), or tries again a moment later.
  */
 struct link;
 
@@ -66,6 +67,8 @@ void link_drain(struct link *l);
 void link_pause(struct link *l, bool paused);
 /* Ends the link as if the peer had broken the rules (a state it may not be in, a session that is not its own). */
 void link_break(struct link *l, const char *why);
+/* The same for one that lets too much wait: unless it waits for memory of ours. */
+void link_break_deaf(struct link *l);
 
 /* SOCK_SEQPACKET | CLOEXEC | NONBLOCK, buffers as large as a packet needs.  False: errno. */
 bool link_pair(int out[2]);

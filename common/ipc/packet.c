@@ -9,11 +9,12 @@ static bool is_the_end(int err)
 	return err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
 }
 
-/* A want of memory, or too many descriptors under way: the packet is ours still, and goes later. */
 static enum packet_result not_sent(void)
 {
-	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+	if (errno == EAGAIN)
 		return PACKET_AGAIN;
+	if (errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS)
+		return PACKET_NO_MEMORY;
 	return is_the_end(errno) ? PACKET_CLOSED : PACKET_FAILED;
 }
 

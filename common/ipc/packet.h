@@ -8,7 +8,8 @@
  */
 enum packet_result {
 	PACKET_DONE,
-	PACKET_AGAIN,
+	PACKET_AGAIN, /* the socket is full, or empty: it will be ready */
+	PACKET_NO_MEMORY, /* to send it now, or too many descriptors are under way; that the socket is ready says nothing */
 	PACKET_CLOSED,
 	PACKET_BAD, /* the sender's fault */
 	PACKET_NO_ROOM, /* ours: no descriptor is left for the one that came */

@@ -8,10 +8,47 @@
 #include <stdarg.h>
 /* cmocka wants the headers above first */
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* The system is wrapped: the next `failing_sends` fail with `send_error`, and memory of `no_memory_from` bytes and more is
+ * not there. */
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+static size_t no_memory_from = SIZE_MAX;
+static int send_error;
+static unsigned failing_sends, sends;
+
+void *__wrap_malloc(size_t size)
+{
+	if (size < no_memory_from)
+		return __real_malloc(size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	sends++;
+	if (failing_sends == 0)
+		return __real_sendmsg(fd, message, flags);
+	failing_sends--;
+	errno = send_error;
+	return -1;
+}
+
+static void fail_sends(unsigned count, int err)
+{
+	failing_sends = count;
+	send_error = err;
+	sends = 0;
+}
 
 /* Two ends in one loop: `a` is an smtpd, `b` is authd. */
 struct ends {
@@ -262,8 +299,10 @@ static void test_the_wrong_answer_ends_the_link(void **state)
 	close(pair[1]);
 }
 
+enum end_of_child { ENDED_WELL, BROKE_LINK = 3, BLAMED_PEER };
+
 /* In a process of its own: how it ended. */
-static int end_of_one_with(int fd, enum role self)
+static int end_of_one(int fd, enum role self, enum role peer, void (*meanwhile)(struct ends *e))
 {
 	int status = 0, null = -1;
 	pid_t child = fork();
@@ -274,14 +313,20 @@ static int end_of_one_with(int fd, enum role self)
 
 		null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		(void)dup2(null, STDERR_FILENO);
-		e.a = link_new(e.loop, fd, &(struct link_config){self, ROLE_AUTHD, 0, on_message, on_broken, &e});
+		e.a = link_new(e.loop, fd, &(struct link_config){self, peer, 0, on_message, on_broken, &e});
+		meanwhile(&e);
 		for (int i = 0; i < 3; i++)
 			loop_turn(e.loop);
-		_exit(e.broken == 1 ? 3 : 0);
+		_exit(e.broken == 0 ? ENDED_WELL : e.why == NULL ? BROKE_LINK : BLAMED_PEER);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+static void do_nothing(struct ends *e)
+{
+	(void)e;
 }
 
 /* It is no socket, so each call on it fails, and yet nobody has gone. */
@@ -292,10 +337,89 @@ static void test_a_link_that_fails_on_our_side_ends_us(void **state)
 	(void)state;
 	assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
 	assert_int_equal(write(pipes[1], "x", 1), 1);
-	assert_int_equal(end_of_one_with(pipes[0], ROLE_SMTPD), 75);
-	assert_int_equal(end_of_one_with(pipes[0], ROLE_MASTER), 3);
+	assert_int_equal(end_of_one(pipes[0], ROLE_SMTPD, ROLE_AUTHD, do_nothing), 75);
+	assert_int_equal(end_of_one(pipes[0], ROLE_MASTER, ROLE_AUTHD, do_nothing), BROKE_LINK);
 	close(pipes[0]);
 	close(pipes[1]);
+}
+
+static const struct msg_PING ping = {1};
+
+/* There is no memory for what is said, */
+static void say_without_memory(struct ends *e)
+{
+	no_memory_from = 1;
+	(void)link_tell(e->a, IPC_PING, &ping, -1);
+}
+
+/* nor for a packet that has to wait, */
+static void wait_without_memory(struct ends *e)
+{
+	(void)link_tell(e->a, IPC_PING, &ping, -1);
+	fail_sends(1, EAGAIN);
+	no_memory_from = 1;
+	(void)link_flush(e->a);
+}
+
+/* nor has the kernel any, until more waits than a peer that does not read is let wait. */
+static void wait_for_the_kernel(struct ends *e)
+{
+	fail_sends(UINT_MAX, ENOBUFS);
+	while (!link_is_broken(e->a) && link_tell(e->a, IPC_PING, &ping, -1))
+		(void)link_flush(e->a);
+	link_break_deaf(e->a);
+}
+
+static void wait_for_the_peer(struct ends *e)
+{
+	fail_sends(UINT_MAX, EAGAIN);
+	while (!link_is_broken(e->a) && link_tell(e->a, IPC_PING, &ping, -1))
+		(void)link_flush(e->a);
+	link_break_deaf(e->a);
+}
+
+/* Want of memory is ours: we begin anew (the master ends the child, and blames it for nothing). */
+static void test_want_of_memory_is_not_the_peers_fault(void **state)
+{
+	static void (*const wants[])(struct ends *e) = {say_without_memory, wait_without_memory, wait_for_the_kernel};
+	int pair[2];
+
+	(void)state;
+	assert_true(link_pair(pair));
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++) {
+		assert_int_equal(end_of_one(pair[0], ROLE_GATE, ROLE_QUEUE, wants[i]), 75);
+		assert_int_equal(end_of_one(pair[0], ROLE_MASTER, ROLE_QUEUE, wants[i]), BROKE_LINK);
+	}
+	assert_int_equal(end_of_one(pair[0], ROLE_MASTER, ROLE_QUEUE, wait_for_the_peer), BLAMED_PEER);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* A socket that can be written says nothing of memory: the link looks again later, not at once. */
+static void test_the_kernels_want_of_memory_is_waited_out(void **state)
+{
+	static const int wants[] = {ENOBUFS, ENOMEM, ETOOMANYREFS};
+	struct ends *e = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++) {
+		fail_sends(1000, wants[i]);
+		link_ask(e->a, IPC_AUTH_START, &alice, LINK_ASK_MS, on_answer, e);
+		turn(e);
+		assert_in_range(sends, 1, 5);
+		failing_sends = 0;
+		clock_turn_ms(100);
+		loop_clock_turned(e->loop);
+		turn(e);
+		assert_int_equal(e->answers, i + 1);
+		assert_int_equal(link_queued_bytes(e->a), 0);
+	}
+	/* And a socket that is only full is waited for as ever. */
+	fail_sends(3, EAGAIN);
+	link_ask(e->a, IPC_AUTH_START, &alice, LINK_ASK_MS, on_answer, e);
+	turn(e);
+	assert_in_range(sends, 4, 5);
+	assert_int_equal(e->answers, ARRAY_LEN(wants) + 1);
+	assert_int_equal(e->broken, 0);
 }
 
 int main(void)
@@ -312,6 +436,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_wrong_answer_ends_the_link, start, stop),
 		cmocka_unit_test(test_a_link_that_fails_on_our_side_ends_us),
+		cmocka_unit_test(test_want_of_memory_is_not_the_peers_fault),
+		cmocka_unit_test_setup_teardown(test_the_kernels_want_of_memory_is_waited_out, start, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
