@@ -7,6 +7,7 @@
 #include "authd_password.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/user.h"
 #include "sasl/sasl.h"
 #include "warm/warm.h"
 
@@ -87,7 +88,7 @@ static void start_finders(struct service *s)
 	struct warm_spec spec = {.owner = ROLE_AUTHD, .name = "finder", .cage = &finder_cage,
 				 .children = FINDERS,
 				 .seconds = FIND_SECONDS,
-				 .prepare = system_users_prepare,
+				 .prepare = os_user_prepare,
 				 .serve = system_users_serve};
 
 	service_cage_order(s, &spec.order);

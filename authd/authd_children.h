@@ -5,7 +5,6 @@
 
 /* What authd's children do, one question each (common/warm). */
 void verifier_serve(int fd, const struct ipc_message *m); /* VERIFY_ASK */
-void system_users_prepare(void); /* has the system's name service load what it needs, while it still can */
 void system_users_serve(int fd, const struct ipc_message *m); /* USER_ASK */
 
 #endif

@@ -1,9 +1,8 @@
 #include "authd_pam.h"
 
-#include "authd_children.h"
-
 #include "base/mem.h"
 #include "ipc/link.h"
+#include "os/user.h"
 #include "users/users.h"
 
 #include <security/pam_appl.h>
@@ -178,7 +177,7 @@ static const char *text_of(int code)
 
 void pam_child_prepare(void)
 {
-	system_users_prepare();
+	os_user_prepare();
 	/* Libraries stay loaded in those that are forked later. */
 	pam_child_begin();
 }

@@ -18,6 +18,7 @@
 /*
  *   READING --plan--> STARTING --all ready--> RUNNING --SIGTERM, SIGINT, "stop"--> STOPPING --all gone--> exit
  *      '-- mistakes: exit 78     '-- refused: exit 78
+ *      '-- not known now: exit 75
  */
 #define EX_CONFIG 78
 #define EX_TEMPFAIL 75
@@ -170,15 +171,15 @@ static bool prepare(struct master *m, struct buf *why)
 	return lower_privileges(why);
 }
 
-static void refuse_start(struct master *m, struct slice why)
+static void refuse_start(struct master *m, int exit_code, struct slice why)
 {
 	fprintf(stderr, "%.*s", SLICE_ARG(why));
-	m->exit_code = EX_CONFIG;
+	m->exit_code = exit_code;
 	m->phase = PHASE_STOPPING;
 	loop_stop(m->loop);
 }
 
-static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
+static void on_plan(struct plan *plan, enum outcome outcome, struct slice mistakes, void *arg)
 {
 	struct master *m = arg;
 	struct buf why = buf_make(1 << 16);
@@ -186,7 +187,7 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 	if (m->phase != PHASE_READING) {
 		plan_free(&plan);
 	} else if (plan == NULL) {
-		refuse_start(m, mistakes);
+		refuse_start(m, outcome_kind(outcome) == KIND_TEMP ? EX_TEMPFAIL : EX_CONFIG, mistakes);
 	} else {
 		m->plan = plan;
 		plan_in_force(plan);
@@ -196,7 +197,7 @@ static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
 			m->phase = PHASE_STARTING;
 			slots_start(m);
 		} else {
-			refuse_start(m, buf_slice(&why));
+			refuse_start(m, EX_CONFIG, buf_slice(&why));
 		}
 	}
 	buf_free(&why);

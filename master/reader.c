@@ -15,7 +15,7 @@
 
 /*
  *   started --CONF_PATH, CONF_LISTENER, CONF_MAILDIR, CONF_CAGE_FACT, CONF_SETTINGS, CONF_MISTAKE--> --CONF_DONE--> done
- *      '---- link broken (it died, or broke the rules), or time over ----> done, refused
+ *      '---- link broken (it died, or broke the rules), or time over ----> done, refused as temporary
  */
 struct reader {
 	struct link *link; /* owned */
@@ -27,14 +27,24 @@ struct reader {
 	uid_t uid;
 	reader_done_fn *done;
 	void *arg;
-	bool agreed; /* CONF_DONE said so */
+	enum outcome outcome; /* DONE, BAD_INPUT, UNAVAILABLE */
+	bool settled; /* the first word of it stands */
 };
 
-static void refuse(struct reader *r, const char *why)
+static void settle(struct reader *r, enum outcome outcome)
 {
-	r->agreed = false;
-	buf_addf(&r->mistakes, "%s\n", why);
+	if (r->settled)
+		return;
+	r->settled = true;
+	r->outcome = outcome;
 	soon_call(r->finish);
+}
+
+static void refuse(struct reader *r, enum outcome outcome, const char *why)
+{
+	if (!r->settled)
+		buf_addf(&r->mistakes, "%s\n", why);
+	settle(r, outcome);
 }
 
 static bool on_path(struct reader *r, struct ipc_message *m)
@@ -71,10 +81,13 @@ static bool on_mistake(struct reader *r, struct ipc_message *m)
 
 static bool on_done(struct reader *r, struct ipc_message *m)
 {
-	r->agreed = m->body.CONF_DONE.outcome == OC_DONE && m->fd >= 0;
+	enum outcome said = m->body.CONF_DONE.outcome;
+	bool whole = said == OC_DONE && m->fd >= 0;
+
 	r->plan->bundle_fd = m->fd;
 	m->fd = -1;
-	soon_call(r->finish);
+	/* Doubt is temporary. */
+	settle(r, whole || said == OC_BAD_INPUT ? said : OC_UNAVAILABLE);
 	return true;
 }
 
@@ -88,8 +101,10 @@ static void on_message(struct link *link, struct ipc_message *m, void *arg)
 {
 	struct reader *r = arg;
 
-	if (r->plan->bundle_fd >= 0 || handlers[m->type] == NULL || !handlers[m->type](r, m))
-		link_break(link, "the configuration is beyond its bounds (paths, listeners, Maildir transports)");
+	if (r->settled || handlers[m->type] == NULL)
+		link_break(link, "a message that is not expected here");
+	else if (!handlers[m->type](r, m))
+		refuse(r, OC_BAD_INPUT, "the configuration is beyond its bounds (paths, listeners, Maildir transports)");
 }
 
 static void on_broken(struct link *link, const char *broke_rules, void *arg)
@@ -97,13 +112,12 @@ static void on_broken(struct link *link, const char *broke_rules, void *arg)
 	struct reader *r = arg;
 
 	(void)link;
-	if (!r->agreed)
-		refuse(r, broke_rules != NULL ? broke_rules : "the configuration reader ended early");
+	refuse(r, OC_UNAVAILABLE, broke_rules != NULL ? broke_rules : "the configuration reader ended early");
 }
 
 static void on_deadline(void *arg)
 {
-	refuse(arg, "reading the configuration took more than 30 seconds");
+	refuse(arg, OC_UNAVAILABLE, "reading the configuration took more than 30 seconds");
 }
 
 static void end_child(struct reader *r)
@@ -124,14 +138,16 @@ static void on_finish(void *arg)
 	struct plan *plan = NULL;
 
 	end_child(r);
-	if (r->agreed && plan_is_whole(r->plan)) {
+	if (r->outcome == OC_DONE && !plan_is_whole(r->plan))
+		r->outcome = OC_UNAVAILABLE;
+	if (r->outcome == OC_DONE) {
 		plan = r->plan;
 		r->plan = NULL;
 	}
 	link_free(&r->link);
 	timer_free(&r->deadline);
 	soon_free(&r->finish);
-	r->done(plan, buf_slice(&r->mistakes), r->arg);
+	r->done(plan, r->outcome, buf_slice(&r->mistakes), r->arg);
 	plan_free(&r->plan);
 	buf_free(&r->mistakes);
 	free(r);
@@ -161,6 +177,6 @@ struct reader *reader_start(struct loop *loop, const struct reader_order *order,
 	r->finish = soon_new(loop, on_finish, r);
 	timer_set(r->deadline, READER_MS);
 	if (r->pid == -1 || r->link == NULL)
-		refuse(r, "the configuration reader could not be started");
+		refuse(r, OC_UNAVAILABLE, "the configuration reader could not be started");
 	return r;
 }

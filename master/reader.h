@@ -18,9 +18,9 @@ struct reader_order {
 	gid_t gid;
 };
 
-/* Called once, after the child has ended.  `plan` is now the callee's; NULL: refused, `mistakes` says why in lines for
- * people. */
-typedef void reader_done_fn(struct plan *plan, struct slice mistakes, void *arg);
+/* Called once, after the child has ended.  `plan` is now the callee's; NULL: refused, `mistakes` says why in lines for people, and
+ * `outcome` whether that can pass by itself (temporary: the name service is not up, the reader died) or is the configuration's. */
+typedef void reader_done_fn(struct plan *plan, enum outcome outcome, struct slice mistakes, void *arg);
 
 /* NULL: it could not be started, errno. */
 struct reader *reader_start(struct loop *loop, const struct reader_order *order, uint64_t number, reader_done_fn *done, void *arg);

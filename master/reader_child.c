@@ -5,6 +5,7 @@
 #include "ipc/link.h"
 #include "os/cage.h"
 #include "os/fd.h"
+#include "os/user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,10 @@ static const struct cage_spec cage = {
 	.file_bytes_max = 16u << 20, /* the memory file */
 };
 
+/*
+ * What the whole comes to is an outcome: DONE; BAD_INPUT, a mistake in the configuration; UNAVAILABLE, a reason that may have passed when it
+ * is read again.
+ */
 static bool say(enum ipc_type type, const void *body, int fd)
 {
 	return link_tell_now(CONF_FD, type, 0, false, body, fd);
@@ -39,9 +44,16 @@ static void say_mistakes(struct slice text)
 	}
 }
 
-static void say_mistake(const char *text)
+static enum outcome refuse(enum outcome outcome, const char *text)
 {
 	say_mistakes(slice_of(text));
+	say_mistakes(slice_of("\n"));
+	return outcome;
+}
+
+static enum outcome too_large(void)
+{
+	return refuse(OC_BAD_INPUT, "the configuration is too large to be handed over");
 }
 
 static void say_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
@@ -112,8 +124,8 @@ static bool say_log_folder(const struct conf *c)
 	return said;
 }
 
-/* Everything but the text; false: told. */
-static bool say_facts(const struct conf *c, const struct reader_order *order)
+/* Everything but the text. */
+static enum outcome say_facts(const struct conf *c, const struct reader_order *order)
 {
 	bool said = true;
 
@@ -121,45 +133,45 @@ static bool say_facts(const struct conf *c, const struct reader_order *order)
 	conf_each_cage_fact(c, say_cage_fact, &said);
 	if (said && say_log_folder(c) && say_listeners(c) && say_settings(c))
 		return reader_child_maildirs(c, order->uid != 0, say);
-	say_mistake("the configuration is too large to be handed over\n");
-	return false;
+	return too_large();
 }
 
-static bool say_all(const struct conf *c, const struct reader_order *order, struct slice bundle)
+static enum outcome say_all(const struct conf *c, const struct reader_order *order, struct slice bundle)
 {
+	enum outcome outcome = say_facts(c, order);
 	int fd;
 
-	if (!say_facts(c, order))
-		return false;
+	if (outcome != OC_DONE)
+		return outcome;
 	fd = os_memfd_sealed("postern-generation", bundle);
 	if (fd >= 0 && say(IPC_CONF_DONE, &(struct msg_CONF_DONE){OC_DONE}, fd))
-		return true;
-	say_mistake("the configuration is too large to be handed over\n");
-	return false;
+		return OC_DONE;
+	return refuse(OC_UNAVAILABLE, "there is no memory now to hand the configuration over");
 }
 
-static bool compile_and_say(const struct reader_order *order, struct slice bundle)
+static enum outcome compile_and_say(const struct reader_order *order, struct slice bundle)
 {
 	struct conf_mistakes mistakes = {buf_make(1 << 18), 0};
 	struct conf *c = conf_compile(bundle, &mistakes);
 
-	if (c == NULL)
-		say_mistakes(buf_slice(&mistakes.text));
-	return c != NULL && say_all(c, order, bundle);
+	if (c != NULL)
+		return say_all(c, order, bundle);
+	if (mistakes.text.len == 0)
+		return refuse(OC_UNAVAILABLE, "there is no memory now to compile the configuration");
+	say_mistakes(buf_slice(&mistakes.text));
+	return OC_BAD_INPUT;
 }
 
-static bool read_and_say(const struct reader_order *order, const char *path)
+static enum outcome read_and_say(const struct reader_order *order, const char *path)
 {
 	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), why = buf_make(4096);
 
 	if (bundle_read(path, &bundle, &why))
 		return compile_and_say(order, buf_slice(&bundle));
-	say_mistakes(buf_slice(&why));
-	say_mistake("\n");
-	return false;
+	return refuse(OC_BAD_INPUT, buf_text(&why));
 }
 
-static bool enter(const struct reader_order *order)
+static enum outcome enter(const struct reader_order *order)
 {
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct cage_path everything = {root, false};
@@ -176,13 +188,11 @@ static bool enter(const struct reader_order *order)
 	char missing[CAGE_MISSING_BYTES], why[256];
 
 	if (cage_become(&cage, &cage_order, why, sizeof(why))) {
-		reader_child_load_users();
+		os_user_prepare();
 		if (cage_enter(&cage, &cage_order, missing, why, sizeof(why)))
-			return true;
+			return OC_DONE;
 	}
-	say_mistake(why);
-	say_mistake("\n");
-	return false;
+	return refuse(OC_UNAVAILABLE, why);
 }
 
 /* The folder of the file becomes the working directory while still privileged: a file in a home that is closed to the reader's
@@ -205,13 +215,18 @@ static const char *reachable(const char *path)
 
 static _Noreturn void run(const struct reader_order *order, int fd)
 {
+	enum outcome outcome;
+
 	for (int s = 1; s < NSIG; s++)
 		signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
 	if (dup2(fd, CONF_FD) != CONF_FD || close_range(CONF_FD + 1, ~0u, 0) == -1 || fcntl(CONF_FD, F_SETFL, 0) == -1)
 		_exit(75);
 	enter_folder(order->path);
-	if (!enter(order) || !read_and_say(order, reachable(order->path)))
-		say(IPC_CONF_DONE, &(struct msg_CONF_DONE){OC_BAD_INPUT}, -1);
+	outcome = enter(order);
+	if (outcome == OC_DONE)
+		outcome = read_and_say(order, reachable(order->path));
+	if (outcome != OC_DONE)
+		say(IPC_CONF_DONE, &(struct msg_CONF_DONE){outcome}, -1);
 	_exit(0);
 }
 

@@ -246,11 +246,12 @@ static void ask_all(struct reload *r)
 		soon_call(r->finish);
 }
 
-static void on_plan(struct plan *plan, struct slice mistakes, void *arg)
+static void on_plan(struct plan *plan, enum outcome outcome, struct slice mistakes, void *arg)
 {
 	struct reload *r = arg;
 	struct buf why = buf_make(1 << 16);
 
+	(void)outcome;
 	r->next = plan;
 	if (plan == NULL) {
 		refuse(r, mistakes);
@@ -309,5 +310,5 @@ void reload_files(struct master *m, reload_done_fn *done, void *arg)
 	if (r == NULL)
 		return;
 	r->of_files = true;
-	on_plan(plan_again(m->plan, ++m->generations), slice_of("no memory"), r);
+	on_plan(plan_again(m->plan, ++m->generations), OC_UNAVAILABLE, slice_of("no memory"), r);
 }

@@ -268,6 +268,19 @@ def test_mistakes_at_start():
     shutil.rmtree(suite.folder)
 
 
+def test_name_service_away():
+    """Who a `user` is may be known a moment later: whoever supervises us is to try again, as he is not after a mistake."""
+    if not ROOT or "libasan" in subprocess.run(["ldd", MASTER], capture_output=True, text=True).stdout:
+        return
+    suite = Suite(environment={"LD_PRELOAD": str(STUB.parent / "no_names.so")}).launch()
+    assert suite.process.wait(20) == 75
+    assert "transport mailboxes: it cannot be found out now who its `user` is" in suite.log(), suite.log()
+    suite.write(more="lisen 25\n")
+    suite.launch()
+    assert suite.process.wait(20) == 78
+    shutil.rmtree(suite.folder)
+
+
 def test_port_taken():
     suite = Suite()
     with socket.socket() as other:

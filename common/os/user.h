@@ -1,0 +1,21 @@
+#ifndef POSTERN_OS_USER_H
+#define POSTERN_OS_USER_H
+
+#include "base/outcome.h"
+
+#include <pwd.h>
+#include <stddef.h>
+
+#define OS_USER_BYTES (64u << 10) /* for the texts of one user */
+
+/*
+ * Asks the system's name service (nsswitch.conf(5)) who `name` is.  Blocks, for as long as its modules do.
+ *
+ * DONE: `*out`, its texts in `space`.  NOT_FOUND: the service was there and said no.  UNAVAILABLE: anything else.  Of the numbers of
+ * getpwnam_r(3) only 0 is a no: a module whose daemon does not run yet says ENOENT.
+ */
+enum outcome os_user_find(const char *name, struct passwd *out, char space[OS_USER_BYTES]) __attribute__((warn_unused_result));
+/* What it loads is loaded: before a cage. */
+void os_user_prepare(void);
+
+#endif
