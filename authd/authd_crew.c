@@ -77,7 +77,7 @@ static void on_answer(struct ipc_message *m, void *arg)
 	c->asked--;
 	if (oc != OC_AUTHENTICATED && oc != OC_AUTH_FAILED)
 		oc = OC_AUTH_UNAVAILABLE;
-	if (oc == OC_AUTHENTICATED)
+	if (oc == OC_AUTHENTICATED && c->spec->names_user)
 		(void)slice_copy(m->body.VERIFIED.login, check->known_as, sizeof(check->known_as));
 	log_why(c, check, oc, m == NULL ? slice_of("no answer in time") : m->body.VERIFIED.why);
 	check->answer(check, oc);

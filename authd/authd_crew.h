@@ -22,6 +22,7 @@ struct crew_spec {
 	unsigned at_once;
 	/* Passes the question on; `answered` is called once with `check` (link_ask), never from inside this.  False: it cannot be asked. */
 	bool (*ask)(struct authd *a, struct password_check *check, link_answer_fn *answered);
+	bool names_user; /* VERIFIED.login says whose password it was; else it was the login's, whatever is said */
 };
 
 struct crew *crew_new(struct authd *a, const struct crew_spec *spec); /* exits 75 without memory; `spec` is borrowed for good */

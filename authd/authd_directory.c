@@ -41,7 +41,7 @@ static void check_there(struct authd *a, struct password_check *check)
 	crew_check(a->directory, check);
 }
 
-static const struct crew_spec crew = {"ldap", AT_ONCE, ask};
+static const struct crew_spec crew = {"ldap", AT_ONCE, ask, false};
 
 struct crew *directory_crew(struct authd *a)
 {

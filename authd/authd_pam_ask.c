@@ -30,7 +30,7 @@ static void check(struct authd *a, struct password_check *check)
 		crew_check(a->pam, check);
 }
 
-static const struct crew_spec crew = {"pam", PAM_CHILDREN, ask};
+static const struct crew_spec crew = {"pam", PAM_CHILDREN, ask, true}; /* a module may canonicalize the name (pam_get_user(3)) */
 
 struct crew *pam_crew(struct authd *a)
 {

@@ -560,6 +560,45 @@ static void test_certificates_are_slowed(void **state)
 	print_message("ROW A04 certificates pass\n");
 }
 
+static void on_lookup_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	const struct msg_VERIFIED said = {OC_AUTHENTICATED, slice_empty(), slice_of("boss@example.test")};
+
+	(void)arg;
+	assert_int_equal(m->type, IPC_DIRECTORY_ASK);
+	assert_true(slice_eq(m->body.DIRECTORY_ASK.login, slice_of("alice@example.test")));
+	link_answer(link, m->request, IPC_VERIFIED, &said, -1);
+}
+
+/* postern-lookup says whether a password is right, and not whose it is. */
+static void test_a_directory_names_nobody(void **state)
+{
+	static const char text[] = "hostname mx.example.test\npostmaster boss@example.test\n"
+				   "listen 127.0.0.1:2587 { role submission }\n"
+				   "tls { certificate /x/certificate; key /x/key }\n"
+				   "auth { ldap { server \"ldap.example.org:636\"  base \"dc=x\"  filter \"(mail=?)\" } }\n"
+				   "transport home { maildir \"~/Maildir/\" }\nroute { deliver home }\n";
+	struct run r = {.answered = false};
+	char why[512] = "";
+
+	(void)state;
+	assert_int_equal(make_folder(NULL), 0);
+	r.h = start_authd(text, why, sizeof(why));
+	if (r.h == NULL)
+		fail_msg("%s", why);
+	r.gate = harness_peer(r.h, ROLE_GATE, 0, NULL, NULL);
+	r.worker = harness_peer(r.h, ROLE_SMTPD, 4, NULL, NULL);
+	r.queue = harness_peer(r.h, ROLE_QUEUE, 0, on_queue_message, &r);
+	r.policyd = harness_peer(r.h, ROLE_POLICYD, 0, on_policyd_message, &r);
+	(void)harness_peer(r.h, ROLE_LOOKUP, 0, on_lookup_message, NULL);
+	open_session(&r, 7, "192.0.2.1");
+	assert_int_equal(log_in(&r, 7, "alice@example.test", slice_of("x")), OC_AUTHENTICATED);
+	assert_string_equal(r.text, "alice@example.test");
+	assert_string_equal(r.told, "alice@example.test");
+	harness_stop(&r.h);
+	close(folder);
+}
+
 static void test_nobody_to_tell(void **state)
 {
 	struct run *r = *state;
@@ -756,6 +795,7 @@ static int run_all(void)
 		TEST(test_credentials),
 		TEST(test_accounts),
 		cmocka_unit_test(test_bad_credentials_files),
+		cmocka_unit_test(test_a_directory_names_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
