@@ -19,12 +19,12 @@ static bool take_address(struct slice *rest, bool v6, struct in6_addr *out)
 	return slice_cut(rest, ' ', &word) && net_address(word, out) && (slice_index(word, ':') != SLICE_NONE) == v6;
 }
 
-static bool take_port(struct slice *rest, uint16_t *out)
+/* "Heading zeroes are not permitted", nor anything else but digits. */
+static bool is_port(struct slice word, uint16_t *out)
 {
-	struct slice word;
 	uint64_t port;
 
-	if (!slice_cut(rest, ' ', &word) || word.len > 5 || !slice_u64(word, UINT16_MAX, &port))
+	if (word.len > 5 || (word.len > 1 && word.at[0] == '0') || !slice_u64(word, UINT16_MAX, &port))
 		return false;
 	*out = (uint16_t)port;
 	return true;
@@ -33,7 +33,7 @@ static bool take_port(struct slice *rest, uint16_t *out)
 /* "TCP4 192.0.2.1 192.0.2.2 4711 25" */
 static enum proxy_step parse_line(struct slice line, struct proxy_header *out)
 {
-	struct slice rest = line, family;
+	struct slice rest = line, family, port;
 
 	if (!slice_cut(&rest, ' ', &family))
 		return bad(out, "no family");
@@ -43,7 +43,7 @@ static enum proxy_step parse_line(struct slice line, struct proxy_header *out)
 		return bad(out, "an unknown family");
 	if (!take_address(&rest, family.at[3] == '6', &out->client) || !take_address(&rest, family.at[3] == '6', &out->local))
 		return bad(out, "an address of that family is expected");
-	if (!take_port(&rest, &out->client_port) || !take_port(&rest, &out->local_port) || rest.len > 0)
+	if (!slice_cut(&rest, ' ', &port) || !is_port(port, &out->client_port) || !is_port(rest, &out->local_port))
 		return bad(out, "a port is expected, and then the line's end");
 	return PROXY_CLIENT;
 }
