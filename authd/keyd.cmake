@@ -14,3 +14,8 @@ postern_fuzz(fuzz_tls_key_request
 postern_fuzz(fuzz_sign_ask
 	SOURCES fuzz_sign_ask.c keyd_decide.c keyd_request.c keyd_session.c
 	LINKS common_base common_ipc common_tls)
+if(TARGET common_harness)
+	postern_unit_test(test_keyd_process SOURCES test_keyd_process.c LINKS common_harness common_conf)
+	target_compile_definitions(test_keyd_process PRIVATE KEYD="$<TARGET_FILE:postern-keyd>")
+	add_dependencies(test_keyd_process postern-keyd)
+endif()

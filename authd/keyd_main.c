@@ -33,10 +33,17 @@ static void on_session_open(struct service *s, struct link *link, struct ipc_mes
 	const struct msg_SESSION_OPEN *b = &m->body.SESSION_OPEN;
 	struct keyd_session attested = {.worker = b->worker};
 
-	(void)link;
 	attested.generation = generation_of_session(s, b, &attested.listener);
-	if (!keyd_sessions_open(keyd.sessions, b->session, &attested))
+	switch (keyd_sessions_open(keyd.sessions, b->session, &attested)) {
+	case KEYD_OPENED:
+		return;
+	case KEYD_NOT_KEPT:
 		LOG(LEVEL_ERROR, "session-not-kept", KV_SESSION(b->session));
+		return;
+	case KEYD_GIVEN_TWICE:
+		link_break(link, "a session was given to two workers");
+		return;
+	}
 }
 
 static void on_session_close(struct service *s, struct link *link, struct ipc_message *m)

@@ -52,10 +52,9 @@ void keyd_sessions_free(struct keyd_sessions **sp)
 	free(s);
 }
 
-bool keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct keyd_session *attested)
+enum keyd_opened keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct keyd_session *attested)
 {
 	struct keyd_session *known = map_find_u64(s->by_number, number), *session = NULL;
-	bool kept = known != NULL && known->worker == attested->worker;
 
 	if (known == NULL)
 		session = mem_new(1, sizeof(*session));
@@ -63,11 +62,13 @@ bool keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct k
 		*session = *attested;
 		session->signatures = 0;
 		if (map_put_u64(s->by_number, number, session))
-			return true;
+			return KEYD_OPENED;
 		free(session);
 	}
 	s->release(attested->generation, s->arg);
-	return kept;
+	if (known == NULL)
+		return KEYD_NOT_KEPT;
+	return known->worker == attested->worker ? KEYD_OPENED : KEYD_GIVEN_TWICE;
 }
 
 void keyd_sessions_close(struct keyd_sessions *s, uint64_t number)

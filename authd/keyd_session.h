@@ -23,8 +23,13 @@ typedef void keyd_release_fn(void *generation, void *arg);
 struct keyd_sessions *keyd_sessions_new(keyd_release_fn *release, void *arg); /* exits 75 without memory */
 void keyd_sessions_free(struct keyd_sessions **sp);
 
-/* Takes the hold in every case.  False: no memory, or too many.  A session that is known already keeps what it has. */
-bool keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct keyd_session *attested);
+enum keyd_opened {
+	KEYD_OPENED, /* or known already: it keeps what it has */
+	KEYD_NOT_KEPT, /* no memory, or too many */
+	KEYD_GIVEN_TWICE, /* another worker has it: the gate broke the rules */
+};
+/* Takes the hold in every case. */
+enum keyd_opened keyd_sessions_open(struct keyd_sessions *s, uint64_t number, const struct keyd_session *attested);
 void keyd_sessions_close(struct keyd_sessions *s, uint64_t number);
 void keyd_sessions_forget_all(struct keyd_sessions *s);
 uint64_t keyd_sessions_count(const struct keyd_sessions *s);

@@ -169,7 +169,7 @@ static void count_release(void *generation, void *arg)
 	(*(unsigned *)arg)++;
 }
 
-static bool attest(struct keyd_sessions *s, uint64_t number, uint64_t worker)
+static enum keyd_opened attest(struct keyd_sessions *s, uint64_t number, uint64_t worker)
 {
 	return keyd_sessions_open(s, number, &(struct keyd_session){.worker = worker, .listener = 1, .generation = &released});
 }
@@ -182,7 +182,7 @@ static void test_sessions(void **state)
 	(void)state;
 	released = 0;
 	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_UNKNOWN);
-	assert_true(attest(s, 1, 5));
+	assert_int_equal(attest(s, 1, 5), KEYD_OPENED);
 	assert_int_equal(keyd_sessions_use(s, 1, 6, &session), KEYD_NOT_YOURS);
 	assert_null(session);
 	assert_int_equal(keyd_sessions_use(s, 2, 5, &session), KEYD_UNKNOWN);
@@ -190,20 +190,20 @@ static void test_sessions(void **state)
 	assert_int_equal(session->listener, 1);
 	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_RIGHT);
 	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_SPENT);
-	assert_true(attest(s, 1, 5)); /* attested again: nothing is given back */
+	assert_int_equal(attest(s, 1, 5), KEYD_OPENED); /* attested again: nothing is given back */
 	assert_int_equal(released, 1);
 	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_SPENT);
-	assert_false(attest(s, 1, 6));
+	assert_int_equal(attest(s, 1, 6), KEYD_GIVEN_TWICE);
 	assert_int_equal(released, 2);
 	keyd_sessions_close(s, 1);
 	assert_int_equal(released, 3);
 	assert_int_equal(keyd_sessions_use(s, 1, 5, &session), KEYD_UNKNOWN);
 	keyd_sessions_close(s, 1);
-	assert_true(attest(s, 3, 5));
+	assert_int_equal(attest(s, 3, 5), KEYD_OPENED);
 	keyd_sessions_forget_all(s);
 	assert_int_equal(released, 4);
 	assert_int_equal(keyd_sessions_count(s), 0);
-	assert_true(attest(s, 4, 5));
+	assert_int_equal(attest(s, 4, 5), KEYD_OPENED);
 	keyd_sessions_free(&s);
 	assert_int_equal(released, 5);
 	printf("ROW T11 signatures-of-a-session pass\nROW T11 session-of-another pass\n");
@@ -241,7 +241,7 @@ static void test_decisions(void **state)
 	(void)state;
 	verify_message(&tbs, SERVER, 32);
 	for (uint64_t number = 1; number <= 4; number++)
-		assert_true(attest(s, number, 5));
+		assert_int_equal(attest(s, number, 5), KEYD_OPENED);
 	for (size_t i = 0; i < ARRAY_LEN(decisions); i++) {
 		struct keyd_ask ask = decisions[i].ask;
 		const struct keyd_session *session;
