@@ -112,7 +112,7 @@ bool ask_policy(struct conn *c)
 		.stage = s->stage,
 		.flags = (s->early ? POLICY_EARLY : 0u) | (s->pipelined ? POLICY_PIPELINED : 0u) |
 			 (about_header && t->from_unclear ? POLICY_FROM_UNCLEAR : 0u),
-		.helo = slice_of(s->helo),
+		.helo = slice_of(session_helo(s)),
 		.sender = t == NULL ? slice_empty() : mail_address_text(&t->sender),
 		.recipient = about_rcpt ? mail_address_text(&t->candidate) : slice_empty(),
 		.recipient_count = recipients_so_far(s),

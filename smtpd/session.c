@@ -79,6 +79,11 @@ void session_reset(struct session *s)
 	transaction_free(&s->transaction);
 }
 
+const char *session_helo(const struct session *s)
+{
+	return s->hello[0] != '\0' ? s->hello : s->helo;
+}
+
 /* ---- replies ---- */
 
 static void say(struct session *s, unsigned code, const char *dsn, const char *text)
@@ -95,7 +100,7 @@ static void log_refusal(struct session *s, unsigned code, const char *dsn, const
 	LOG(LEVEL_INFO, "command-refused", KV_SESSION(s->place.number),
 	    KV_STR("client", s->place.client), KV_STR("verb", s->last_verb), KV_NUM("code", code),
 	    KV_STR("dsn", dsn), KV_STR("cause", text), KV_TEXT("rule", rule),
-	    KV_STR("helo", s->helo), KV_STR("sender", t == NULL ? "" : t->sender.text),
+	    KV_STR("helo", session_helo(s)), KV_STR("sender", t == NULL ? "" : t->sender.text),
 	    KV_STR("recipient", about_rcpt ? t->candidate.text : ""), KV_STR("login", s->login));
 }
 
@@ -284,6 +289,7 @@ static void take_verdict(struct session *s, const struct session_verdict *v)
 	}
 	session_enter(s, s->refused);
 	reply_verdict(s, v);
+	s->hello[0] = '\0'; /* RFC 5321 §4.1.4: a refused EHLO leaves the state that was */
 	/* A mail refused at MAIL, or after its data, is over; one refused recipient is not. */
 	if (s->refused == SESSION_READY)
 		session_reset(s);

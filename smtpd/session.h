@@ -127,7 +127,8 @@ struct session {
 	bool tls_ready; /* set by the driver: a handshake can be signed now */
 	struct session_tls tls;
 	char helo[256];
-	bool esmtp;
+	char hello[256]; /* what HELO or EHLO says while it is judged; "": nothing is */
+	bool esmtp, hello_esmtp;
 	bool early; /* set by the driver: the client spoke before the banner */
 	bool pipelined; /* it sent commands behind HELO or EHLO before the answer (RFC 2920 §3.1, seen only where both came together) */
 	bool leaving; /* to be ended as soon as no transaction is open */
@@ -213,5 +214,7 @@ void session_leave(struct session *s);
 
 /* "ESMTPSA": RFC 3848, RFC 6531 §4.3. */
 const char *session_protocol(const struct session *s);
+/* The name that HELO or EHLO gave; while one is judged, that. */
+const char *session_helo(const struct session *s);
 
 #endif

@@ -66,8 +66,8 @@ static void collect(struct fake *f)
 
 static const char *subject_of(const struct session *s)
 {
-	if (s->transaction == NULL)
-		return s->helo;
+	if (s->transaction == NULL || s->stage == STAGE_HELO)
+		return session_helo(s);
 	return s->stage == STAGE_RCPT ? s->transaction->candidate.text : s->transaction->sender.text;
 }
 

@@ -484,6 +484,36 @@ static void test_late_answers(void **state)
 	fake_clear(&f);
 }
 
+/* RFC 5321 §4.1.4: the state is the one before it. */
+static void test_a_refused_hello_changes_nothing(void **state)
+{
+	static const char *const refused[] = {"EHLO unknown\r\n", "HELO unknown\r\n", "EHLO later\r\n", "HELO <c>\r\n"};
+	struct fake f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		fake_init(&f, FAKE_MX, true);
+		fake_begin(&f);
+		fake_send(&f, refused[i]);
+		assert_int_equal(f.session.state, SESSION_GREETED);
+		assert_string_equal(session_helo(&f.session), "");
+		fake_send(&f, "EHLO c\r\n");
+		assert_int_equal(f.session.state, SESSION_READY);
+		fake_send(&f, refused[i]);
+		assert_int_equal(f.session.state, SESSION_READY);
+		fake_send(&f, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
+		fake_send(&f, refused[i]);
+		assert_int_equal(f.session.state, SESSION_RCPT);
+		assert_string_equal(session_helo(&f.session), "c");
+		assert_string_equal(session_protocol(&f.session), "ESMTP");
+		fake_send(&f, "HELO d\r\n");
+		assert_int_equal(f.session.state, SESSION_READY);
+		assert_string_equal(session_helo(&f.session), "d");
+		assert_string_equal(session_protocol(&f.session), "SMTP");
+		fake_clear(&f);
+	}
+}
+
 static void test_effects(void **state)
 {
 	struct fake f;
@@ -525,7 +555,7 @@ int main(void)
 		cmocka_unit_test(test_policy_away),	cmocka_unit_test(test_tls_away),
 		cmocka_unit_test(test_queue_refuses),	cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_ends),		cmocka_unit_test(test_late_answers),
-		cmocka_unit_test(test_effects),
+		cmocka_unit_test(test_effects),		cmocka_unit_test(test_a_refused_hello_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

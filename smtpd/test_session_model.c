@@ -118,16 +118,14 @@ static unsigned ehlo(struct model *m)
 	return ready(m, 250);
 }
 
-/* Rules are asked about the name only where there is no sender to ask about (session_fake.h). */
 static unsigned ehlo_unknown(struct model *m)
 {
-	m->extended = true;
-	return m->rules && !in_mail(m) ? refused(m, 550) : ehlo(m);
+	return m->rules ? refused(m, 550) : ehlo(m);
 }
 
 static unsigned helo_drop(struct model *m)
 {
-	return m->rules && !in_mail(m) ? end(m, 554) : helo(m);
+	return m->rules ? end(m, 554) : helo(m);
 }
 
 static unsigned mail_begins(struct model *m, unsigned by_rules)

@@ -46,8 +46,8 @@ static void hello(struct session *s, struct slice name, bool esmtp)
 		reply(s, 501, "5.5.4", "that is no host name");
 		return;
 	}
-	(void)slice_copy(name, s->helo, sizeof(s->helo));
-	s->esmtp = esmtp;
+	(void)slice_copy(name, s->hello, sizeof(s->hello));
+	s->hello_esmtp = esmtp;
 	session_consult(s, STAGE_HELO, SESSION_READY, s->state);
 }
 
@@ -155,6 +155,9 @@ static void greet_back(struct session *s)
 {
 	const struct conf_settings *set = &s->place.conf->set;
 
+	(void)slice_copy(slice_of(s->hello), s->helo, sizeof(s->helo));
+	s->hello[0] = '\0';
+	s->esmtp = s->hello_esmtp;
 	session_reset(s);
 	if (!s->esmtp) {
 		buf_addf(&s->out, "250 %s\r\n", s->place.hostname);
