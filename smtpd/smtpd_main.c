@@ -7,7 +7,10 @@
  */
 static struct worker worker;
 
+#define LEAVE_AGAIN_MS 1000u
+
 static struct {
+	struct timer *again; /* owned: leave is to be taken once more */
 	bool asked; /* for a successor */
 	bool told; /* there is one */
 	bool gone; /* the gate gives us no more */
@@ -60,19 +63,25 @@ static void ask_to_retire(struct service *s, uint64_t crashes)
 		retiring.asked = service_tell(s, ROLE_MASTER, IPC_RETIRE_ASK, &ask);
 }
 
-/* The gate is away: its next one is asked. */
+static void on_retired(struct ipc_message *m, void *arg);
+
+static void take_leave(void *arg)
+{
+	service_ask(arg, ROLE_GATE, IPC_WORKER_RETIRE, &(struct msg_WORKER_RETIRE){0}, LINK_ASK_MS, on_retired, arg);
+}
+
+/* NULL: a gate that has been too busy is asked again, and of one that is away the next (link_up). */
 static void on_retired(struct ipc_message *m, void *arg)
 {
-	if (m == NULL)
+	if (m == NULL) {
+		if (!retiring.gone && service_link(arg, ROLE_GATE, SERVICE_ANY) != NULL)
+			timer_set(retiring.again, LEAVE_AGAIN_MS);
 		return;
+	}
+	timer_stop(retiring.again);
 	retiring.gone = true;
 	if (worker.count == 0)
 		service_stop(arg);
-}
-
-static void take_leave(struct service *s)
-{
-	service_ask(s, ROLE_GATE, IPC_WORKER_RETIRE, &(struct msg_WORKER_RETIRE){0}, LINK_ASK_MS, on_retired, s);
 }
 
 static void on_retire(struct service *s, struct link *link, struct ipc_message *m)
@@ -104,6 +113,7 @@ static void start(struct service *s)
 	worker.on_empty = on_empty;
 	worker.arg = s;
 	worker_init(&worker, service_loop(s), &ports);
+	retiring.again = timer_new(service_loop(s), take_leave, s);
 	if (solo_is_parent(s))
 		solo_watch_children(s, ask_to_retire);
 }

@@ -342,6 +342,51 @@ static void test_forged_messages(void **state)
 	print_message("ROW I01 smtpd-forged-session pass\n");
 }
 
+/* ---- taking leave ---- */
+
+struct deaf_gate {
+	bool answers;
+	unsigned asked;
+};
+
+static void on_gate_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct deaf_gate *g = arg;
+
+	assert_int_equal(m->type, IPC_WORKER_RETIRE);
+	g->asked++;
+	if (g->answers)
+		link_answer(link, m->request, IPC_WORKER_RETIRED, &(struct msg_WORKER_RETIRED){0}, -1);
+}
+
+/* A gate that has not answered in time is asked again: who is never told that no session comes any more never ends. */
+static void test_leave_is_taken_again(void **state)
+{
+	struct harness *h = start_process(0);
+	struct deaf_gate g = {.answers = false};
+
+	(void)state;
+	(void)harness_peer(h, ROLE_GATE, 0, on_gate_message, &g);
+	harness_retire(h);
+	assert_int_equal(g.asked, 1);
+	for (unsigned more = 2; more < 4; more++) {
+		harness_turn_clock(h, 31000); /* its patience is over, */
+		for (unsigned i = 0; i < 100 && g.asked < more; i++) {
+			harness_turn_clock(h, 500); /* and its pause */
+			usleep(20000);
+		}
+		assert_int_equal(g.asked, more);
+	}
+	assert_false(harness_is_gone(h));
+	g.answers = true;
+	for (unsigned i = 0; i < 100 && !harness_is_gone(h); i++) {
+		harness_turn_clock(h, 32000);
+		usleep(20000);
+	}
+	assert_true(harness_is_gone(h));
+	harness_stop(&h);
+}
+
 /* ---- isolation connection ---- */
 
 static void introduce(struct play *p, struct link *gate)
@@ -465,6 +510,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shared_worker),
 		cmocka_unit_test(test_forged_messages),
+		cmocka_unit_test(test_leave_is_taken_again),
 		cmocka_unit_test(test_private_workers),
 		cmocka_unit_test(test_private_gate_gone),
 		cmocka_unit_test(test_private_others_away),

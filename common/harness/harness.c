@@ -134,6 +134,17 @@ void harness_turn_clock(struct harness *h, uint64_t forward_ms)
 	harness_settle(h);
 }
 
+void harness_retire(struct harness *h)
+{
+	link_tell(h->master, IPC_RETIRE, &(struct msg_RETIRE){0}, -1);
+	harness_settle(h);
+}
+
+bool harness_is_gone(const struct harness *h)
+{
+	return h->gone;
+}
+
 /* ---- the process ---- */
 
 static void run_program(const struct harness_spec *spec, int fd)

@@ -59,5 +59,9 @@ void harness_settle(struct harness *h);
 void harness_freeze(struct harness *h, bool frozen);
 /* Its clock goes on by that (where clocks can be turned, POSTERN_TEST_CLOCK). */
 void harness_turn_clock(struct harness *h, uint64_t forward_ms);
+/* The master's RETIRE: another has its place. */
+void harness_retire(struct harness *h);
+/* It has ended by itself. */
+bool harness_is_gone(const struct harness *h);
 
 #endif
