@@ -115,7 +115,12 @@ build() {
 # Fuzzing: what a target starts from.  $1 is its name, build/fuzz/seeds is made by scripts/fuzz-seeds.
 fuzz_kept() { find "$TOP" -path "$TOP/build" -prune -o -type d -path "*/corpus/$1" -print | head -n 1; }
 fuzz_seeds() { [ ! -d "$TOP/build/fuzz/seeds/$1" ] || echo "$TOP/build/fuzz/seeds/$1"; }
-fuzz_dictionary() { [ ! -f "$TOP/build/fuzz/seeds/$1.dict" ] || echo "$TOP/build/fuzz/seeds/$1.dict"; }
+fuzz_dictionary() { # our own beside the corpus, else what was put together of the suites'
+	local own
+	own=$(find "$TOP" -path "$TOP/build" -prune -o -path "*/corpus/$1.dict" -print | head -n 1)
+	[ -z "$own" ] && [ -f "$TOP/build/fuzz/seeds/$1.dict" ] && own=$TOP/build/fuzz/seeds/$1.dict
+	echo "$own"
+}
 
 # fuzz_run PROGRAM SECONDS [OPTION...]: what is new is kept in build/fuzz/new/NAME, what fails in build/fuzz/failed
 fuzz_run() {

@@ -62,7 +62,7 @@ void forward_free(struct forward **fp)
 
 /* ---- items ---- */
 
-static bool wait(struct walk *w, const char *why, struct slice what)
+static bool delay(struct walk *w, const char *why, struct slice what)
 {
 	return filter_fail(&w->gather, FILTER_LATER, w->line, "%s%.*s", why, SLICE_ARG(slice_sub(what, 0, 120)));
 }
@@ -98,7 +98,7 @@ static bool to_address(struct walk *w, struct slice text)
 	own = is_own(w, buf_slice(&address));
 	filter_tell(&w->gather, w->line, own ? "to %s, the mailbox itself" : "to %s", buf_text(&address));
 	good = buf_ok(&address) ? act(w, own ? FILTER_INBOX : FILTER_REDIRECT, own ? slice_empty() : buf_slice(&address))
-				: wait(w, "no memory", slice_empty());
+				: delay(w, "no memory", slice_empty());
 	buf_free(&address);
 	return good;
 }
@@ -125,13 +125,13 @@ static bool include_text(struct walk *w, struct slice path, struct buf *text)
 	case FILTER_READ_DONE:
 		return walk_text(w, buf_slice(text), path);
 	case FILTER_READ_MISSING:
-		return wait(w, "there is no file to include: ", path);
+		return delay(w, "there is no file to include: ", path);
 	case FILTER_READ_REFUSED:
-		return wait(w, "this file cannot be included: ", path);
+		return delay(w, "this file cannot be included: ", path);
 	case FILTER_READ_LATER:
 		break;
 	}
-	return wait(w, "the file to include cannot be read now: ", path);
+	return delay(w, "the file to include cannot be read now: ", path);
 }
 
 static bool include(struct walk *w, struct slice path)
@@ -140,12 +140,12 @@ static bool include(struct walk *w, struct slice path)
 	bool good;
 
 	if (w->depth >= FORWARD_DEPTH_MAX)
-		return wait(w, "files include each other too deep (more than 10): ", path);
+		return delay(w, "files include each other too deep (more than 10): ", path);
 	if (has_file(w, path))
-		return wait(w, "this file includes itself: ", path);
+		return delay(w, "this file includes itself: ", path);
 	filter_tell(&w->gather, w->line, "including %.*s", SLICE_ARG(path));
 	if (!buf_add_slice(&copy, path))
-		return wait(w, "no memory", slice_empty());
+		return delay(w, "no memory", slice_empty());
 	w->files[w->depth++] = buf_slice(&copy);
 	good = include_text(w, buf_slice(&copy), &text);
 	w->depth--;
@@ -163,7 +163,7 @@ static bool take(const struct target *t, void *arg)
 	if (!filter_step(&w->gather, w->line, 1))
 		return false;
 	if (++w->items > FORWARD_WIDTH_MAX)
-		return wait(w, "the list leads to too much (more than 1000 items)", slice_empty());
+		return delay(w, "the list leads to too much (more than 1000 items)", slice_empty());
 	switch (t->kind) {
 	case TARGET_ADDRESS:
 	case TARGET_LOCAL_USER:
@@ -178,7 +178,7 @@ static bool take(const struct target *t, void *arg)
 	case TARGET_FAIL:
 		return act(w, FILTER_REJECT, t->text.len > 0 ? t->text : slice_of("refused by the recipient"));
 	case TARGET_DEFER:
-		return wait(w, t->text.len > 0 ? "" : "deferred by the recipient", t->text);
+		return delay(w, t->text.len > 0 ? "" : "deferred by the recipient", t->text);
 	case TARGET_BLACKHOLE:
 		w->thrown_away = true;
 		filter_tell(&w->gather, w->line, "thrown away");
