@@ -34,6 +34,8 @@ enum statement {
 	ST_DUE,
 	ST_DUE_FOR,
 	ST_NEXT,
+	ST_KEY_NEXT,
+	ST_KEY_DESTINATION,
 	ST_LIST,
 	ST_COUNT_ROWS,
 	ST_BUCKET,
@@ -52,6 +54,8 @@ static const char *const texts[ST_NUMBER] = {
 	[ST_DUE] = "SELECT " COLUMNS " FROM message WHERE (next, id) > (?, ?) AND next <= ? ORDER BY next, id LIMIT ?",
 	[ST_DUE_FOR] = "SELECT " COLUMNS " FROM message WHERE destination = ? AND next <= ? ORDER BY next, id LIMIT ?",
 	[ST_NEXT] = "SELECT next FROM message WHERE (next, id) > (?, ?) ORDER BY next, id LIMIT 1",
+	[ST_KEY_NEXT] = "SELECT 1 FROM message INDEXED BY by_next WHERE next = ? AND id = ?",
+	[ST_KEY_DESTINATION] = "SELECT 1 FROM message INDEXED BY by_destination WHERE destination = ? AND next = ? AND id = ?",
 	[ST_LIST] = "SELECT " COLUMNS " FROM message WHERE id > ? ORDER BY id LIMIT ?",
 	[ST_COUNT_ROWS] = "SELECT count(*) FROM message",
 	[ST_BUCKET] = "SELECT id FROM message WHERE id & 1023 = ? LIMIT ?",
@@ -239,6 +243,15 @@ static bool is_broken(int code)
 	       code == SQLITE_ERROR || code == SQLITE_CANTOPEN;
 }
 
+static void begin_anew(struct index *ix)
+{
+	if (ix->looks)
+		return;
+	set_aside(ix);
+	if (!open_database(ix))
+		shut(ix); /* tried again by the next statement */
+}
+
 /* Ends a statement.  What cannot be mended by waiting begins anew. */
 static bool finish(struct index *ix, sqlite3_stmt *st, int code)
 {
@@ -247,11 +260,8 @@ static bool finish(struct index *ix, sqlite3_stmt *st, int code)
 	if (code == SQLITE_DONE || code == SQLITE_ROW)
 		return true;
 	note(ix, "index");
-	if (is_broken(code) && !ix->looks) {
-		set_aside(ix);
-		if (!open_database(ix))
-			shut(ix); /* tried again by the next statement */
-	}
+	if (is_broken(code))
+		begin_anew(ix);
 	return false;
 }
 
@@ -483,6 +493,36 @@ bool index_count(struct index *ix, uint64_t *out)
 	return ok;
 }
 
+static bool has_key(struct index *ix, sqlite3_stmt *st, bool *has_out)
+{
+	int code = sqlite3_step(st);
+
+	*has_out = code == SQLITE_ROW;
+	return finish(ix, st, code);
+}
+
+/* The orders lie beside the rows, and SQLite does not see by itself that they differ: what is not in them is never due. */
+static bool is_in_order(struct index *ix, const struct index_row *row)
+{
+	sqlite3_stmt *by_next = statement(ix, ST_KEY_NEXT), *by_destination = statement(ix, ST_KEY_DESTINATION);
+	bool is_in_both, is_in_one;
+
+	if (by_next == NULL || by_destination == NULL)
+		return false;
+	bind_number(by_next, 1, (uint64_t)row->next_s);
+	bind_number(by_next, 2, row->id);
+	bind_text(by_destination, 1, row->destination);
+	bind_number(by_destination, 2, (uint64_t)row->next_s);
+	bind_number(by_destination, 3, row->id);
+	if (!has_key(ix, by_next, &is_in_one) || !has_key(ix, by_destination, &is_in_both))
+		return false;
+	if (is_in_one && is_in_both)
+		return true;
+	(void)snprintf(ix->trouble, sizeof(ix->trouble), "index: a row is missing from the order of times, or of destinations");
+	begin_anew(ix);
+	return false;
+}
+
 bool index_missing(struct index *ix, uint64_t *ids, size_t count, size_t *missing_out)
 {
 	struct index_row row;
@@ -490,7 +530,7 @@ bool index_missing(struct index *ix, uint64_t *ids, size_t count, size_t *missin
 
 	*missing_out = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!index_find(ix, ids[i], &row, &found))
+		if (!index_find(ix, ids[i], &row, &found) || (found && !is_in_order(ix, &row)))
 			return false;
 		if (!found)
 			ids[(*missing_out)++] = ids[i];

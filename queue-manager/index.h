@@ -65,7 +65,8 @@ bool index_next(struct index *ix, struct index_key after, int64_t *next_s_out);
 /* Rows in order of id. */
 bool index_list(struct index *ix, uint64_t after_id, struct index_row *rows, size_t max, size_t *count_out);
 bool index_count(struct index *ix, uint64_t *out);
-/* Which of `ids` have no row: moved to the front, their number out. */
+/* Which of `ids` have no row: moved to the front, their number out.  False also where a row is there and would not be found when it is
+ * due: the index is begun anew then. */
 bool index_missing(struct index *ix, uint64_t *ids, size_t count, size_t *missing_out);
 /* Ids with rows in a bucket (the last ten bits of the id). */
 bool index_bucket(struct index *ix, unsigned bucket, uint64_t *ids, size_t max, size_t *count_out);
