@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/log.h"
 #include "master.h"
 
@@ -13,6 +14,13 @@ static bool tell_with(struct slot *s, enum ipc_type type, const void *body, int 
 		return true;
 	LOG(LEVEL_ERROR, "hand-over-failed", KV_STR("role", role_name(s->row->role)), KV_STR("what", ipc_type_name(type)));
 	return false;
+}
+
+bool hand_clock(struct slot *s)
+{
+	const struct msg_CLOCK_TURN turn = {(uint64_t)clock_turned_ms()};
+
+	return turn.forward_ms == 0 || link_tell(s->link, IPC_CLOCK_TURN, &turn, -1);
 }
 
 bool hand_cage(struct slot *s, const struct plan *plan)

@@ -104,6 +104,7 @@ static inline bool slot_is_live(const struct slot *s)
 }
 
 /* ---- hand.c: what a process is handed ---- */
+bool hand_clock(struct slot *s); /* in tests: the time of the others */
 bool hand_cage(struct slot *s, const struct plan *plan);
 bool hand_generation(struct slot *s, const struct plan *plan);
 /* Links it with all ready peers the trust table names. */

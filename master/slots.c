@@ -75,7 +75,7 @@ static bool hand_over(struct slot *s)
 	const struct plan *plan = s->master->plan;
 	const struct msg_GENERATION_CHECK check = {plan->number};
 
-	return hand_cage(s, plan) && hand_generation(s, plan) &&
+	return hand_clock(s) && hand_cage(s, plan) && hand_generation(s, plan) &&
 	       link_ask(s->link, IPC_GENERATION_CHECK, &check, SUPERVISE_START_MS, on_checked, s) != 0;
 }
 

@@ -45,6 +45,11 @@ void clock_turn_ms(int64_t forward_ms)
 #endif
 }
 
+int64_t clock_turned_ms(void)
+{
+	return turned_ms;
+}
+
 /* strftime's names follow the locale, and a header must not. */
 static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",

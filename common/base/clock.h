@@ -15,6 +15,8 @@ int64_t clock_wall_ms(void);
 
 /* Turns both clocks forward; works only in builds with POSTERN_TEST_CLOCK, elsewhere it does nothing. */
 void clock_turn_ms(int64_t forward_ms);
+/* By how much they were turned in all; elsewhere 0. */
+int64_t clock_turned_ms(void);
 
 /* "Sat, 21 Nov 2026 09:11:31 +0000" (RFC 5322 §3.3, always UTC) into out[CLOCK_DATE_BYTES]. */
 #define CLOCK_DATE_BYTES 40

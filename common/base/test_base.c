@@ -291,10 +291,12 @@ static void test_dates(void **state)
 static void test_the_clock_turns(void **state)
 {
 	uint64_t before = clock_mono_ms();
+	int64_t turned = clock_turned_ms();
 
 	(void)state;
 	clock_turn_ms(3600000);
 	assert_true(clock_mono_ms() >= before + 3600000);
+	assert_int_equal(clock_turned_ms(), turned + 3600000);
 }
 
 /* Doubt is temporary: whatever is not in the table is not a refusal. */
