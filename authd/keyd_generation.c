@@ -78,16 +78,24 @@ static bool same_name(const char *a, const char *b)
 	return (a == NULL) == (b == NULL) && (a == NULL || strcmp(a, b) == 0);
 }
 
-/* The pair for the same host in the generation in force; NULL: a start, or a new host. */
-static const struct pair *in_force(struct service *s, const struct generation *g, size_t i)
+static bool same_kind(const struct pair *a, const struct pair *b)
+{
+	return keyd_key_kind(a->key)->is_ec == keyd_key_kind(b->key)->is_ec;
+}
+
+/* The pair for the same host in the generation in force, with a key of the same kind where it has one; NULL: a start, or a new
+ * host. */
+static const struct pair *in_force(struct service *s, const struct generation *g, size_t i, const struct pair *next)
 {
 	const struct generation *now = service_generation(s);
 	const struct keys *keys = now == g ? NULL : keys_of(now);
+	const struct pair *found = NULL;
 
 	for (size_t k = 0; keys != NULL && k < keys->count; k++)
-		if (same_name(now->conf->certificates[k].name, g->conf->certificates[i].name))
-			return &keys->pairs[k];
-	return NULL;
+		if (same_name(now->conf->certificates[k].name, g->conf->certificates[i].name) &&
+		    (found == NULL || same_kind(&keys->pairs[k], next)))
+			found = &keys->pairs[k];
+	return found;
 }
 
 static bool is_in_date(const struct pair *p)
@@ -147,13 +155,26 @@ static bool check_names(struct service *s, const struct generation *g, size_t i,
 
 static bool make_pair(struct service *s, struct generation *g, size_t i, struct pair *pair, char why[KEYD_WHY_BYTES])
 {
-	const struct pair *old = in_force(s, g, i);
+	const struct pair *old;
 
 	if (!read_certificate(s, g, i, pair, why) || !read_key(s, g, i, pair, why))
 		return false;
+	old = in_force(s, g, i, pair);
 	pair->is_new = old == NULL || strcmp(keyd_certificate_fingerprint(old->certificate),
 					     keyd_certificate_fingerprint(pair->certificate)) != 0;
 	return check_date(g, i, pair, old, why) && check_names(s, g, i, pair, old, why);
+}
+
+/* Of one host, which shows a client the one that it can verify. */
+static bool kinds_differ(const struct generation *g, size_t i, const struct keys *keys, char why[KEYD_WHY_BYTES])
+{
+	size_t other = conf_other_certificate(g->conf, i);
+
+	if (other >= i || !same_kind(&keys->pairs[other], &keys->pairs[i]))
+		return true;
+	snprintf(why, KEYD_WHY_BYTES, "another certificate of %.64s has an %s key, too; one of the two must have an %s key", host_of(g, i),
+		 keyd_key_kind_name(keys->pairs[i].key), keyd_key_kind(keys->pairs[i].key)->is_ec ? "RSA" : "ECDSA");
+	return false;
 }
 
 static void keys_free(struct keys *keys)
@@ -179,7 +200,7 @@ bool keyd_generation_ready(struct service *s, struct generation *g, char *why, s
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_certificate *one = &g->conf->certificates[i];
 
-		if (make_pair(s, g, i, &keys->pairs[i], reason))
+		if (make_pair(s, g, i, &keys->pairs[i], reason) && kinds_differ(g, i, keys, reason))
 			continue;
 		snprintf(why, why_size, "tls (certificate %s, key %s): %s", one->chain, one->key, reason);
 		keys_free(keys);
@@ -222,6 +243,7 @@ void keyd_generation_switched(struct service *s)
 			continue;
 		keyd_certificate_end_date(keys->pairs[i].certificate, date);
 		LOG(LEVEL_INFO, "certificate-in-force", KV_STR("host", host_of(g, i)), KV_STR("until", date),
+		    KV_STR("key", keyd_key_kind_name(keys->pairs[i].key)),
 		    KV_STR("fingerprint", keyd_certificate_fingerprint(keys->pairs[i].certificate)),
 		    KV_STR("file", g->conf->certificates[i].chain));
 	}

@@ -156,6 +156,11 @@ const struct keyd_kind *keyd_key_kind(const struct keyd_key *k)
 	return &k->kind;
 }
 
+const char *keyd_key_kind_name(const struct keyd_key *k)
+{
+	return k->kind.is_ec ? "ECDSA" : "RSA";
+}
+
 bool keyd_key_is_of(const struct keyd_key *k, struct x509_st *certificate)
 {
 	bool is = X509_check_private_key(certificate, k->key) == 1;

@@ -24,6 +24,7 @@ struct keyd_key *keyd_key_read(int fd, char why[KEYD_WHY_BYTES]);
 void keyd_key_free(struct keyd_key **kp);
 
 const struct keyd_kind *keyd_key_kind(const struct keyd_key *k);
+const char *keyd_key_kind_name(const struct keyd_key *k); /* "RSA", "ECDSA" */
 
 struct x509_st; /* OpenSSL's X509 */
 /* The key is that certificate's. */

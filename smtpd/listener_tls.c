@@ -58,16 +58,24 @@ static bool read_certificate(struct reading *r, size_t i)
 
 /* ---- listeners ---- */
 
+static struct tls_host host_of(const struct reading *r, size_t i)
+{
+	const struct conf *conf = r->generation->conf;
+	size_t other = conf_other_certificate(conf, i);
+
+	return (struct tls_host){conf->certificates[i].name, r->certificates[i], other == i ? NULL : r->certificates[other]};
+}
+
 /* Those it may use, its default first. */
 static size_t hosts_of(const struct reading *r, size_t listener, struct tls_host *hosts)
 {
 	const struct conf *conf = r->generation->conf;
 	size_t first = conf_default_certificate(conf, listener), count = 0;
 
-	hosts[count++] = (struct tls_host){conf->certificates[first].name, r->certificates[first]};
+	hosts[count++] = host_of(r, first);
 	for (size_t i = 0; i < conf->certificate_count; i++)
-		if (i != first && conf_may_use_certificate(conf, listener, i))
-			hosts[count++] = (struct tls_host){conf->certificates[i].name, r->certificates[i]};
+		if (i != first && conf_other_certificate(conf, i) >= i && conf_may_use_certificate(conf, listener, i))
+			hosts[count++] = host_of(r, i);
 	return count;
 }
 

@@ -230,10 +230,39 @@ bool read_listen(struct compiler *c, const struct statement *st, void *into)
 
 /* ---- tls, auth ---- */
 
-static const struct statement certificate_rows[] = {
-	{"certificate", read_host_path_field, offsetof(struct conf_certificate, chain), 0, 0, NULL, false},
-	{"key", read_host_path_field, offsetof(struct conf_certificate, key), 0, 0, NULL, false},
+/* What is said of one host: certificates and keys, the first with the first.  Neither may be there. */
+#define KINDS_OF_KEYS 2u
+struct issue {
+	struct conf_pos pos;
+	struct paths {
+		const char *at[KINDS_OF_KEYS];
+		size_t count;
+	} chains, keys;
 };
+
+static bool read_issue_path(struct compiler *c, const struct statement *st, void *into)
+{
+	struct paths *paths = (struct paths *)((char *)into + st->offset);
+	struct conf_pos pos = c->p->last.pos;
+	const struct statement one = {.keyword = st->keyword};
+	const char *path;
+
+	if (!read_host_path_field(c, &one, &path))
+		return false;
+	if (paths->count == KINDS_OF_KEYS) {
+		mistake_add(c->mistakes, pos, "expected one with an ECDSA key and one with an RSA key", "a host has more than two of %s",
+			    st->keyword);
+		return false;
+	}
+	paths->at[paths->count++] = path;
+	return true;
+}
+
+#define ISSUE_ROWS                                                                              \
+	{"certificate", read_issue_path, offsetof(struct issue, chains), 0, 0, NULL, true},     \
+	{                                                                                       \
+		"key", read_issue_path, offsetof(struct issue, keys), 0, 0, NULL, true          \
+	}
 
 static bool add_certificate(struct compiler *c, const struct conf_certificate *read)
 {
@@ -253,57 +282,75 @@ static bool add_certificate(struct compiler *c, const struct conf_certificate *r
 	return true;
 }
 
-static void needs_both(struct compiler *c, const struct conf_certificate *read, const char *of)
+static bool is_whole_issue(struct compiler *c, const struct issue *is, const char *of)
 {
-	mistake_add(c->mistakes, read->pos, "expected both: certificate PATH and key PATH", "%s has no %s", of,
-		    read->chain == NULL ? "certificate" : "key");
+	if (is->chains.count > 0 && is->chains.count == is->keys.count)
+		return true;
+	mistake_add(c->mistakes, is->pos, "expected both: certificate PATH and key PATH", "%s has no %s%s", of,
+		    is->chains.count > 0 && is->keys.count > 0 ? "second " : "",
+		    is->chains.count < is->keys.count || is->chains.count == 0 ? "certificate" : "key");
+	return false;
+}
+
+static struct conf_certificate certificate_of(const struct issue *is, const char *name, size_t which)
+{
+	return (struct conf_certificate){is->pos, name, is->chains.at[which], is->keys.at[which]};
+}
+
+static bool add_second(struct compiler *c, const struct issue *is, const char *name)
+{
+	const struct conf_certificate second = certificate_of(is, name, 1);
+
+	return is->chains.count < 2 || add_certificate(c, &second);
 }
 
 /* host NAME, or host NAME { certificate PATH  key PATH } */
 static bool read_host(struct compiler *c, const struct statement *st, void *into)
 {
-	struct conf_certificate read = {.name = NULL};
+	static const struct statement rows[] = {ISSUE_ROWS};
+	struct conf_certificate first;
+	struct issue is = {.pos.line = 0};
 	struct said said = {0};
+	const char *name;
 
 	(void)st;
 	(void)into;
-	read.name = take_certificate_name(c, &read.pos);
-	if (read.name == NULL)
+	name = take_certificate_name(c, &is.pos);
+	if (name == NULL)
 		return false;
-	if (parser_at(c->p, TOKEN_OPEN)) {
-		if (!read_block(c, "host", certificate_rows, ARRAY_LEN(certificate_rows), &read, &said))
-			return false;
-		if (read.chain == NULL || read.key == NULL) {
-			needs_both(c, &read, "host");
-			return false;
-		}
-	}
+	if (parser_at(c->p, TOKEN_OPEN) &&
+	    (!read_block(c, "host", rows, ARRAY_LEN(rows), &is, &said) || !is_whole_issue(c, &is, "host")))
+		return false;
 	for (size_t i = 1; i < c->conf->certificate_count; i++)
-		if (strcmp(c->conf->certificates[i].name, read.name) == 0) {
-			mistake_add(c->mistakes, read.pos, "", "two certificates are for host %s", read.name);
+		if (strcmp(c->conf->certificates[i].name, name) == 0) {
+			mistake_add(c->mistakes, is.pos, "", "host %s is said twice", name);
 			return false;
 		}
-	return add_certificate(c, &read);
+	first = certificate_of(&is, name, 0);
+	return add_certificate(c, &first) && add_second(c, &is, name);
 }
 
-/* The default is the first certificate, wherever it stands in the block. */
+/* The default is the first certificate, wherever it stands in the block.  Hosts without paths have both of its kinds. */
 bool read_tls(struct compiler *c, const struct statement *st, void *into)
 {
-	static const struct statement rows[] = {
-		{"certificate", read_host_path_field, offsetof(struct conf_certificate, chain), 0, 0, NULL, false},
-		{"key", read_host_path_field, offsetof(struct conf_certificate, key), 0, 0, NULL, false},
-		{"host", read_host, 0, 0, 0, NULL, true},
-	};
-	struct conf_certificate first = {.pos = c->p->last.pos};
+	static const struct statement rows[] = {ISSUE_ROWS, {"host", read_host, 0, 0, 0, NULL, true}};
+	struct issue is = {.pos = c->p->last.pos};
+	const struct conf_certificate place = {.pos = is.pos};
+	size_t hosts;
+	bool good;
 
 	(void)st;
 	(void)into;
-	if (!add_certificate(c, &first) ||
-	    !read_block(c, "tls", rows, ARRAY_LEN(rows), &first, &c->tls_said))
+	if (!add_certificate(c, &place) || !read_block(c, "tls", rows, ARRAY_LEN(rows), &is, &c->tls_said))
 		return false;
-	c->conf->certificates[0] = first;
-	if (first.chain == NULL || first.key == NULL)
-		needs_both(c, &first, "tls");
+	c->conf->certificates[0] = certificate_of(&is, NULL, 0);
+	hosts = c->conf->certificate_count;
+	good = is_whole_issue(c, &is, "tls") && add_second(c, &is, NULL);
+	for (size_t i = 1; good && is.chains.count > 1 && i < hosts; i++) {
+		const struct conf_certificate second = {.pos = c->conf->certificates[i].pos, .name = c->conf->certificates[i].name};
+
+		good = c->conf->certificates[i].chain != NULL || add_certificate(c, &second);
+	}
 	return true;
 }
 

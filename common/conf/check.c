@@ -127,8 +127,12 @@ static void check_tls_hosts(struct compiler *c, const struct conf_listener *l)
 		bool found = false;
 
 		for (size_t k = 1; k < c->conf->certificate_count; k++) {
-			wordlist_add(c->arena, &names, c->conf->certificates[k].name);
-			found = found || strcmp(c->conf->certificates[k].name, l->tls_hosts[i].name) == 0;
+			const char *name = c->conf->certificates[k].name;
+
+			if (name == NULL || conf_other_certificate(c->conf, k) < k)
+				continue; /* the second of one that was looked at */
+			wordlist_add(c->arena, &names, name);
+			found = found || strcmp(name, l->tls_hosts[i].name) == 0;
 		}
 		if (!found)
 			mistake_unknown(c->mistakes, l->tls_hosts[i].pos, "host of tls", slice_of(l->tls_hosts[i].name),

@@ -108,23 +108,30 @@ static const char *with_host(struct compiler *c, const char *path, const char *h
 	return text;
 }
 
+/* Of the default, what a host without paths has: its first, or for the second of that host its second. */
+static const struct conf_certificate *usual_of(const struct conf *c, size_t i)
+{
+	return &c->certificates[conf_other_certificate(c, i) < i ? conf_other_certificate(c, 0) : 0];
+}
+
 /* {host} is the name of that host (without its wildcard), of the default the name of this one.  A host without paths of its own
- * has those of the default. */
+ * has those of the default, which comes before it. */
 static void fill_certificates(struct compiler *c)
 {
 	struct conf_certificate *all = c->conf->certificates;
 
 	for (size_t i = c->conf->certificate_count; i-- > 0;) {
-		const char *host = i == 0 ? c->conf->set.hostname : all[i].name;
+		const char *host = all[i].name == NULL ? c->conf->set.hostname : all[i].name;
+		const struct conf_certificate *usual = usual_of(c->conf, i);
 
-		if (all[i].chain == NULL && strstr(all[0].chain, "{host}") == NULL)
+		if (all[i].chain == NULL && strstr(usual->chain, "{host}") == NULL)
 			mistake_add(c->mistakes, all[i].pos,
 				    "write host NAME { certificate PATH  key PATH }, or {host} in the paths of tls",
 				    "host %s would have the certificate of all others", host);
 		if (host[0] == '*')
 			host += strlen("*.");
-		all[i].chain = with_host(c, all[i].chain == NULL ? all[0].chain : all[i].chain, host);
-		all[i].key = with_host(c, all[i].key == NULL ? all[0].key : all[i].key, host);
+		all[i].chain = with_host(c, all[i].chain == NULL ? usual->chain : all[i].chain, host);
+		all[i].key = with_host(c, all[i].key == NULL ? usual->key : all[i].key, host);
 	}
 }
 

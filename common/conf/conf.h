@@ -76,7 +76,8 @@ struct conf_listener {
 	const char *client_ca; /* file of trusted certificates; NULL: none is trusted, only asked for */
 };
 
-/* A certificate and its private key.  Its place in `certificates` is the key's number at keyd; the first is the default. */
+/* A certificate and its private key.  Its place in `certificates` is the key's number at keyd; the first is the default.  Two with
+ * the same name are for one host, one with an ECDSA key and one with an RSA key (keyd looks): a client sees what it can verify. */
 #define CONF_CERTIFICATES_MAX 200u
 struct conf_certificate {
 	struct conf_pos pos;
@@ -241,6 +242,8 @@ bool conf_takes_certificates(const struct conf_listener *l);
 unsigned conf_password_kinds(const struct conf_auth *a);
 /* Whether sessions of that listener (its number) may be shown that certificate (its number): keyd signs nothing else. */
 bool conf_may_use_certificate(const struct conf *c, uint64_t listener, uint64_t certificate);
+/* The other one for the same host; the certificate itself: there is none. */
+size_t conf_other_certificate(const struct conf *c, size_t certificate);
 /* What a client of that listener is shown that asks for no name, or for one no certificate is for. */
 size_t conf_default_certificate(const struct conf *c, size_t listener);
 bool conf_is_local_name(const struct conf *c, struct slice domain); /* the hostname itself */

@@ -202,22 +202,38 @@ bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
 	return buf_add_text(out, "}\n");
 }
 
-static void print_tls_and_auth(const struct conf *c, struct buf *out)
+static void print_certificate(const struct conf_certificate *one, const char *indent, struct buf *out)
+{
+	buf_add_text(out, indent);
+	print_quoted(out, "certificate", one->chain);
+	buf_add_text(out, indent);
+	print_quoted(out, "key", one->key);
+}
+
+static void print_tls(const struct conf *c, struct buf *out)
 {
 	for (size_t i = 0; i < c->certificate_count; i++) {
-		const struct conf_certificate *one = &c->certificates[i];
+		size_t other = conf_other_certificate(c, i);
+		const char *indent = i == 0 ? "" : "\t";
 
+		if (other < i)
+			continue; /* printed with the first of its host */
 		buf_add_text(out, i == 0 ? "tls {\n" : "\thost ");
 		if (i > 0)
-			rules_print_text(out, one->name);
-		buf_add_text(out, i == 0 ? "" : " {\n\t");
-		print_quoted(out, "certificate", one->chain);
-		buf_add_text(out, i == 0 ? "" : "\t");
-		print_quoted(out, "key", one->key);
+			rules_print_text(out, c->certificates[i].name);
+		buf_add_text(out, i == 0 ? "" : " {\n");
+		print_certificate(&c->certificates[i], indent, out);
+		if (other != i)
+			print_certificate(&c->certificates[other], indent, out);
 		buf_add_text(out, i == 0 ? "" : "\t}\n");
 	}
 	if (c->certificate_count > 0)
 		buf_add_text(out, "}\n");
+}
+
+static void print_tls_and_auth(const struct conf *c, struct buf *out)
+{
+	print_tls(c, out);
 	if (conf_password_kinds(&c->auth) > 0 || c->auth.external != NULL) {
 		buf_add_text(out, "auth {\n");
 		print_quoted(out, "sqlite", c->auth.sqlite);

@@ -80,9 +80,17 @@ bool conf_may_use_certificate(const struct conf *c, uint64_t listener, uint64_t 
 	if (l == NULL || l->tls == TLS_OFF || certificate >= c->certificate_count)
 		return false;
 	for (size_t i = 0; i < l->tls_host_count; i++)
-		if (find_certificate(c, slice_of(l->tls_hosts[i].name)) == certificate)
+		if (slice_eq_nocase(slice_of(c->certificates[certificate].name), slice_of(l->tls_hosts[i].name)))
 			return true;
 	return l->tls_host_count == 0;
+}
+
+size_t conf_other_certificate(const struct conf *c, size_t certificate)
+{
+	for (size_t i = 0; i < c->certificate_count; i++)
+		if (i != certificate && slice_eq(slice_of(c->certificates[i].name), slice_of(c->certificates[certificate].name)))
+			return i;
+	return certificate;
 }
 
 size_t conf_default_certificate(const struct conf *c, size_t listener)

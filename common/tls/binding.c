@@ -26,9 +26,16 @@ static const EVP_MD *hash_of(X509 *certificate)
 	return digest == NID_undef ? NULL : EVP_get_digestbynid(digest);
 }
 
-static size_t end_point(const SSL *ssl, char out[TLS_END_POINT_MAX])
+/* Of two nobody knows any more, in a session that was resumed, which one the client was shown. */
+static bool shows_one(SSL *ssl)
 {
-	X509 *certificate = SSL_get_certificate(ssl);
+	return SSL_session_reused(ssl) == 0 ||
+	       !(SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST) == 1 && SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT) == 1);
+}
+
+static size_t end_point(SSL *ssl, char out[TLS_END_POINT_MAX])
+{
+	X509 *certificate = shows_one(ssl) ? SSL_get_certificate(ssl) : NULL;
 	const EVP_MD *hash = certificate == NULL ? NULL : hash_of(certificate);
 	unsigned len = TLS_END_POINT_MAX;
 

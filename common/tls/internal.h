@@ -71,9 +71,11 @@ struct tls_server {
 	SSL_CTX *ctx;
 	bool has_tickets, only_known_hosts;
 	struct tls_tickets tickets;
-	struct map *by_name; /* host name, "*.domain" -> struct tls_certificate, borrowed from `certificates` */
-	struct tls_certificate **certificates; /* owned; each held */
-	size_t certificate_count;
+	struct map *by_name; /* host name, "*.domain" -> struct tls_shown, borrowed from `shown` */
+	struct tls_shown {
+		struct tls_certificate *certificate, *other; /* held; other: NULL: there is none */
+	} *shown; /* owned; a host each */
+	size_t shown_count;
 };
 
 struct tls_sessions; /* client.c: what may be resumed */

@@ -32,7 +32,7 @@ static char client_schemes[] = TLS_SCHEME_LIST ":ed25519";
 
 struct naming {
 	struct tls_server *server;
-	struct tls_certificate *certificate;
+	struct tls_shown *shown;
 };
 
 /* The first to have a name keeps it. */
@@ -40,7 +40,7 @@ static bool add_name(struct slice name, void *arg)
 {
 	const struct naming *n = arg;
 
-	return map_find(n->server->by_name, name) != NULL || map_put(n->server->by_name, name, n->certificate);
+	return map_find(n->server->by_name, name) != NULL || map_put(n->server->by_name, name, n->shown);
 }
 
 /* All configured names before those that only stand in certificates. */
@@ -48,24 +48,45 @@ static bool add_names(struct tls_server *s, const struct tls_server_config *conf
 {
 	bool ok = true;
 
-	for (size_t i = 0; ok && i < config->host_count; i++)
-		ok = config->hosts[i].name == NULL ||
-		     add_name(slice_of(config->hosts[i].name), &(struct naming){s, config->hosts[i].certificate});
-	for (size_t i = 0; ok && i < config->host_count; i++)
-		ok = tls_certificate_each_name(config->hosts[i].certificate->leaf, add_name,
-					       &(struct naming){s, config->hosts[i].certificate});
+	for (size_t i = 0; ok && i < s->shown_count; i++)
+		ok = config->hosts[i].name == NULL || add_name(slice_of(config->hosts[i].name), &(struct naming){s, &s->shown[i]});
+	for (size_t i = 0; ok && i < s->shown_count; i++) {
+		struct naming n = {s, &s->shown[i]};
+
+		ok = tls_certificate_each_name(n.shown->certificate->leaf, add_name, &n) &&
+		     (n.shown->other == NULL || tls_certificate_each_name(n.shown->other->leaf, add_name, &n));
+	}
 	return ok;
+}
+
+static bool is_ec(const struct tls_certificate *c)
+{
+	return EVP_PKEY_is_a(c->key, "EC") == 1;
+}
+
+/* OpenSSL keeps one of a kind for a connection: a second of that kind would take the place of the first. */
+static bool hold_host(struct tls_server *s, const struct tls_host *host, char *why)
+{
+	if (host->other != NULL && is_ec(host->certificate) == is_ec(host->other)) {
+		snprintf(why, TLS_WHY_BYTES, "both certificates of a host have %s keys; one must have an RSA key, the other an ECDSA key",
+			 is_ec(host->other) ? "ECDSA" : "RSA");
+		return false;
+	}
+	s->shown[s->shown_count++] = (struct tls_shown){
+		tls_certificate_hold(host->certificate), host->other == NULL ? NULL : tls_certificate_hold(host->other)};
+	return true;
 }
 
 static bool take_certificates(struct tls_server *s, const struct tls_server_config *config, char *why)
 {
 	snprintf(why, TLS_WHY_BYTES, config->host_count == 0 ? "there is no certificate" : "out of memory");
 	s->by_name = map_new(NAMES_MAX);
-	s->certificates = mem_new(config->host_count, sizeof(*s->certificates));
-	if (config->host_count == 0 || s->by_name == NULL || s->certificates == NULL)
+	s->shown = mem_new(config->host_count, sizeof(*s->shown));
+	if (config->host_count == 0 || s->by_name == NULL || s->shown == NULL)
 		return false;
 	for (size_t i = 0; i < config->host_count; i++)
-		s->certificates[s->certificate_count++] = tls_certificate_hold(config->hosts[i].certificate);
+		if (!hold_host(s, &config->hosts[i], why))
+			return false;
 	if (add_names(s, config))
 		return true;
 	snprintf(why, TLS_WHY_BYTES, "the certificates of a listener have more than %u names", NAMES_MAX);
@@ -90,9 +111,9 @@ static bool clean_name(const char *asked, char out[256], struct slice *name_out)
 	return true;
 }
 
-static struct tls_certificate *find_certificate(const struct tls_server *s, const char *asked)
+static const struct tls_shown *find_shown(const struct tls_server *s, const char *asked)
 {
-	struct tls_certificate *found;
+	const struct tls_shown *found;
 	char space[256], pattern[256];
 	struct slice name;
 	size_t dot;
@@ -107,10 +128,15 @@ static struct tls_certificate *find_certificate(const struct tls_server *s, cons
 	return map_find(s->by_name, slice_of(pattern));
 }
 
-static bool use(SSL *ssl, const struct tls_certificate *c)
+static bool use_one(SSL *ssl, const struct tls_certificate *c)
+{
+	return c == NULL || SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
+}
+
+static bool use(SSL *ssl, const struct tls_shown *shown)
 {
 	SSL_certs_clear(ssl);
-	return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1) == 1;
+	return use_one(ssl, shown->certificate) && use_one(ssl, shown->other);
 }
 
 /* Called once for each ClientHello, also where it asks for no name. */
@@ -118,24 +144,27 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *s = arg;
 	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	struct tls_certificate *found = asked == NULL ? NULL : find_certificate(s, asked);
+	const struct tls_shown *found = asked == NULL ? NULL : find_shown(s, asked);
 
 	if (asked != NULL && found == NULL && s->only_known_hosts) {
 		*alert = SSL_AD_UNRECOGNIZED_NAME;
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	}
-	if (found != NULL && found != s->certificates[0] && !use(ssl, found)) {
+	if (found != NULL && found != &s->shown[0] && !use(ssl, found)) {
 		*alert = SSL_AD_INTERNAL_ERROR;
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	}
 	return found != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+static bool use_one_by_default(SSL_CTX *ctx, const struct tls_certificate *c)
+{
+	return c == NULL || SSL_CTX_use_cert_and_key(ctx, c->leaf, c->key, c->chain, 1) == 1;
+}
+
 static bool use_default(struct tls_server *s, char *why)
 {
-	const struct tls_certificate *c = s->certificates[0];
-
-	if (SSL_CTX_use_cert_and_key(s->ctx, c->leaf, c->key, c->chain, 1) != 1) {
+	if (!use_one_by_default(s->ctx, s->shown[0].certificate) || !use_one_by_default(s->ctx, s->shown[0].other)) {
 		tls_explain(why, TLS_WHY_BYTES, "the server's certificate cannot be used");
 		return false;
 	}
@@ -273,9 +302,11 @@ static void on_context_free(void *parent, void *at, CRYPTO_EX_DATA *data, int in
 	(void)argp;
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->certificate_count; i++)
-		tls_certificate_free(&s->certificates[i]);
-	free(s->certificates);
+	for (size_t i = 0; i < s->shown_count; i++) {
+		tls_certificate_free(&s->shown[i].certificate);
+		tls_certificate_free(&s->shown[i].other);
+	}
+	free(s->shown);
 	map_free(&s->by_name);
 	mem_wipe(&s->tickets, sizeof(s->tickets));
 	free(s);

@@ -91,7 +91,7 @@ bool test_sign(EVP_PKEY *key, uint16_t number, struct slice tbs, struct buf *out
 struct tls_server *test_server(struct slice chain, const char *listener, bool tickets)
 {
 	char why[TLS_WHY_BYTES];
-	struct tls_host host = {NULL, tls_certificate_new(chain, 0, why)};
+	struct tls_host host = {.certificate = tls_certificate_new(chain, 0, why)};
 	const struct tls_server_config config = {.hosts = &host, .host_count = 1, .listener = listener, .tickets = tickets};
 	struct tls_server *s = host.certificate == NULL ? NULL : tls_server_new(&config, why);
 

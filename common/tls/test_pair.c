@@ -35,7 +35,7 @@ void pair_answer(struct pair *p)
 struct tls_server *server_from(struct tls_server_config config, struct slice chain)
 {
 	char why[TLS_WHY_BYTES];
-	struct tls_host host = {NULL, tls_certificate_new(chain, 7, why)};
+	struct tls_host host = {.certificate = tls_certificate_new(chain, 7, why)};
 	struct tls_server *s = NULL;
 
 	config.hosts = &host;

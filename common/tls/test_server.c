@@ -54,8 +54,8 @@ static struct tls_server *server_of_many(bool only_known)
 
 	for (size_t i = 0; i < CERTIFICATES; i++)
 		c[i] = tls_certificate_new(buf_slice(&pems[i]), i, why);
-	const struct tls_host hosts[] = {{NULL, c[FIRST]}, {NULL, c[BOTH]}, {NULL, c[WILD]},
-					 {"set.test", c[CONFIGURED]}, {"*.set.test", c[CONFIGURED]}};
+	const struct tls_host hosts[] = {{NULL, c[FIRST], NULL}, {NULL, c[BOTH], NULL}, {NULL, c[WILD], NULL},
+					 {"set.test", c[CONFIGURED], NULL}, {"*.set.test", c[CONFIGURED], NULL}};
 	const struct tls_server_config config = {.hosts = hosts, .host_count = ARRAY_LEN(hosts), .listener = "a",
 						 .only_known_hosts = only_known};
 
@@ -197,6 +197,103 @@ static void test_strange_names(void **state)
 		buf_free(&key.tbs);
 		tls_server_free(&server);
 	}
+}
+
+/* ---- two kinds of keys for one host ---- */
+
+/* For all, and for "set.test" the other way round. */
+static struct tls_server *server_of_kinds(unsigned second, bool tickets, char why[TLS_WHY_BYTES])
+{
+	struct tls_certificate *c[CERTIFICATES];
+	struct tls_server *s;
+
+	for (size_t i = 0; i < CERTIFICATES; i++)
+		c[i] = tls_certificate_new(buf_slice(&pems[i]), i, why);
+	const struct tls_host hosts[] = {{NULL, c[FIRST], c[second]}, {"set.test", c[second], c[CONFIGURED]}};
+	const struct tls_server_config config = {.hosts = hosts, .host_count = ARRAY_LEN(hosts), .listener = "a", .tickets = tickets};
+
+	s = tls_server_new(&config, why);
+	for (size_t i = 0; i < CERTIFICATES; i++)
+		tls_certificate_free(&c[i]);
+	return s;
+}
+
+static const struct {
+	int version;
+	const char *schemes, *ciphers; /* what the client can verify; ciphers of TLS 1.2 */
+	const char *name;
+	unsigned shown;
+} kinds[] = {
+	{TLS1_3_VERSION, "ECDSA+SHA256:rsa_pss_rsae_sha256", "ALL", PAIR_NAME, FIRST},
+	{TLS1_3_VERSION, "rsa_pss_rsae_sha256:ECDSA+SHA256", "ALL", PAIR_NAME, FIRST},
+	{TLS1_3_VERSION, "rsa_pss_rsae_sha256", "ALL", PAIR_NAME, BOTH},
+	{TLS1_3_VERSION, "ECDSA+SHA256", "ALL", "one.test", FIRST},
+	{TLS1_3_VERSION, "ECDSA+SHA256", "ALL", "set.test", CONFIGURED},
+	{TLS1_3_VERSION, "rsa_pss_rsae_sha384:RSA+SHA256", "ALL", "set.test", BOTH},
+	{TLS1_2_VERSION, "ECDSA+SHA256:RSA+SHA256", "ALL", PAIR_NAME, FIRST},
+	{TLS1_2_VERSION, "RSA+SHA256", "ALL", PAIR_NAME, BOTH},
+	{TLS1_2_VERSION, "ECDSA+SHA256:RSA+SHA256", "ECDHE-RSA-AES128-GCM-SHA256", PAIR_NAME, BOTH},
+	{TLS1_2_VERSION, "ECDSA+SHA256:RSA+SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "set.test", BOTH},
+	{TLS1_2_VERSION, "ECDSA+SHA256:RSA+SHA256", "ALL", "set.test", CONFIGURED},
+};
+
+static void check_kind(struct tls_server *server, size_t i)
+{
+	struct tls_client *client = client_with(slice_empty(), false);
+	char name[64], schemes[64]; /* OpenSSL's macros take them as char * */
+	struct pair p;
+
+	assert_true(slice_copy(slice_of(kinds[i].name), name, sizeof(name)));
+	assert_true(slice_copy(slice_of(kinds[i].schemes), schemes, sizeof(schemes)));
+	SSL_CTX_set_max_proto_version(client->ctx, kinds[i].version);
+	assert_int_equal(SSL_CTX_set1_sigalgs_list(client->ctx, schemes), 1);
+	assert_int_equal(SSL_CTX_set_cipher_list(client->ctx, kinds[i].ciphers), 1);
+	pair_make_named(&p, server, client, NULL, NULL, NULL);
+	assert_int_equal(SSL_set_tlsext_host_name(SSL_OF(p.client.conn), name), 1);
+	p.key.keys = keys;
+	pair_run(&p);
+	assert_true(tls_is_open(p.server.conn));
+	assert_int_equal(p.key.number, kinds[i].shown);
+	pair_free(&p);
+	tls_client_free(&client);
+}
+
+static void test_two_kinds(void **state)
+{
+	char why[TLS_WHY_BYTES];
+	struct tls_server *server = server_of_kinds(BOTH, false, why);
+
+	(void)state;
+	assert_non_null(server);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		check_kind(server, i);
+	tls_server_free(&server);
+	assert_null(server_of_kinds(WILD, false, why));
+	assert_non_null(strstr(why, "both certificates of a host have ECDSA keys"));
+}
+
+/* The binding of a session that was resumed names no certificate where it could be either. */
+static void test_end_point_of_two(void **state)
+{
+	char why[TLS_WHY_BYTES];
+	struct tls_server *server = server_of_kinds(BOTH, true, why);
+	struct tls_client *client = client_with(slice_empty(), false);
+	struct tls_bindings bindings;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct pair p;
+
+		pair_make_named(&p, server, client, NULL, PAIR_NAME, "192.0.2.1:25");
+		p.key.keys = keys;
+		pair_run(&p);
+		assert_int_equal(tls_facts(p.server.conn)->resumed, i == 1);
+		tls_bindings(p.server.conn, &bindings);
+		assert_int_equal(bindings.end_point_len, i == 0 ? 32 : 0);
+		pair_free(&p);
+	}
+	tls_client_free(&client);
+	tls_server_free(&server);
 }
 
 /* ---- what is spoken ---- */
@@ -448,6 +545,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificate_by_name),
 		cmocka_unit_test(test_strange_names),
+		cmocka_unit_test(test_two_kinds),
+		cmocka_unit_test(test_end_point_of_two),
 		cmocka_unit_test(test_spoken),
 		cmocka_unit_test(test_bad_lists),
 		cmocka_unit_test(test_client_certificates),

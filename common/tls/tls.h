@@ -51,10 +51,11 @@ struct tls_certificate;
 struct tls_certificate *tls_certificate_new(struct slice chain_pem, uint64_t key, char why[TLS_WHY_BYTES]);
 void tls_certificate_free(struct tls_certificate **cp); /* servers made from it live on */
 
-/* A certificate and the host it was configured for ("mail.example.net", "*.example.net"); NULL: the names in it. */
+/* A certificate and the host it was configured for ("mail.example.net", "*.example.net"); NULL: the names in it.  Perhaps another one
+ * for the same host: of an ECDSA and an RSA key a client is shown the one whose signatures it can verify, ECDSA where it can both. */
 struct tls_host {
 	const char *name;
-	struct tls_certificate *certificate; /* borrowed */
+	struct tls_certificate *certificate, *other; /* borrowed; other: NULL: there is none */
 };
 
 enum tls_client_certificate { TLS_CLIENT_OFF, TLS_CLIENT_ASK, TLS_CLIENT_REQUIRE };
