@@ -6,14 +6,13 @@ import contextlib
 import functools
 import os
 import pathlib
-import pwd
 import re
 import signal
 import subprocess
 import threading
 import time
 
-from harness import BUILD, ROLES, TOP, NextHop, parent, program, wait_until
+from harness import BUILD, ROLES, TOP, NextHop, parent, program, system_user, wait_until
 
 STRIKE = BUILD / "unit" / "strike"
 BIG = "y" * 76 + "\n"
@@ -40,7 +39,7 @@ class Strike:
         self.told, self.process = [], subprocess.Popen([STRIKE, str(pid), *words], stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        wait_until(lambda: self.told or self.process.poll() is not None, 20, "strike")
+        wait_until(lambda: self.told or self.process.poll() is not None, what="strike")
         assert self.told, f"strike {pid} {' '.join(words)} could not begin"
 
     def read(self):
@@ -101,11 +100,9 @@ THREADS = {"queue": [0, 1, 2]}
 
 @functools.cache
 def make_person():
-    """Others change the file of users, too: it may be locked."""
-    words = ["useradd", "--create-home", "--home-dir", f"/home/{PERSON}", "--user-group", PERSON]
-    wait_until(lambda: subprocess.run(words, check=False, capture_output=True).returncode in (0, 9), 60, "a new user")
-    atexit.register(subprocess.run, ["userdel", "--remove", PERSON], check=False, capture_output=True)
-    return pwd.getpwnam(PERSON)
+    made = contextlib.ExitStack()
+    atexit.register(made.close)
+    return made.enter_context(system_user(PERSON, "--create-home", "--home-dir", f"/home/{PERSON}", "--user-group"))
 
 
 class Bench:
@@ -208,8 +205,9 @@ class Bench:
         if role != "mailbox":
             return Strike(self.pid(role), *words)
         for worker in self.suite.children(self.pid("local")):
-            os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: not self.suite.children(self.pid("local")), 10, "the end of the mailbox workers")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: not self.suite.children(self.pid("local")), what="the end of the mailbox workers")
         return Strike(self.pid("local"), "birth=", *words)
 
     def again(self):
@@ -243,7 +241,7 @@ class Bench:
 
     def wait(self, done, strike, pace):
         """Until all is done; a longer wait of the suite's own is shortened by `pace`."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 90
         while not done() and time.monotonic() < until:
             time.sleep(0.03)
             if pace is not None:

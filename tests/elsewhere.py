@@ -51,17 +51,14 @@ class Elsewhere:
     """`here` is our address on the way to it; `network` numbers the hosts there."""
 
     def __init__(self):
-        number = os.getpid() % 200 + 20
-        self.network, self.name = f"198.18.{number}", f"postern-test-{os.getpid()}"
-        self.near, self.far = f"pt{number}n", f"pt{number}f"
-        self.here = f"{self.network}.1"
+        self.name = f"postern-test-{os.getpid()}"
         self.closing = contextlib.ExitStack()
         self.zone = Zone()
 
     def __enter__(self):
         run("ip", "netns", "add", self.name)
         self.closing.callback(run, "ip", "netns", "del", self.name, check=False)
-        run("ip", "link", "add", self.near, "type", "veth", "peer", "name", self.far, "netns", self.name)
+        self.take_number()
         self.closing.callback(run, "ip", "link", "del", self.near, check=False)
         run("ip", "addr", "add", f"{self.here}/24", "dev", self.near)
         run("ip", "link", "set", self.near, "up")
@@ -76,6 +73,16 @@ class Elsewhere:
             self.closing.callback(server.server.server_close)
             self.closing.callback(server.server.shutdown)
         return self
+
+    def take_number(self):
+        """The first network that no other run has, by the name of its interface here."""
+        for n in range(220):
+            number = (os.getpid() + n) % 220 + 20
+            self.network, self.near, self.far = f"198.18.{number}", f"pt{number}n", f"pt{number}f"
+            words = ("ip", "link", "add", self.near, "type", "veth", "peer", "name", self.far, "netns", self.name)
+            if run(*words, check=n == 219).returncode == 0:
+                self.here = f"{self.network}.1"
+                return
 
     def __exit__(self, *_):
         self.closing.close()

@@ -34,10 +34,26 @@ def row(ident, variant, ok):
     assert ok, f"{ident} {variant}"
 
 
-# Below the range the kernel takes clients' ports from, and far apart for the processes of a parallel run, so that a port that was
-# free is so when it is bound.
+# How long something may take that is waited for: much longer than it takes, for the machine may be busy with other things.
+PATIENCE_SECONDS = 45
+
+# Below the range the kernel takes clients' ports from.  A process has a block of them to itself as long as it lives, also beside the
+# processes of other runs, so that a port that was free is so when it is bound.
 PORTS = range(10000, 32000)
-next_port = itertools.count(os.getppid() * 7919 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * 5000)
+BLOCK = 400
+
+
+def own_ports():
+    """An endless round through a block: it is whose socket has its name."""
+    for number in range(len(PORTS) // BLOCK):
+        block = PORTS[(os.getpid() + number) * BLOCK % len(PORTS):][:BLOCK]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name, contextlib.suppress(OSError):
+            name.bind(f"\0postern-test-ports-{block[0]}")
+            yield from itertools.cycle(block)
+    raise AssertionError("all blocks of ports are other test runs'")
+
+
+ports = own_ports()
 
 
 def is_free(port):
@@ -51,19 +67,33 @@ def is_free(port):
 
 
 def free_ports(count):
-    tries = (PORTS[n % len(PORTS)] for n in next_port)
-    return list(itertools.islice((p for p in tries if is_free(p)), count))
+    return list(itertools.islice((p for p in ports if is_free(p)), count))
 
 
-def wait_until(condition, seconds=15, what="it"):
+def wait_until(condition, seconds=PATIENCE_SECONDS, what="it"):
     """Polls for something that has no event to wait for; returns its value."""
     deadline = time.monotonic() + seconds
     while True:
+        late = time.monotonic() >= deadline
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        assert not late, f"{what} did not happen within {seconds} s"
         time.sleep(0.03)
+
+
+@contextlib.contextmanager
+def system_user(name, *options, password=None):
+    """A user of this system for the time being.  Others change the files of users, too: they may be locked."""
+    def done(words, good, **more):
+        return lambda: subprocess.run(words, check=False, capture_output=True, text=True, **more).returncode in good
+    wait_until(done(["useradd", *options, name], (0, 9)), 60, "a new user")
+    try:
+        if password is not None:
+            wait_until(done(["chpasswd"], (0,), input=f"{name}:{password}\n"), 60, "its password")
+        yield pwd.getpwnam(name)
+    finally:
+        wait_until(done(["userdel", "--force", "--remove", name], (0, 6, 12)), 60, "the end of a user")
 
 
 @functools.cache
@@ -83,12 +113,15 @@ def programs_for(user):
     return copy
 
 
-def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert", days=30):
+EC, RSA = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["rsa:2048"]
+
+
+def make_certificate(folder, names=("mx.example.test", "localhost"), stem="cert", days=30, kind=EC):
     """Self-signed, and good for 127.0.0.1; returns (certificate, key)."""
     certificate, key = folder / f"{stem}.pem", folder / f"{stem}-key.pem"
     alternatives = ",".join([f"DNS:{n}" for n in names] + ["IP:127.0.0.1"])
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days),
+        ["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days", str(days),
          "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={alternatives}", "-keyout", key, "-out", certificate],
         check=True, capture_output=True)
     key.chmod(0o600)
@@ -222,14 +255,14 @@ class Suite:
         self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                         env={**os.environ, **self.environment}, start_new_session=True)
         log.close()
-        self.wait_log(r"(^|\s)ready(\s|$)", 30)
+        self.wait_log(r"(^|\s)ready(\s|$)", 60)
 
     def log(self):
         with open(self.log_path, errors="replace") as f:
             f.seek(self.log_start)
             return f.read()
 
-    def wait_log(self, pattern, seconds=15):
+    def wait_log(self, pattern, seconds=PATIENCE_SECONDS):
         expression = re.compile(pattern, re.M)
 
         def seen():
@@ -247,7 +280,7 @@ class Suite:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill_all()
                 raise AssertionError(f"SIGTERM did not end it:\n{self.log()[-3000:]}") from None
@@ -261,7 +294,7 @@ class Suite:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        wait_until(lambda: not any(alive(p) for p in pids), 10, "the end of all processes")
+        wait_until(lambda: not any(alive(p) for p in pids), what="the end of all processes")
 
     def children(self, of=None):
         """All descendants."""
@@ -292,9 +325,9 @@ class Suite:
 
     def messages(self, address):
         folder = self.maildir(address)
-        return [p.read_bytes() for p in sorted(folder.iterdir())] if folder.is_dir() else []
+        return [p.read_bytes() for p in sorted(folder.iterdir())] if folder.is_dir() else []  # each was renamed here when it was whole
 
-    def wait_messages(self, address, count=1, seconds=20):
+    def wait_messages(self, address, count=1, seconds=PATIENCE_SECONDS):
         try:
             wait_until(lambda: len(self.messages(address)) >= count, seconds, f"{count} messages for {address}")
         except AssertionError as e:
@@ -338,6 +371,19 @@ def alive(pid):
         return False
 
 
+def proc(pid, name):
+    """The text of a file in /proc about a process; "": it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def status_of(pid):
+    """Its /proc/PID/status, name to value; empty: it is gone."""
+    return dict(line.split(":", 1) for line in proc(pid, "status").splitlines() if ":" in line)
+
+
 def program(pid):
     """The name of the file that a process runs; None: it is gone."""
     try:
@@ -371,7 +417,7 @@ class Smtp:
 
     certificate = None  # (chain, key) of the client
 
-    def __init__(self, port, tls=False, host="127.0.0.1", seconds=20, greet=True, source=None, certificate=None):
+    def __init__(self, port, tls=False, host="127.0.0.1", seconds=PATIENCE_SECONDS, greet=True, source=None, certificate=None):
         self.certificate = certificate
         self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
         self.buffer = b""
@@ -495,7 +541,7 @@ class NextHop:
             self.messages.append((sender, recipients, data))
             self.changed.notify_all()
 
-    def wait(self, count=1, seconds=20):
+    def wait(self, count=1, seconds=PATIENCE_SECONDS):
         with self.changed:
             ok = self.changed.wait_for(lambda: len(self.messages) >= count, seconds)
         assert ok, f"{len(self.messages)} of {count} messages came; the last sessions: {str(self.sessions)[-2000:]}"

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from harness import PASSWORD, NextHop, Smtp, alive, free_ports, row, wait_until
+from harness import PASSWORD, NextHop, Smtp, alive, free_ports, proc, row, wait_until
 from test_smuggling import as_bytes, open_session, payloads
 
 HEAD = b"Subject: octets\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"
@@ -205,7 +205,7 @@ def test_a_million_tiny_chunks(running):
 
 
 def rss(pid):
-    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    return int((proc(pid, "statm") or "0 0").split()[1]) * 4096
 
 
 @pytest.mark.parametrize("where", ["command", "data", "bdat", "refused-bdat"])

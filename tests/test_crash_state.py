@@ -43,7 +43,7 @@ def may_come(b):
 def waiting(b, mark, *more):
     """A message that has been tried; its id."""
     ident = b.send(mark, [LATER, *more]).split()[-1]
-    wait_until(lambda: any(m["id"] == ident and m["last"] for m in listed(b)), 20, "a deferral")
+    wait_until(lambda: any(m["id"] == ident and m["last"] for m in listed(b)), what="a deferral")
     return ident
 
 
@@ -92,7 +92,8 @@ def test_a_disk_that_stays_sick(bench, error):
         for seconds in (70, 130, 250):  # what a scan may find is looked for
             turn_clock(bench.suite, seconds)
             time.sleep(1)
-    assert "spool-not-removed" in bench.suite.log() and "spool-slots-not-written" in bench.suite.log()
+        for event in ("spool-not-removed", "spool-slots-not-written"):
+            bench.suite.wait_log(event)
     may_come(bench)
     pass_time(bench, lambda: not bench.files())
     row("C03", f"sick-{error}-removed", not bench.files() and arrived(bench, "two") == 1)
@@ -136,12 +137,12 @@ def test_a_sick_disk_takes_no_new_mail_until_it_is_well(bench):
     with struck(bench.pid("queue"), "calls=fsync", "at=0", "do=EIO") as strike:
         first = bench.send("first", ["alice@example.test"])
         bench.suite.wait_log(r" spool-sick error=\"Input/output error\"")
-        wait_until(lambda: len(strike.lines("struck")) >= 2, 30, "a probe")  # the message, and a new file
+        wait_until(lambda: len(strike.lines("struck")) >= 2, what="a probe")  # the message, and a new file
         told = [bench.send(f"more-{size}", ["alice@example.test"], size) for size in (0, 0, 150000)]
         sick = now_of_queue(bench)["spool"]
         tried = [f for _, _, _, f in strike.lines("struck") if "/new/" in f]
         turn_clock(bench.suite, 2)
-        wait_until(lambda: len(strike.lines("struck")) >= 3, 30, "another probe")
+        wait_until(lambda: len(strike.lines("struck")) >= 3, what="another probe")
         may_come(bench)
         pass_time(bench, lambda: arrived(bench, "old"))
         repeated = strike.lines("repeated")
@@ -162,7 +163,7 @@ def test_a_sick_disk_takes_no_new_mail_until_it_is_well(bench):
 def said(b, verb, n, thread):
     """One word of the operator's, with the queue killed at its n-th call; whether it was answered as done, and struck."""
     held = b.send(f"{verb}-{thread}-{n}", [LATER]).split()[-1]
-    wait_until(lambda: any(m["id"] == held and m["last"] for m in listed(b)), 20, "a deferral")
+    wait_until(lambda: any(m["id"] == held and m["last"] for m in listed(b)), what="a deferral")
     if verb == "release":
         hold(b, held)
     with struck(b.pid("queue"), f"thread={thread}", f"at={n}", "do=kill") as strike:
@@ -181,7 +182,7 @@ def problem_of(b, verb, mark, ident, done):
         return f"answered as removed, and lies in {there[ident]}"
     may_come(b)
     if verb == "hold":
-        wait_until(lambda: b.suite.postern("queue", "release", ident, check=False).returncode == 0 or not b.files(), 30, "a release")
+        wait_until(lambda: b.suite.postern("queue", "release", ident, check=False).returncode == 0 or not b.files(), what="a release")
     wait_until(lambda: not b.files() or listed_held(b), 40, "an empty spool")
     if listed_held(b):  # the release was not answered, and not done
         b.suite.postern("queue", "release", ident, check=False)
@@ -206,7 +207,7 @@ def test_kills_while_the_operator_speaks(bench, verb):
         ident, done, hit = said(bench, verb, n, thread)
         if hit:
             kills += 1
-            wait_until(lambda: bench.suite.postern("queue", "list", check=False).returncode == 0, 20, "the next queue")
+            wait_until(lambda: bench.suite.postern("queue", "list", check=False).returncode == 0, what="the next queue")
         problem = problem_of(bench, verb, f"{verb}-{thread}-{n}", ident, done)
         if problem:
             bad += 1
@@ -236,7 +237,7 @@ def broken_start(b, files, *words):
     old, begun = b.pid("queue"), starts(b)
     strike = Strike(b.suite.process.pid, "birth=postern-queue", *words)
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: not alive(old), 10, "the end of the queue")
+    wait_until(lambda: not alive(old), what="the end of the queue")
     for path in [*(b.suite.folder / "spool").glob("index.db*"), *b.files()]:
         path.unlink()
     put(b, files)
@@ -269,9 +270,9 @@ def test_kills_of_a_start(bench):
         hit = broken_start(bench, files, *words, "do=kill")
         kills += hit is not None
         may_come(bench)
-        wait_until(lambda: bench.suite.postern("queue", "release", held, check=False).returncode == 0, 30, "a release")
+        wait_until(lambda: bench.suite.postern("queue", "release", held, check=False).returncode == 0, what="a release")
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not bench.files(), 30, "an empty spool")
+            wait_until(lambda: not bench.files(), what="an empty spool")
         copies = {m: arrived(bench, m) for m in ("first", "second", "held")}
         if bench.files() or min(copies.values()) < 1 or max(copies.values()) > 2:
             bad += 1
@@ -308,8 +309,8 @@ def test_an_index_that_cannot_be_written(bench):
     tries = lambda: sum(line.startswith("MAIL") for said in hop(bench).sessions for line, _ in said)
     before = tries()
     with struck(bench.pid("queue"), "calls=pwrite64", "at=0", "do=ENOSPC"):
-        wait_until(lambda: tries() > before, 20, "another try")
-        wait_until(lambda: "index-failed" in bench.suite.log(), 20, "a word in the log")
+        wait_until(lambda: tries() > before, what="another try")
+        wait_until(lambda: "index-failed" in bench.suite.log(), what="a word in the log")
     row("C03", "index-commit", comes(bench, "waits"))
 
 
@@ -347,7 +348,7 @@ def test_an_index_that_is_not_what_it_was(bench, what):
     spoil(path, what)
     own(bench)
     bench.suite.launch()
-    wait_until(lambda: any(m["id"] == held and m["state"] == "hold" for m in listed(bench)), 30, "the held one in the list")
+    wait_until(lambda: any(m["id"] == held and m["state"] == "hold" for m in listed(bench)), what="the held one in the list")
     may_come(bench)
     pass_time(bench, lambda: arrived(bench, "first"))
     still = any(m["id"] == held and m["state"] == "hold" for m in listed(bench)) and not arrived(bench, "held")
@@ -420,5 +421,5 @@ def test_a_clock_that_was_turned_back(bench):
         index.commit()
     own(bench)
     bench.suite.launch()
-    wait_until(lambda: arrived(bench, "ahead"), 20, "the message")
+    wait_until(lambda: arrived(bench, "ahead"), what="the message")
     row("C08", "clock-back", arrived(bench, "ahead") == 1)

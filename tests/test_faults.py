@@ -37,7 +37,7 @@ def test_unreadable_table_is_451_and_never_relayed(suite, next_hop):
     wait_until(lambda: recipient_answer(suite, "x@example.test").startswith("451"), what="a 451")
     got = recipient_answer(suite, "you@elsewhere.test")
     row("A4", "unreadable-table", got.startswith("451") and not hop.messages)
-    assert "our_domains" in suite.log()
+    suite.wait_log("our_domains")
 
 
 def recipient_answer(suite, address):
@@ -153,15 +153,21 @@ def test_every_process_is_restarted(running, role):
             return True
         except (OSError, AssertionError):
             return False
-    wait_until(mail_flows, 20, "mail accepted again")
+    wait_until(mail_flows, what="mail accepted again")
     running.wait_messages("alice@example.test")
 
 
 def test_status_of_a_hung_process(running):
     """Its row says so, and the others are there."""
     pids = stop_role(running, "keyd")
-    rows = {r["role"]: r for r in json.loads(running.postern("--json", "status").stdout)}
-    resume(running, pids)
+
+    def rows_of_status():
+        rows = {r["role"]: r for r in json.loads(running.postern("--json", "status").stdout)}
+        return rows if rows["queue"]["state"] == "ready" else None  # a second is little for who is only slow
+    try:
+        rows = wait_until(rows_of_status, what="a word of the queue")
+    finally:
+        resume(running, pids)
     assert rows["keyd"]["state"] == "silent" and rows["keyd"]["now"]["trouble"] == "does not answer", rows["keyd"]
     row("I04", "status-of-a-hung-process", rows["queue"]["state"] == "ready" and rows["queue"]["now"]["in_memory"] == 0)
 
@@ -173,4 +179,4 @@ def test_a_hung_process_is_started_anew(suite):
     suite.wait_log(rf"child-hangs role=policyd instance=0 child={pid} ", 30)
     wait_until(lambda: recipient_answer(suite, "alice@example.test").startswith("250"), 30, "a new policyd")
     policyd = next(r for r in json.loads(suite.postern("--json", "status").stdout) if r["role"] == "policyd")
-    row("R12", "hung-process", policyd["restarts"] == 1 and "Killed" in policyd["last_end"])
+    row("R12", "hung-process", policyd["restarts"] >= 1 and policyd["pid"] != pid and "Killed" in policyd["last_end"])

@@ -26,7 +26,7 @@ def test_mx_to_maildir(running):
     message = email.message_from_bytes(text)
     assert "from client.example" in message["Received"] and "127.0.0.1" in message["Received"]
     assert ident in message["Received"] and "by mx.example.test" in message["Received"]
-    assert f"id={ident}" in running.log(), "the queue id stands in the log"
+    running.wait_log(rf"id={ident}\b")  # the queue id stands in the log
 
 
 def test_submission_with_starttls_by_smtplib(running):
@@ -43,14 +43,14 @@ def test_curl_over_implicit_tls(running, tmp_path):
     (tmp_path / "m").write_text("From: alice@example.test\r\nSubject: curl\r\n\r\nby curl\r\n")
     subprocess.run(["curl", "-sS", "--cacert", running.certificate, f"smtps://localhost:{running.submissions}",
                     "--user", f"alice@example.test:{PASSWORD}", "--mail-from", "alice@example.test",
-                    "--mail-rcpt", "bob@example.test", "-T", tmp_path / "m"], check=True, timeout=30)
+                    "--mail-rcpt", "bob@example.test", "-T", tmp_path / "m"], check=True, timeout=90)
     assert b"by curl" in running.wait_messages("bob@example.test")[0]
 
 
 def test_swaks(running):
     subprocess.run(["swaks", "--server", f"127.0.0.1:{running.submission}", "-tls", "--auth", "LOGIN",
                     "--auth-user", "alice@example.test", "--auth-password", PASSWORD, "--from", "alice@example.test",
-                    "--to", "bob@example.test", "--body", "by swaks"], check=True, timeout=30, capture_output=True)
+                    "--to", "bob@example.test", "--body", "by swaks"], check=True, timeout=90, capture_output=True)
     assert b"by swaks" in running.wait_messages("bob@example.test")[0]
 
 
@@ -58,7 +58,7 @@ def test_msmtp(running):
     subprocess.run(["msmtp", "--host=localhost", f"--port={running.submissions}", "--tls=on", "--tls-starttls=off",
                     f"--tls-trust-file={running.certificate}", "--auth=plain", "--user=alice@example.test",
                     f"--passwordeval=echo '{PASSWORD}'", "--from=alice@example.test", "bob@example.test"],
-                   input=b"Subject: m\n\nby msmtp\n", check=True, timeout=30, capture_output=True)
+                   input=b"Subject: m\n\nby msmtp\n", check=True, timeout=90, capture_output=True)
     assert b"by msmtp" in running.wait_messages("bob@example.test")[0]
 
 

@@ -4,11 +4,10 @@ import os
 import pathlib
 import pwd
 import shutil
-import subprocess
 
 import pytest
 
-from harness import row, wait_until
+from harness import row, system_user, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -16,10 +15,8 @@ pytestmark = pytest.mark.root
 @pytest.fixture(scope="module")
 def person():
     name = f"posternh{os.getpid()}"
-    subprocess.run(["useradd", "--create-home", "--home-dir", f"/home/{name}", "--user-group", name], check=True,
-                   capture_output=True)
-    yield pwd.getpwnam(name)
-    subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+    with system_user(name, "--create-home", "--home-dir", f"/home/{name}", "--user-group") as made:
+        yield made
 
 
 @pytest.fixture

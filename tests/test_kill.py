@@ -42,7 +42,7 @@ def run_load(suite, disturb, seconds=1.0):
     loads = [Load(suite, f"s{i}") for i in range(8)]
     for l in loads:
         l.start()
-    wait_until(lambda: sum(len(l.acked) for l in loads) > 30, 20, "some load")
+    wait_until(lambda: sum(len(l.acked) for l in loads) > 30, 60, "some load")
     disturb()
     before = sum(len(l.acked) for l in loads)
     time.sleep(seconds)
@@ -58,7 +58,7 @@ def test_kill_one_process_under_load(running, role):
     acked, _ = run_load(running, lambda: running.kill(role))
     missing = lambda: acked - set(arrived(running))
     try:
-        wait_until(lambda: not missing(), 30, "all mail")
+        wait_until(lambda: not missing(), 60, "all mail")
     finally:
         row("C02", f"kill-{role}", not missing())
 
@@ -68,6 +68,6 @@ def test_kill_everything_under_load(running):
     running.launch()
     missing = lambda: acked - set(arrived(running))
     try:
-        wait_until(lambda: not missing(), 30, "all mail")
+        wait_until(lambda: not missing(), 60, "all mail")
     finally:
         row("C11", "kill-all", not missing())

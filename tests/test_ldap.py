@@ -162,7 +162,7 @@ def test_what_is_wrong_with_us_is_454(suite, directory, tmp_path):
         ask(suite, block, password)
         suite.write_conf()
         suite.postern("reload")
-        wait_until(lambda: len(suite.pids("lookup")) == 1, 20, "postern-lookup")
+        wait_until(lambda: len(suite.pids("lookup")) == 1, what="postern-lookup")
         wait_until(lambda: code_of(suite) == code, 60, variant)
         row("A4", f"ldap-{variant}", code_of(suite) == code)
     directory.stop()
@@ -249,7 +249,9 @@ def test_a_question_ends_when_its_time_is_over(suite):
         row("E21", "ldap-question-is-bounded", code.result(60) == "454")
     # Nobody waited for the word of the second child, which has 15 s of its own.
     suite.wait_log("password-back-end .*did not answer in time")
-    assert len([line for line in suite.log().splitlines() if "directory-unavailable" in line and "did not answer in time" in line]) == 2
+    late = re.compile(r"directory-unavailable .*did not answer in time")
+    wait_until(lambda: len(late.findall(suite.log())) >= 2, what="a line for each server")
+    assert len(late.findall(suite.log())) == 2
     for s in silent:
         s.close()
 
@@ -260,7 +262,10 @@ def test_a_question_ends_when_its_time_is_over(suite):
 def link_of(child):
     """The child's end of its link to postern-lookup; None: it has none."""
     libc = ctypes.CDLL(None, use_errno=True)
-    handle = os.pidfd_open(child)
+    try:
+        handle = os.pidfd_open(child)
+    except ProcessLookupError:
+        return None
     try:
         for name in os.listdir(f"/proc/{child}/fd"):
             fd = libc.syscall(438, handle, int(name), 0) if os.readlink(f"/proc/{child}/fd/{name}").startswith("socket:") else -1  # pidfd_getfd
@@ -269,6 +274,8 @@ def link_of(child):
                 if s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET:
                     return s
                 s.close()
+    except OSError:
+        pass  # it ends, or what it held was closed just now
     finally:
         os.close(handle)
     return None
@@ -291,7 +298,7 @@ def test_a_child_speaks_of_a_question_that_it_was_not_given(suite, number):
         ask(suite, f'server "directory.elsewhere.test:3890"  tls verified  tls-ca "{suite.certificate}"  timeout 2s')
         suite.start(users=())
         lookup, = suite.pids("lookup")
-        link = next(filter(None, (link_of(c) for c in suite.children(lookup))))
+        link = wait_until(lambda: next(filter(None, (link_of(c) for c in suite.children(lookup))), None), what="a child with its link")
         codes = []
         login = threading.Thread(target=lambda: codes.append(code_of(suite)))
         login.start()

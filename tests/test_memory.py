@@ -3,12 +3,11 @@
 import base64
 import contextlib
 import re
-import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from harness import Smtp, make_certificate, program, row
+from harness import RSA, Smtp, make_certificate, program, row
 
 SECRET = "a canary of Jade & Ötzi 7391"
 PIECE = 4 << 20
@@ -23,7 +22,7 @@ def regions(pid):
 
 def memory(pid):
     """What a process can have written, in pieces that overlap."""
-    with contextlib.suppress(ProcessLookupError), open(f"/proc/{pid}/mem", "rb", 0) as f:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/mem", "rb", 0) as f:
         for start, end in regions(pid):
             for at in range(start, end, PIECE):
                 with contextlib.suppress(OSError):
@@ -31,15 +30,22 @@ def memory(pid):
                     yield f.read(min(end - at, PIECE + 4096))
 
 
+def words(pid):
+    """Its arguments and its environment."""
+    for file in ("cmdline", "environ"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/{file}", "rb") as f:
+            yield f.read()
+
+
 def holders(suite, needles):
     """name -> roles of the processes that have it in memory, in its arguments or in their environment."""
     found = {name: set() for name in needles}
     for pid in suite.children():
-        texts = [open(f"/proc/{pid}/{file}", "rb").read() for file in ("cmdline", "environ")] if program(pid) else []
-        for text in [*texts, *memory(pid)]:
+        role = program(pid)
+        for text in [*words(pid), *memory(pid)]:
             for name, forms in needles.items():
                 if any(form in text for form in forms):
-                    found[name].add(program(pid))
+                    found[name].add(role)
     return found
 
 
@@ -57,14 +63,6 @@ def secrets_of(path):
         if hasattr(numbers, part):
             parts[part] = forms(getattr(numbers, part))
     return parts
-
-
-def rsa_certificate(folder, name):
-    certificate, key = folder / "rsa.pem", folder / "rsa-key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={name}", "-addext",
-                    f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    key.chmod(0o600)
-    return certificate, key
 
 
 class Named(Smtp):
@@ -85,7 +83,7 @@ class Named(Smtp):
 def served(suite):
     """Three keys in use, by shared workers and by processes of one session each, which live on."""
     made = {"mx.example.test": (suite.certificate, suite.key), "mail.example.net": make_certificate(suite.folder, ("mail.example.net",), "net"),
-            "rsa.example.test": rsa_certificate(suite.folder, "rsa.example.test")}
+            "rsa.example.test": make_certificate(suite.folder, ("rsa.example.test",), "rsa", kind=RSA)}
     suite.tls_hosts = "".join(f'host {name} {{ certificate "{made[name][0]}"  key "{made[name][1]}" }}\n' for name in list(made)[1:])
     suite.keys = {name: key for name, (_, key) in made.items()}
     suite.start(users=())

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import row
+from harness import row, wait_until
 
 STAGES = {"connect": "", "helo": "EHLO client.example", "mail": "MAIL FROM:<you@elsewhere.test>",
           "rcpt": "RCPT TO:<alice@example.test>", "data": "DATA"}
@@ -62,10 +62,19 @@ def test_codes_of_ones_own(suite):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_delay_waits_and_delays_nobody_else(suite, stage):
+    """The longest counts, not their sum; two at once take no longer than one.  A busy machine may be slow once, not each time."""
     rules(suite, stage, 'delay 1s', 'delay 400ms')
     suite.start()
-    first, second = [suite.smtp(greet=False) for _ in range(2)]
+    took = [two_sessions(suite)]
+    while min(took) >= 1.35 and len(took) < 5:
+        took.append(two_sessions(suite))
+    assert 0.9 <= min(took) < 1.35, took
+
+
+def two_sessions(suite):
+    """How long they take, side by side."""
     began = time.monotonic()
+    first, second = [suite.smtp(greet=False) for _ in range(2)]
     for name, line in STAGES.items():
         for c in (first, second):
             c.send(line + "\r\n" if line else "")
@@ -74,7 +83,9 @@ def test_delay_waits_and_delays_nobody_else(suite, stage):
             for c in (first, second):
                 c.send("Subject: x\r\n\r\nx\r\n.\r\n")
             assert all(c.reply().startswith("250") for c in (first, second))
-    assert 0.9 <= time.monotonic() - began < 1.9
+    for c in (first, second):
+        c.close()
+    return time.monotonic() - began
 
 
 def test_a_refused_helo_stays_refused(suite):
@@ -159,10 +170,8 @@ def test_three_answers(suite, rule, answer):
         got = c.command("RCPT TO:<alice@example.test>")
         c.close()
         return got
-    deadline = time.monotonic() + 15
-    while not (got := asked()).startswith(answer) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    row("A4", f"three-answers-{rule[:60]!r}", got.startswith(answer))
+    wait_until(lambda: asked().startswith(answer), what=f"a {answer}")
+    row("A4", f"three-answers-{rule[:60]!r}", asked().startswith(answer))
 
 
 def test_accept_never_opens_the_relay(suite):

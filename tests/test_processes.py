@@ -6,10 +6,11 @@ import os
 import pathlib
 import pwd
 import re
+import signal
 
 import pytest
 
-from harness import ROOT, program, row
+from harness import ROOT, alive, parent, program, row, status_of, wait_until
 
 CAPABILITIES = {0: "chown", 1: "dac_override", 2: "dac_read_search", 5: "kill", 6: "setgid", 7: "setuid", 8: "setpcap",
                 10: "net_bind_service", 12: "net_admin", 18: "sys_chroot", 21: "sys_admin"}
@@ -24,10 +25,6 @@ def table():
             rows[name] = dict(zip(COLUMNS, words))
             rows[name]["descriptors"] = dict(word.rsplit("=", 1) for word in words[len(COLUMNS):])
     return rows
-
-
-def status(pid):
-    return dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
 
 
 def names(mask):
@@ -57,16 +54,12 @@ def kind_of(suite, pid, fd):
     return f"file:{path.name}"
 
 
-def parent_of(pid):
-    return int(status(pid)["PPid"])
-
-
 def name_of(suite, pid):
     """Its role; and the kind of child it is, where it was not the master who made it."""
     if pid == suite.process.pid:
         return "master"
     role = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removeprefix("postern-")
-    if parent_of(pid) == suite.process.pid:
+    if parent(pid) == suite.process.pid:
         return role
     kinds = {"smtpd": "session", "local": "mailbox"}
     finder = os.readlink(f"/proc/{pid}/cwd") == "/etc"
@@ -112,25 +105,36 @@ def differences_of_descriptors(suite, pid, want):
 
 
 def differences(suite, pid, want):
-    found = differences_of_rights(suite, status(pid), want) + differences_of_places(suite, pid, want) + \
+    found = differences_of_rights(suite, status_of(pid), want) + differences_of_places(suite, pid, want) + \
         differences_of_descriptors(suite, pid, want)
     if os.stat(f"/proc/{pid}/status").st_uid != 0:
         found.append("dumpable")
     return found
 
 
+def look_at(suite, pid, want):
+    """(its name, what is wrong with it); None: it has ended, as a child does that has answered."""
+    try:
+        name = name_of(suite, pid)
+        wrong = [f"{name}: {w}" for w in differences(suite, pid, want[name])] if name in want else [f"{name} is not in the table"]
+    except (OSError, KeyError):
+        wrong = None
+    if not alive(pid):
+        return None
+    assert wrong is not None, f"/proc/{pid} cannot be read"
+    return name, wrong
+
+
 def check_all(suite, variant):
     """Every process is in the table, and every row of the table is met."""
-    want = table()
-    wrong, met = [], set()
-    for pid in [suite.process.pid, *suite.children()]:
-        name = name_of(suite, pid)
-        met.add(name)
-        if name in want:
-            wrong += [f"{name}: {w}" for w in differences(suite, pid, want[name])]
-        else:
-            wrong.append(f"{name} is not in the table")
-    wrong += [f"no {name}" for name in want.keys() - met]
+    want, wrong, missing, sessions = table(), [], ["all"], []
+    for _ in range(5):  # a mailbox worker leaves when it has had nothing to do
+        if missing:
+            sessions.append(make_it_work(suite))
+            seen = [found for pid in [suite.process.pid, *suite.children()] if (found := look_at(suite, pid, want))]
+            wrong += [w for _, mistakes in seen for w in mistakes]
+            missing = sorted(want.keys() - {name for name, _ in seen})
+    wrong += [f"no {name}" for name in missing]
     if wrong:
         print("\n".join(wrong))
     row("N06", f"proc-{variant}", not wrong)
@@ -150,9 +154,7 @@ def make_it_work(suite):
 
 @pytest.mark.root
 def test_as_root(running):
-    sessions = make_it_work(running)
     check_all(running, "root")
-    assert sessions
 
 
 def test_as_an_ordinary_user(tmp_path):
@@ -163,9 +165,7 @@ def test_as_an_ordinary_user(tmp_path):
     suite = Suite(tmp_path / "postern", user="nobody" if ROOT else None)
     try:
         suite.start()
-        sessions = make_it_work(suite)
         check_all(suite, "user")
-        assert sessions
     finally:
         suite.stop()
 
@@ -180,12 +180,10 @@ def test_nothing_is_group_or_world_writable(running):
 
 
 def test_dead_master_ends_all(running):
-    import signal
-    from harness import alive, wait_until
     children = running.children()
     os.kill(running.process.pid, signal.SIGKILL)
     running.process.wait()
-    wait_until(lambda: not [p for p in children if alive(p)], 5, "the end of all children")
+    wait_until(lambda: not [p for p in children if alive(p)], what="the end of all children")
     row("C10", "master-killed", True)
 
 
@@ -212,7 +210,7 @@ def test_no_text_is_read_before_the_cage(suite, tmp_path):
                     "trace=execve,execveat,seccomp,read,pread64,readv,preadv,preadv2,mmap,sendfile,copy_file_range,splice"]
     suite.start()
     started = first_looks(trace.read_text())
-    there = {program(pid).removeprefix("postern-") for pid in suite.children()}
+    there = {name.removeprefix("postern-") for name in map(program, suite.children()) if name is not None}
     suite.settings += "messages_max 77\n"
     suite.write_conf()
     suite.postern("reload")

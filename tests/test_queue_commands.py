@@ -51,7 +51,7 @@ def test_hold_and_release(waiting):
 def test_remove(waiting):
     waiting.postern("queue", "remove", waiting.ident)
     assert waiting.queue() == []
-    assert waiting.ident in waiting.log()
+    waiting.wait_log(waiting.ident)
     assert not list((waiting.folder / "spool").glob(f"*/*/*/{waiting.ident}*"))
 
 
@@ -81,7 +81,7 @@ def test_status(running):
 
 def test_stop_by_command(running):
     running.postern("stop")
-    running.process.wait(20)
+    running.process.wait(60)
     assert running.process.returncode == 0
 
 

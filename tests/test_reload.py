@@ -200,7 +200,7 @@ def test_many_reloads_while_sessions_are_idle(running):
         running.postern("reload")
     told = 0
     while told < 6 and sessions[told].socket.gettimeout() == 60:
-        sessions[told].socket.settimeout(10 if told < 3 else 0.5)
+        sessions[told].socket.settimeout(45 if told < 3 else 0.5)
         try:
             reply = sessions[told].reply()
         except TimeoutError:

@@ -88,7 +88,7 @@ def test_discard(suite):
     suite.start()
     ident = stranger(suite).message("you@elsewhere.test", "noreply@example.test").split()[-1]
     wait_until(lambda: suite.queue() == [], what="an empty queue")
-    assert ident in suite.log()
+    suite.wait_log(ident)
     assert not suite.messages("alice@example.test") and not list((suite.folder / "mail").rglob("noreply"))
 
 
@@ -163,7 +163,7 @@ def test_a_locked_or_missing_database_is_451(suite):
     path.write_text("no database at all, but long enough to be looked at" * 40)
     readable(suite, path)
     wait_until(lambda: rcpt(suite, "alice@example.test").startswith("451"), 70, "a 451")
-    assert "people" in suite.log()
+    suite.wait_log("people")
 
 
 @pytest.mark.parametrize("stage", ["connect", "rcpt"])

@@ -75,9 +75,10 @@ def sockets_of(suite):
     """The names of all sockets that the suite's processes hold: a path, or nothing; `@` where there is no file behind it."""
     held = set()
     for pid in [suite.process.pid, *suite.children()]:
-        for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                held.add(os.readlink(fd))
+        with contextlib.suppress(OSError):  # one that ends just now
+            for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    held.add(os.readlink(fd))
     lines = pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]
     return {line.split()[7] for line in lines if len(line.split()) > 7 and f"socket:[{line.split()[6]}]" in held}
 

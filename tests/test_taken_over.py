@@ -74,7 +74,7 @@ def a_mailbox_worker(suite):
 def everybody(suite, stage):
     """Kind of process -> deed -> outcome; the worker of a mailbox first, for it leaves when it has nothing to do."""
     found = {}
-    for _ in range(3):
+    for _ in range(10):
         for pid in a_mailbox_worker(suite) + suite.children():
             with contextlib.suppress(OSError):
                 name = name_of(suite, pid)
@@ -139,7 +139,7 @@ def test_the_filter_means_it(running):
     for role in ("smtpd", "keyd", "queue"):
         before = running.pids(role)
         subprocess.run([TOOL, "--really", str(before[0]), "163"], capture_output=True, timeout=60)  # acct(2)
-        wait_until(lambda: before[0] not in running.pids(role) and len(running.pids(role)) == len(before), 20, f"a new {role}")
+        wait_until(lambda: before[0] not in running.pids(role) and len(running.pids(role)) == len(before), what=f"a new {role}")
         running.wait_log(rf'child-ended role={role} .*how="signal 31')
     wait_until(lambda: takes_mail(running), 30, "mail accepted again")
     row("CAGE", "killed-in-earnest", True)
@@ -169,8 +169,11 @@ def socket_pairs():
 
 
 def inode(pid, fd):
-    link = os.readlink(f"/proc/{pid}/fd/{fd}")
-    return int(link[8:-1]) if link.startswith("socket:[") else None
+    """Of a socket; None: it is none, or closed meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        link = os.readlink(f"/proc/{pid}/fd/{fd}")
+        return int(link[8:-1]) if link.startswith("socket:[") else None
+    return None
 
 
 def masters_end(suite, pid, pairs):
@@ -212,14 +215,17 @@ def test_what_each_may_say(suite):
 
 def sockets_of(pid):
     """Inode -> descriptor."""
-    return {inode(pid, fd): fd for fd in os.listdir(f"/proc/{pid}/fd") if inode(pid, fd)}
+    held = {inode(pid, fd): fd for fd in os.listdir(f"/proc/{pid}/fd")}
+    return {node: fd for node, fd in held.items() if node is not None}
 
 
 def lie(suite, role, to):
     """Has a process say on its own link to another what it may not; that process."""
-    pairs, pid = socket_pairs(), suite.pids(role)[0]
-    theirs = sockets_of(suite.process.pid if to == "master" else suite.pids(to)[0])
-    fd = next(fd for node, fd in sockets_of(pid).items() if pairs.get(node) in theirs)
+    def link():
+        pid, pairs = suite.pids(role)[0], socket_pairs()
+        theirs = sockets_of(suite.process.pid if to == "master" else suite.pids(to)[0])
+        return next(((pid, fd) for node, fd in sockets_of(pid).items() if pairs.get(node) in theirs), None)
+    pid, fd = wait_until(link, what=f"the link of {role} to {to}")
     subprocess.run([SAY, "--lie", role, to, str(pid), fd], check=True, timeout=60)
     return pid
 
