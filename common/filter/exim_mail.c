@@ -2,10 +2,6 @@
 #include "filter/exim_run.h"
 #include "filter/exim_text.h"
 #include "filter/mail.h"
-#include "mail/address.h"
-
-#include <openssl/evp.h>
-#include <stdio.h>
 
 /*
  * mail and vacation.  What they send is from the null sender and says that a machine wrote it.  A report is never answered; what a machine
@@ -24,8 +20,8 @@ struct draft {
 	struct buf to, cc, from, reply_to; /* mailboxes, for the fields */
 	struct buf recipients; /* a LF between */
 	uint32_t count; /* of them */
-	struct buf subject, extra, text, copy, key;
-	char digest[2 * 32 + 1];
+	struct buf subject, extra, text, copy;
+	struct slice key; /* kept; "": always sent */
 };
 
 static bool fail(struct draft *d, const char *why)
@@ -65,10 +61,12 @@ static bool add_recipient(struct draft *d, struct slice address)
 
 static bool add_mailbox(struct draft *d, const struct view_address *a, struct buf *field, bool is_recipient)
 {
-	struct buf address = buf_make(MAIL_ADDRESS_MAX + 1);
-	bool good = true;
+	struct buf address = buf_make(1024);
+	bool is, good = true;
 
-	if (!exim_address(d->run, a->address, &address)) {
+	if (!exim_address(d->run, d->c->line, a->address, &address, &is))
+		return false;
+	if (!is) {
 		filter_tell(&d->run->gather, d->c->line, "not an address, left out: %.*s", SLICE_ARG(slice_sub(a->address, 0, 60)));
 	} else {
 		if (field != NULL)
@@ -89,7 +87,7 @@ static bool add_mailboxes(struct draft *d, struct slice text, size_t max, struct
 
 	if (!good)
 		no_memory(d);
-	for (size_t i = 0; good && i < list.count && i < max; i++)
+	for (size_t i = 0; good && i < list.count && i < max && d->count <= RECIPIENTS_MAX; i++)
 		good = filter_step(&d->run->gather, d->c->line, 1) && add_mailbox(d, &list.at[i], field, is_recipient);
 	arena_free(&arena);
 	return good;
@@ -125,7 +123,7 @@ static bool add_addresses(struct draft *d)
 		return false;
 	if (!add_word(d, EXIM_TO, SIZE_MAX, &d->to, true) || !add_word(d, EXIM_CC, SIZE_MAX, &d->cc, true) ||
 	    !add_word(d, EXIM_BCC, SIZE_MAX, NULL, true) || !add_word(d, EXIM_FROM, 1, &d->from, false) ||
-	    !add_word(d, EXIM_REPLY_TO, SIZE_MAX, &d->reply_to, false))
+	    !add_word(d, EXIM_REPLY_TO, RECIPIENTS_MAX, &d->reply_to, false))
 		return false;
 	return d->from.len > 0 || exim_own_address(d->run, d->c->line, &d->from);
 }
@@ -218,16 +216,6 @@ static bool read_file(struct draft *d, struct slice path, struct buf *out)
 	return filter_fail(&d->run->gather, FILTER_LATER, d->c->line, "the file for the text cannot be read now");
 }
 
-static bool add_text(struct draft *d, struct slice text)
-{
-	struct slice rest = text, piece;
-
-	while (slice_cut(&rest, '\0', &piece))
-		if (!buf_add_slice(&d->text, piece))
-			return filter_fail(&d->run->gather, FILTER_ERROR, d->c->line, "the text of the mail is too long");
-	return true;
-}
-
 /* The owner's own text, read as the filter itself is. */
 static bool expand_file(struct draft *d, struct slice content, struct slice path)
 {
@@ -253,7 +241,7 @@ static bool add_file(struct draft *d, struct slice path, bool expand)
 {
 	struct buf content = buf_make(FILE_MAX);
 	bool good = read_file(d, path, &content) &&
-		    (expand ? expand_file(d, buf_slice(&content), path) : add_text(d, buf_slice(&content)));
+		    (expand ? expand_file(d, buf_slice(&content), path) : exim_put(d->run, d->c->line, &d->text, buf_slice(&content)));
 
 	buf_free(&content);
 	return good;
@@ -305,24 +293,22 @@ static bool set_copy(struct draft *d)
 
 static bool set_key(struct draft *d)
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
+	struct buf name = exim_room(d->run);
+	bool good = true;
 
-	if (word(d, EXIM_ONCE) == NULL && !d->vacation)
-		return true;
-	if (word(d, EXIM_ONCE) != NULL ? !exim_expand_flat(d->run, word(d, EXIM_ONCE), &d->key)
-				       : !buf_add_text(&d->key, ".vacation"))
-		return false;
-	if (EVP_Digest(d->key.at, d->key.len, hash, &len, EVP_sha256(), NULL) != 1 || len != 32)
-		return no_memory(d);
-	for (unsigned i = 0; i < len; i++)
-		snprintf(d->digest + 2 * i, 3, "%02x", hash[i]);
-	return true;
+	if (word(d, EXIM_ONCE) != NULL)
+		good = exim_expand_flat(d->run, word(d, EXIM_ONCE), &name);
+	else if (d->vacation)
+		good = buf_add_text(&name, ".vacation") || no_memory(d);
+	if (good && name.len > 0)
+		good = filter_keep_digest(&d->run->gather, d->c->line, buf_slice(&name), &d->key);
+	buf_free(&name);
+	return good;
 }
 
 static uint64_t once_seconds(const struct draft *d)
 {
-	if (d->digest[0] == '\0')
+	if (d->key.len == 0)
 		return 0;
 	if (d->c->mail->once_seconds > 0)
 		return d->c->mail->once_seconds;
@@ -356,13 +342,15 @@ static bool act(struct draft *d, struct slice text)
 {
 	struct filter_gather *g = &d->run->gather;
 	struct filter_action *a = filter_act(g, FILTER_MAIL, d->c->line, text);
+	struct slice to;
 
-	if (a == NULL)
+	if (a == NULL || !filter_keep(g, d->c->line, buf_slice(&d->recipients), &to))
 		return false;
+	a->to = to;
 	a->null_sender = true;
 	a->once_seconds = once_seconds(d);
-	return filter_keep(g, d->c->line, buf_slice(&d->recipients), &a->to) &&
-	       filter_keep(g, d->c->line, slice_of(d->digest), &a->once_key);
+	a->once_key = d->key;
+	return true;
 }
 
 static void tell_mail(struct draft *d)
@@ -395,9 +383,11 @@ static bool write_mail(struct draft *d)
 		.answers = word(d, EXIM_TO) == NULL,
 		.number = d->run->mails++,
 	};
-	struct buf text = buf_make(FILTER_MAIL_MAX);
-	bool good = filter_mail_write(&mail, d->run->message, &text) || fail(d, "the mail is too long");
+	struct buf text = buf_make(16 * FILTER_MAIL_MAX); /* more than all its parts can be, encoded */
+	bool good = filter_mail_write(&mail, d->run->message, &text) || no_memory(d);
 
+	if (good && text.len > FILTER_MAIL_MAX)
+		good = fail(d, "the mail is too long");
 	if (good)
 		tell_mail(d);
 	good = good && act(d, buf_slice(&text));
@@ -425,7 +415,7 @@ static bool compose(struct draft *d)
 bool exim_run_mail(struct exim_run *run, const struct exim_command *c)
 {
 	struct draft d = {.run = run, .c = c, .vacation = c->kind == EXIM_VACATION};
-	struct buf *all[] = {&d.to, &d.cc, &d.from, &d.reply_to, &d.recipients, &d.subject, &d.extra, &d.text, &d.copy, &d.key};
+	struct buf *all[] = {&d.to, &d.cc, &d.from, &d.reply_to, &d.recipients, &d.subject, &d.extra, &d.text, &d.copy};
 	bool good;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)

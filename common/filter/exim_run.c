@@ -43,29 +43,28 @@ static void tell_command(struct exim_run *run, const struct exim_command *c, con
 
 /* ---- deliver ---- */
 
-static bool canonical(const struct exim_run *run, struct slice text, struct buf *out)
+static bool is_address(struct slice text, struct mail_address *out)
 {
-	struct mail_address a;
-
-	if (mail_address_parse(text, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, &a) != MAIL_OK || mail_address_is_routed(&a))
-		return false;
-	buf_add_slice(out, mail_address_text(&a));
-	if (mail_address_domain(&a).len == 0) {
-		buf_add_char(out, '@');
-		buf_add_slice(out, run->domain);
-	}
-	return buf_ok(out);
+	return mail_address_parse(text, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, out) == MAIL_OK && !mail_address_is_routed(out);
 }
 
-bool exim_address(const struct exim_run *run, struct slice text, struct buf *out)
+bool exim_address(struct exim_run *run, uint32_t line, struct slice text, struct buf *out, bool *is_out)
 {
 	struct arena *arena = arena_new(1 << 20);
 	struct view_addresses list = {NULL, 0};
-	bool good = arena != NULL && view_addresses_parse(arena, slice_sub(slice_trim(text), 0, 4096), &list) && list.count == 1 &&
-		    canonical(run, list.at[0].address, out);
+	struct mail_address a;
+	bool good = arena != NULL && view_addresses_parse(arena, slice_sub(slice_trim(text), 0, 4096), &list);
 
+	*is_out = good && list.count == 1 && is_address(list.at[0].address, &a);
+	if (*is_out) {
+		buf_add_slice(out, mail_address_text(&a));
+		if (mail_address_domain(&a).len == 0) {
+			buf_add_char(out, '@');
+			buf_add_slice(out, run->domain);
+		}
+	}
 	arena_free(&arena);
-	return good;
+	return (good && buf_ok(out)) || filter_fail(&run->gather, FILTER_LATER, line, "no memory");
 }
 
 /* The mailbox itself: nothing has to be sent on its way again. */
@@ -94,38 +93,43 @@ static bool deliver_to(struct exim_run *run, const struct exim_command *c, struc
 static bool run_errors_to(struct exim_run *run, const struct exim_command *c)
 {
 	struct buf text, address = buf_make(1024);
-	bool good;
+	bool good, is;
 
 	if (c->b == NULL)
 		return true;
 	if (!with_text(run, c, c->b, &text))
 		return false;
-	good = exim_address(run, buf_slice(&text), &address) && exim_is_own(run, buf_slice(&address));
-	if (!good)
-		filter_fail(&run->gather, FILTER_ERROR, c->line, "errors_to can only be your own address");
-	else
+	good = exim_address(run, c->line, buf_slice(&text), &address, &is);
+	if (good && (!is || !exim_is_own(run, buf_slice(&address))))
+		good = filter_fail(&run->gather, FILTER_ERROR, c->line, "errors_to can only be your own address");
+	if (good)
 		filter_tell(&run->gather, c->line, "errors_to is not carried out: reports go to the sender");
 	buf_free(&text);
 	buf_free(&address);
 	return good;
 }
 
+static bool not_one_address(struct exim_run *run, const struct exim_command *c, struct slice text)
+{
+	struct buf shown = buf_make(512);
+
+	filter_show(text, &shown);
+	filter_fail(&run->gather, FILTER_ERROR, c->line, "%s is not one address", buf_text(&shown));
+	buf_free(&shown);
+	return false;
+}
+
 static bool run_deliver(struct exim_run *run, const struct exim_command *c)
 {
-	struct buf text, address = buf_make(1024), shown = buf_make(512);
-	bool good;
+	struct buf text, address = buf_make(1024);
+	bool good, is;
 
 	if (!with_text(run, c, c->a, &text))
 		return false;
-	if (exim_address(run, buf_slice(&text), &address)) {
-		good = run_errors_to(run, c) && deliver_to(run, c, buf_slice(&address));
-	} else {
-		filter_show(buf_slice(&text), &shown);
-		good = filter_fail(&run->gather, FILTER_ERROR, c->line, "%s is not one address", buf_text(&shown));
-	}
+	good = exim_address(run, c->line, buf_slice(&text), &address, &is) && (is || not_one_address(run, c, buf_slice(&text))) &&
+	       run_errors_to(run, c) && deliver_to(run, c, buf_slice(&address));
 	buf_free(&text);
 	buf_free(&address);
-	buf_free(&shown);
 	return good;
 }
 
@@ -209,14 +213,20 @@ static bool run_program(struct exim_run *run, const struct exim_command *c, stru
 	return act_once(run, c, FILTER_PIPE, words, &action);
 }
 
+static bool end_word(struct exim_run *run, const struct exim_command *c, struct buf *words)
+{
+	if (words->len >= words->max)
+		return filter_fail(&run->gather, FILTER_ERROR, c->line, "a command is too long");
+	return buf_add_char(words, '\0') || filter_fail(&run->gather, FILTER_LATER, c->line, "no memory");
+}
+
 static bool run_pipe(struct exim_run *run, const struct exim_command *c)
 {
 	struct buf words = exim_room(run);
 	bool good = true;
 
 	for (const struct exim_text *t = c->a; good && t != NULL; t = t->next)
-		good = exim_expand(run, t, &words) &&
-		       (buf_add_char(&words, '\0') || filter_fail(&run->gather, FILTER_ERROR, c->line, "a command is too long"));
+		good = exim_expand(run, t, &words) && end_word(run, c, &words);
 	good = good && run_program(run, c, buf_slice(&words));
 	buf_free(&words);
 	return good;

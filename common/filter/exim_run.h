@@ -59,7 +59,8 @@ bool exim_is_own(const struct exim_run *run, struct slice address);
 
 bool exim_run_commands(struct exim_run *run, const struct exim_command *commands);
 bool exim_run_mail(struct exim_run *run, const struct exim_command *c);
-/* An address as a filter writes it, perhaps with a name, perhaps without a domain: canonical, with the domain of this mailbox. */
-bool exim_address(const struct exim_run *run, struct slice text, struct buf *out);
+/* An address as a filter writes it, perhaps with a name, perhaps without a domain: canonical, with the domain of this mailbox, added to
+ * `out`.  *is_out: it is one. */
+bool exim_address(struct exim_run *run, uint32_t line, struct slice text, struct buf *out, bool *is_out);
 
 #endif

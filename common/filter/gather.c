@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "conf/arena.h"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #define SHOWN_MAX 72u /* bytes of a text that a trace shows */
@@ -91,6 +93,18 @@ bool filter_keep(struct filter_gather *g, uint32_t line, struct slice text, stru
 	g->text += text.len;
 	*kept_out = slice_make(at, text.len);
 	return true;
+}
+
+bool filter_keep_digest(struct filter_gather *g, uint32_t line, struct slice what, struct slice *kept_out)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	/* In the cage of a mailbox worker the library must not look for its configuration. */
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
+	    EVP_Digest(what.at, what.len, digest, &len, EVP_sha256(), NULL) != 1)
+		return no_memory(g);
+	return filter_keep(g, line, slice_make((const char *)digest, len), kept_out);
 }
 
 static bool makes_mail(enum filter_action_kind kind)

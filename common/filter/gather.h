@@ -26,6 +26,8 @@ bool filter_fail(struct filter_gather *g, enum filter_outcome outcome, uint32_t 
 bool filter_step(struct filter_gather *g, uint32_t line, uint32_t weight);
 /* A copy of `text` that lives as long as the result; counted. */
 bool filter_keep(struct filter_gather *g, uint32_t line, struct slice text, struct slice *kept_out);
+/* A digest of `what` (SHA-256, as bytes), kept: the once_key of a mail.  Opens no file, whatever the library did before. */
+bool filter_keep_digest(struct filter_gather *g, uint32_t line, struct slice what, struct slice *kept_out);
 /* A new action at the end; `text` is kept.  Valid until the next one. */
 struct filter_action *filter_act(struct filter_gather *g, enum filter_action_kind kind, uint32_t line, struct slice text);
 /* Is there one of that kind and text already? */

@@ -85,7 +85,7 @@ static pcre2_code *compile(struct slice text, unsigned options, pcre2_general_co
 		return NULL;
 	pcre2_set_parens_nest_limit(how, NEST_LIMIT);
 	code = pcre2_compile((PCRE2_SPTR)text.at, text.len, options_of(options), &error, offset_out, how);
-	if (code == NULL)
+	if (code == NULL && error != PCRE2_ERROR_HEAP_FAILED)
 		pcre2_get_error_message(error, (PCRE2_UCHAR *)why, PATTERN_WHY_MAX);
 	pcre2_compile_context_free(how);
 	return code;
