@@ -62,10 +62,10 @@ static void drop(struct reload *r)
 
 static void switch_slot(struct slot *s, const struct plan *old, const struct plan *next)
 {
-	/* What lies beyond its cage the next process of the role has. */
+	/* What lies beyond its cage the next process of the role has; this one ends what it has begun. */
 	if (plan_needs_new_process(next, old, s->row->role)) {
 		LOG(LEVEL_INFO, "restart-for-reload", KV_STR("role", role_name(s->row->role)));
-		slot_event(s, EVENT_MUST_DIE);
+		slot_event(s, EVENT_REPLACE);
 		return;
 	}
 	if (s->generation != next->number && !hand_generation(s, next))

@@ -164,7 +164,9 @@ static void ready(struct slot *s)
 
 static void drain(struct slot *s)
 {
-	if (s->link == NULL || !link_tell(s->link, IPC_DRAIN, &(struct msg_DRAIN){SUPERVISE_DRAIN_MS}, -1))
+	const struct msg_DRAIN drain = {s->life.state == SUPERVISE_REPLACING ? SUPERVISE_REPLACE_MS : SUPERVISE_DRAIN_MS};
+
+	if (s->link == NULL || !link_tell(s->link, IPC_DRAIN, &drain, -1))
 		end(s);
 }
 
@@ -228,7 +230,7 @@ static void gone(struct slot *s, int status)
 	char text[CHILD_END_BYTES];
 	struct slot *other = other_of(s);
 	bool succeeded = other != NULL && is_successor(other);
-	bool meant = s->life.state == SUPERVISE_DRAINING || (succeeded && s->retiring);
+	bool meant = s->life.state == SUPERVISE_DRAINING || s->life.state == SUPERVISE_REPLACING || (succeeded && s->retiring);
 
 	child_end_text(status, text);
 	(void)slice_copy(slice_of(text), s->last_end, sizeof(s->last_end));

@@ -9,17 +9,20 @@ struct rule {
 #define GO(state, action) {SUPERVISE_##state, ACTION_##action}
 
 static const struct rule rules[SUPERVISE_STATES][SUPERVISE_EVENTS] = {
-	/* start, ready, died, timeout, must die, stop, retired */
-	[SUPERVISE_IDLE] = {GO(STARTING, SPAWN), STAY(IDLE), STAY(IDLE), STAY(IDLE), STAY(IDLE), GO(DEAD, GONE), STAY(IDLE)},
+	/* start, ready, died, timeout, must die, stop, retired, replace */
+	[SUPERVISE_IDLE] = {GO(STARTING, SPAWN), STAY(IDLE), STAY(IDLE), STAY(IDLE), STAY(IDLE), GO(DEAD, GONE), STAY(IDLE),
+			    STAY(IDLE)},
 	[SUPERVISE_STARTING] = {STAY(STARTING), GO(READY, LINK), GO(BACKING_OFF, NONE), GO(STARTING, KILL),
-				GO(STARTING, KILL), GO(DRAINING, DRAIN), GO(DEAD, GONE)},
+				GO(STARTING, KILL), GO(DRAINING, DRAIN), GO(DEAD, GONE), GO(STARTING, KILL)},
 	[SUPERVISE_READY] = {STAY(READY), STAY(READY), GO(BACKING_OFF, NONE), GO(READY, KILL), GO(READY, KILL),
-			     GO(DRAINING, DRAIN), GO(DEAD, GONE)},
+			     GO(DRAINING, DRAIN), GO(DEAD, GONE), GO(REPLACING, DRAIN)},
 	[SUPERVISE_BACKING_OFF] = {STAY(BACKING_OFF), STAY(BACKING_OFF), STAY(BACKING_OFF), GO(STARTING, SPAWN),
-				   STAY(BACKING_OFF), GO(DEAD, GONE), STAY(BACKING_OFF)},
+				   STAY(BACKING_OFF), GO(DEAD, GONE), STAY(BACKING_OFF), STAY(BACKING_OFF)},
 	[SUPERVISE_DRAINING] = {STAY(DRAINING), STAY(DRAINING), GO(DEAD, GONE), GO(DRAINING, KILL), GO(DRAINING, KILL),
-				STAY(DRAINING), GO(DEAD, GONE)},
-	[SUPERVISE_DEAD] = {GO(STARTING, SPAWN), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD)},
+				STAY(DRAINING), GO(DEAD, GONE), STAY(DRAINING)},
+	[SUPERVISE_REPLACING] = {STAY(REPLACING), STAY(REPLACING), GO(STARTING, SPAWN), GO(REPLACING, KILL), GO(REPLACING, KILL),
+				 GO(DRAINING, NONE), GO(DEAD, GONE), STAY(REPLACING)},
+	[SUPERVISE_DEAD] = {GO(STARTING, SPAWN), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD), STAY(DEAD)},
 };
 
 const char *supervise_state_name(enum supervise_state state)
@@ -27,6 +30,7 @@ const char *supervise_state_name(enum supervise_state state)
 	static const char *const names[SUPERVISE_STATES] = {
 		[SUPERVISE_IDLE] = "idle",		 [SUPERVISE_STARTING] = "starting", [SUPERVISE_READY] = "ready",
 		[SUPERVISE_BACKING_OFF] = "backing-off", [SUPERVISE_DRAINING] = "draining", [SUPERVISE_DEAD] = "dead",
+		[SUPERVISE_REPLACING] = "replacing",
 	};
 
 	return (unsigned)state < SUPERVISE_STATES ? names[state] : "?";
@@ -59,6 +63,9 @@ static void enter(struct supervise *s, enum supervise_state next, uint64_t now_m
 		return;
 	case SUPERVISE_DRAINING:
 		s->deadline_ms = now_ms + SUPERVISE_DRAIN_MS;
+		return;
+	case SUPERVISE_REPLACING:
+		s->deadline_ms = now_ms + SUPERVISE_REPLACE_MS;
 		return;
 	case SUPERVISE_IDLE:
 	case SUPERVISE_READY:

@@ -11,6 +11,7 @@
  *   STARTING, READY --stop--> DRAINING --died--> DEAD        BACKING_OFF, IDLE --stop--> DEAD --start--> STARTING
  *
  *   STARTING, READY --retired--> DEAD: another serves in its place
+ *   READY --replace--> REPLACING (as DRAINING) --died--> STARTING: what it lacks the next of its kind has
  *
  * A child is restarted after 100 ms, doubled with each death up to 30 s; one that lived 60 s begins anew at 100 ms.
  */
@@ -20,6 +21,7 @@ enum supervise_state {
 	SUPERVISE_READY,
 	SUPERVISE_BACKING_OFF,
 	SUPERVISE_DRAINING,
+	SUPERVISE_REPLACING,
 	SUPERVISE_DEAD,
 	SUPERVISE_STATES
 };
@@ -32,6 +34,7 @@ enum supervise_event {
 	EVENT_MUST_DIE, /* it broke the rules, or its link broke */
 	EVENT_STOP,
 	EVENT_RETIRED, /* reaped, and another is in its place */
+	EVENT_REPLACE, /* a reload wants another in its place */
 	SUPERVISE_EVENTS
 };
 
@@ -43,6 +46,7 @@ enum supervise_action { ACTION_NONE, ACTION_SPAWN, ACTION_LINK, ACTION_KILL, ACT
 #define SUPERVISE_LIVED_MS 60000u
 #define SUPERVISE_START_MS 60000u
 #define SUPERVISE_DRAIN_MS 10000u
+#define SUPERVISE_REPLACE_MS 30000u /* longer: nobody waits for it, and what is cut off might be done twice */
 
 struct supervise {
 	enum supervise_state state;

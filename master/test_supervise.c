@@ -56,6 +56,20 @@ static const struct {
 	{ST(DRAINING), EV(TIMEOUT), ST(DRAINING), AC(KILL)},
 	{ST(DRAINING), EV(MUST_DIE), ST(DRAINING), AC(KILL)},
 	{ST(DRAINING), EV(STOP), ST(DRAINING), AC(NONE)},
+	{ST(IDLE), EV(REPLACE), ST(IDLE), AC(NONE)},
+	{ST(STARTING), EV(REPLACE), ST(STARTING), AC(KILL)},
+	{ST(READY), EV(REPLACE), ST(REPLACING), AC(DRAIN)},
+	{ST(BACKING_OFF), EV(REPLACE), ST(BACKING_OFF), AC(NONE)},
+	{ST(DRAINING), EV(REPLACE), ST(DRAINING), AC(NONE)},
+	{ST(DEAD), EV(REPLACE), ST(DEAD), AC(NONE)},
+	{ST(REPLACING), EV(START), ST(REPLACING), AC(NONE)},
+	{ST(REPLACING), EV(READY), ST(REPLACING), AC(NONE)},
+	{ST(REPLACING), EV(DIED), ST(STARTING), AC(SPAWN)},
+	{ST(REPLACING), EV(TIMEOUT), ST(REPLACING), AC(KILL)},
+	{ST(REPLACING), EV(MUST_DIE), ST(REPLACING), AC(KILL)},
+	{ST(REPLACING), EV(STOP), ST(DRAINING), AC(NONE)},
+	{ST(REPLACING), EV(RETIRED), ST(DEAD), AC(GONE)},
+	{ST(REPLACING), EV(REPLACE), ST(REPLACING), AC(NONE)},
 	{ST(DEAD), EV(START), ST(STARTING), AC(SPAWN)},
 	{ST(DEAD), EV(READY), ST(DEAD), AC(NONE)},
 	{ST(DEAD), EV(DIED), ST(DEAD), AC(NONE)},
@@ -108,6 +122,25 @@ static void test_long_life_forgives(void **state)
 	assert_int_equal(s.backoff_ms, SUPERVISE_BACKOFF_FIRST_MS);
 }
 
+/* One that is replaced has done nothing wrong: the next begins at once, and as long as its predecessor had. */
+static void test_replacing_is_no_death(void **state)
+{
+	struct supervise s = {.state = SUPERVISE_READY, .started_ms = 1000};
+
+	(void)state;
+	assert_int_equal(supervise_step(&s, EVENT_REPLACE, 2000), ACTION_DRAIN);
+	assert_int_equal(s.deadline_ms, 2000 + SUPERVISE_REPLACE_MS);
+	assert_int_equal(supervise_step(&s, EVENT_DIED, 2500), ACTION_SPAWN);
+	assert_int_equal(s.deadline_ms, 2500 + SUPERVISE_START_MS);
+	assert_int_equal(s.deaths, 0);
+	assert_int_equal(s.backoff_ms, 0);
+	/* And a stop in between is one. */
+	s = (struct supervise){.state = SUPERVISE_REPLACING};
+	supervise_step(&s, EVENT_STOP, 3000);
+	assert_int_equal(s.deadline_ms, 3000 + SUPERVISE_DRAIN_MS);
+	assert_int_equal(supervise_step(&s, EVENT_DIED, 3500), ACTION_GONE);
+}
+
 /* Each deadline ends in one kill, not in one a turn. */
 static void test_deadlines(void **state)
 {
@@ -139,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_long_life_forgives),
+		cmocka_unit_test(test_replacing_is_no_death),
 		cmocka_unit_test(test_deadlines),
 	};
 

@@ -384,14 +384,29 @@ static void log_verdict(const struct batch *b, size_t slot, const struct reply *
 	    KV_NUM("age", message_age_s(m)));
 }
 
+/* An agent that died, or ends, is our fault, and a new one is there soon: the first rounds need not wait for the retry rule.  They are
+ * counted, so that a message which kills every agent it meets comes to wait like any other. */
+static void come_back_soon(struct message *m)
+{
+	if (m->tries >= LOST_SOON_TRIES)
+		return;
+	message_postpone(m, clock_wall_s() + (1 << m->tries));
+	m->tries += !m->counted;
+	m->counted = true;
+}
+
 static void take_verdict(struct queue *q, struct batch *b, size_t slot, const struct reply *reply, struct slice detail)
 {
 	b->open--;
 	b->heard_ms = clock_mono_ms();
-	if (is_site_failure(reply->outcome, reply->code))
-		b->site_failed = true;
-	else if (reply->outcome != OC_UNAVAILABLE && reply->outcome != OC_NO_MEMORY)
-		b->worked = true;
+	if (!message_is_own_trouble(reply->outcome)) {
+		if (is_site_failure(reply->outcome, reply->code))
+			b->site_failed = true;
+		else
+			b->worked = true;
+	}
+	if (reply->outcome == OC_SHUTTING_DOWN)
+		come_back_soon(b->message);
 	log_verdict(b, slot, reply, detail);
 	message_verdict(q, b->message, slot, reply);
 }
@@ -454,17 +469,6 @@ static bool find_lost(struct slice key, void *value, void *arg)
 	if (b->link == lost->link)
 		lost->found = b;
 	return lost->found == NULL;
-}
-
-/* An agent that died is our fault, and a new one is there soon: the first rounds need not wait for the retry rule.  They are
- * counted, so that a message which kills every agent it meets comes to wait like any other. */
-static void come_back_soon(struct message *m)
-{
-	if (m->tries >= LOST_SOON_TRIES)
-		return;
-	message_postpone(m, clock_wall_s() + (1 << m->tries));
-	m->tries += !m->counted;
-	m->counted = true;
 }
 
 void deliver_link_down(struct queue *q, struct link *link)

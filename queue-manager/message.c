@@ -631,6 +631,11 @@ static enum spool_slot slot_of_success(const struct message *m, size_t i, const 
 	return reply->handover == HANDOVER_DELIVERED ? SLOT_DELIVERED_OWED : SLOT_RELAYED_OWED;
 }
 
+bool message_is_own_trouble(enum outcome outcome)
+{
+	return outcome == OC_UNAVAILABLE || outcome == OC_NO_MEMORY || outcome == OC_SHUTTING_DOWN;
+}
+
 void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply)
 {
 	struct recipient *r = &m->rcpts[slot];
@@ -649,7 +654,7 @@ void message_verdict(struct queue *q, struct message *m, size_t slot, const stru
 		message_set_reply(m, slot, reply);
 		break;
 	case KIND_TEMP: /* what is only our own trouble may have a time of its own */
-		m->deferred |= reply->outcome != OC_UNAVAILABLE && reply->outcome != OC_NO_MEMORY;
+		m->deferred |= !message_is_own_trouble(reply->outcome);
 		message_set_reply(m, slot, reply);
 		break;
 	}

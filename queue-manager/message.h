@@ -100,6 +100,8 @@ void message_load(struct queue *q, uint64_t id, const struct index_row *row, enu
 void message_want(struct queue *q, struct message *m, enum message_wish wish);
 
 /* deliver.c tells: this recipient's attempt has ended. */
+/* Not the destination's trouble: an agent that failed, or ended. */
+bool message_is_own_trouble(enum outcome outcome);
 void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply);
 /* Its batch has ended; the batch is freed. */
 void message_batch_ended(struct queue *q, struct batch *batch);

@@ -124,6 +124,24 @@ static void test_a_lost_agent_does_not_hurry_a_deferral(void **state)
 	play_route(p, "bob@x.test", true, &home);
 }
 
+/* One that ends has not tried: its mail comes back within seconds, and the destination has failed nobody. */
+static void test_an_agent_that_ends_defers_nothing(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, "a@x.test", &home);
+	for (int i = 0; i < 3; i++) {
+		play_job(p, PART_LOCAL, &job);
+		end_job(p, PART_LOCAL, &job, OC_SHUTTING_DOWN);
+		play_wait_list(p, "421 4.3.2");
+		play_turn_clock(p, 10);
+		play_route(p, "bob@x.test", true, &home);
+	}
+	play_job(p, PART_LOCAL, &job);
+	end_job(p, PART_LOCAL, &job, OC_DONE);
+	play_wait_list(p, "");
+}
+
 static void test_an_agent_without_a_word_is_ended(void **state)
 {
 	struct play *p = *state;
@@ -171,6 +189,7 @@ int main(void)
 		STORY(test_held_mail_without_a_sender_stays),
 		STORY(test_release_tries_what_has_failed_again),
 		STORY(test_a_lost_agent_does_not_hurry_a_deferral),
+		STORY(test_an_agent_that_ends_defers_nothing),
 		STORY(test_an_agent_without_a_word_is_ended),
 		STORY(test_a_session_ends_while_its_login_is_looked_for),
 	};

@@ -1,6 +1,9 @@
 """A reload changes listeners, tables, transports and certificates while mail flows; who is connected notices nothing."""
 
+import contextlib
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -78,6 +81,59 @@ def test_users_of_transports_are_looked_up_anew(running):
     c.message("you@elsewhere.test", "carol@virtual.test")
     (mail,) = wait_until(lambda: list(base.glob("carol/new/*")), what="the mail")
     assert mail.owner() == "nobody"
+
+
+def signal_all(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@pytest.mark.root
+def test_a_delivery_under_way_is_not_cut_off(running):
+    """A new folder takes another local; the old one ends when its deliveries have an answer, so that none comes twice."""
+    base = running.folder / "virtual"
+    base.mkdir()
+    base.chmod(0o755)
+    shutil.chown(base, "nobody")
+    (before,) = running.pids("local")
+    c = running.smtp()
+    c.ehlo()
+
+    def subjects():
+        return sorted(re.search(rb"^Subject: (\w+)", m, re.M)[1].decode() for m in running.messages("alice@example.test"))
+
+    def send(subject):
+        c.message("you@elsewhere.test", "alice@example.test", f"Subject: {subject}\n\nx\n")
+
+    def hold(n):
+        """Mailbox workers that stand still, one of them with a delivery; None: they had just ended, and another delivered."""
+        send(f"first{n}")
+        wait_until(lambda: f"first{n}" in subjects(), what="the first")
+        workers = running.children(of=before)
+        signal_all(workers, signal.SIGSTOP)
+        send(f"held{n}")
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: f"held{n}" in subjects(), seconds=1)
+            signal_all(workers, signal.SIGCONT)
+            return None
+        return workers
+
+    workers = next(filter(None, map(hold, range(5))))
+    try:
+        running.transports = f'transport virtual {{ maildir "{base}/{{local}}/"  user nobody }}\n'
+        running.write_conf()
+        running.postern("reload")
+        running.wait_log("restart-for-reload role=local")
+        send("meanwhile")
+        running.wait_log("outcome=SHUTTING_DOWN")
+        assert running.pids("local") == [before]
+    finally:
+        signal_all(workers, signal.SIGCONT)
+    wait_until(lambda: "meanwhile" in subjects(), what="what came meanwhile")
+    assert running.pids("local") != [before]
+    row("A10", "reload-cuts-no-delivery", len(set(subjects())) == len(subjects()) and any(s.startswith("held") for s in subjects())
+        and "ended in mid-delivery" not in running.log())
 
 
 def test_a_port_that_is_taken_keeps_the_old(running):
