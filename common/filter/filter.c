@@ -15,6 +15,7 @@ struct filter {
 struct language {
 	enum filter_kind kind;
 	const char *name;
+	bool waits; /* filter_kind_waits */
 	bool (*is)(struct slice text); /* by its first words; NULL: where it is no other's */
 	void *(*compile)(struct slice text, struct filter_mistake *mistake);
 	void (*run)(const void *program, const struct filter_message *message, const struct filter_limits *limits,
@@ -59,8 +60,8 @@ static void free_forward(void *program)
 }
 
 static const struct language languages[] = {
-	{FILTER_KIND_EXIM, "Exim filter", exim_filter_is, compile_exim, run_exim, free_exim},
-	{FILTER_KIND_FORWARD, "forward list", NULL, compile_forward, run_forward, free_forward},
+	{FILTER_KIND_EXIM, "Exim filter", true, exim_filter_is, compile_exim, run_exim, free_exim},
+	{FILTER_KIND_FORWARD, "forward list", true, NULL, compile_forward, run_forward, free_forward},
 };
 
 static const struct language *find(enum filter_kind kind)
@@ -84,6 +85,13 @@ const char *filter_kind_name(enum filter_kind kind)
 	const struct language *l = find(kind);
 
 	return l == NULL ? "filter" : l->name;
+}
+
+bool filter_kind_waits(enum filter_kind kind)
+{
+	const struct language *l = find(kind);
+
+	return l == NULL || l->waits;
 }
 
 struct filter *filter_compile(struct slice text, enum filter_kind kind, struct filter_mistake *mistake)

@@ -120,9 +120,10 @@ const char *filter_kind_name(enum filter_kind kind); /* for people */
 
 struct filter;
 
-/* NULL with the first mistake.  Nothing of a broken filter is ever run: mail is kept in the inbox, and its owner told; mail to a broken
- * list waits. */
+/* NULL with the first mistake.  Nothing of a broken filter is ever run: see filter_kind_waits. */
 struct filter *filter_compile(struct slice text, enum filter_kind kind, struct filter_mistake *mistake);
+/* What a mistake in such a text means for mail: it waits until its owner has mended it (true), or is kept in the inbox, and its owner told. */
+bool filter_kind_waits(enum filter_kind kind);
 void filter_free(struct filter **fp);
 enum filter_kind filter_kind(const struct filter *f);
 

@@ -402,6 +402,7 @@ static void test_kinds(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (filter_kind_of(slice_of(rows[i].text)) != rows[i].kind)
 			fail_msg("%s", rows[i].text);
+	assert_true(filter_kind_waits(FILTER_KIND_FORWARD) && filter_kind_waits(FILTER_KIND_EXIM));
 }
 
 int main(void)
