@@ -26,6 +26,8 @@ static policyd_serve_fn *server_of(enum ipc_type type)
 {
 	if (type == IPC_CONTROL_ASK)
 		return serve_control;
+	if (type == IPC_REWRITE_ASK)
+		return serve_rewrite;
 	return type == IPC_POLICY_ASK ? serve_policy : serve_route;
 }
 
@@ -96,6 +98,8 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 		link_answer(link, request, IPC_POLICY_ANSWER,
 			    &(struct msg_POLICY_ANSWER){OC_LOOKUP_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
 							slice_empty(), 0, 0, slice_empty()}, -1);
+	else if (type == IPC_REWRITE_ASK)
+		link_answer(link, request, IPC_REWRITE_ANSWER, &(struct msg_REWRITE_ANSWER){OC_LOOKUP_UNKNOWN, slice_empty(), slice_empty()}, -1);
 	else if (type == IPC_CONTROL_ASK)
 		link_answer(link, request, IPC_CONTROL_ANSWER,
 			    &(struct msg_CONTROL_ANSWER){OC_LOOKUP_UNKNOWN, slice_of("the system's users cannot be asked now; try again"),
@@ -298,7 +302,8 @@ static void on_status(struct service *s, struct buf *out)
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_OPEN] = on_session_open,	[IPC_SESSION_CLOSE] = on_session_close,
 	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
-	[IPC_ROUTE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
+	[IPC_ROUTE_ASK] = on_question,
+	[IPC_REWRITE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
 };
 
 static const struct cage_spec cage = {

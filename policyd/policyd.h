@@ -43,8 +43,14 @@ typedef bool policyd_serve_fn(struct policyd *p, struct link *link, uint64_t req
 bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 /* serve_table.c, of serve_control */
 bool serve_table(struct policyd *p, struct link *link, uint64_t request, const struct msg_CONTROL_ASK *ask);
+bool serve_rewrite(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+
+/* A login that the session has not been told of yet, but authd has said; NULL: the session has ended. */
+struct attested_session *policyd_hear_of_login(struct policyd *p, struct attested_session *session);
+/* What is attested of it: client, listener, login. */
+struct facts policyd_session_facts(const struct attested_session *s);
 
 /* Sets up the look-ups of that generation for one question. */
 struct lookups policyd_lookups(struct policyd *p, struct generation *g);

@@ -9,7 +9,7 @@
 
 /* The queue hears of a login from authd before the worker does, and so do we: it may just not have been read yet.  What is read
  * then may end the session: NULL. */
-static struct attested_session *hear_of_login(struct policyd *p, struct attested_session *session)
+struct attested_session *policyd_hear_of_login(struct policyd *p, struct attested_session *session)
 {
 	struct link *authd = service_link(p->service, ROLE_AUTHD, SERVICE_ANY);
 	uint64_t number = session->number;
@@ -52,18 +52,25 @@ static void set_listener(struct facts *f, const struct attested_session *s)
 	facts_set_listener(f, conf, s->role, slice_of(l == NULL ? "" : l->called), slice_of(l == NULL ? "" : l->hostname));
 }
 
-/* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */
-static struct facts gather(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
+struct facts policyd_session_facts(const struct attested_session *s)
 {
 	struct facts f = facts_make();
 
 	set_text(&f, FACT_CLIENT, slice_of(s->client));
-	f.value[FACT_CLIENT_EARLY].number = (ask->flags & POLICY_EARLY) != 0;
-	f.value[FACT_CLIENT_PIPELINED].number = (ask->flags & POLICY_PIPELINED) != 0;
 	set_listener(&f, s);
 	set_text(&f, FACT_LISTENER_ADDRESS, slice_of(s->local));
 	f.value[FACT_LISTENER_PORT].number = s->local_port;
 	set_text(&f, FACT_LOGIN, slice_of(s->login));
+	return f;
+}
+
+/* Client, listener and login are the attested ones; the rest is what the worker says of its own session. */
+static struct facts gather(const struct attested_session *s, const struct msg_POLICY_ASK *ask)
+{
+	struct facts f = policyd_session_facts(s);
+
+	f.value[FACT_CLIENT_EARLY].number = (ask->flags & POLICY_EARLY) != 0;
+	f.value[FACT_CLIENT_PIPELINED].number = (ask->flags & POLICY_PIPELINED) != 0;
 	set_text(&f, FACT_TLS_VERSION, ask->tls_version);
 	set_text(&f, FACT_TLS_CIPHER, ask->tls_cipher);
 	set_text(&f, FACT_TLS_SNI, ask->tls_sni);
@@ -171,7 +178,7 @@ bool serve_policy(struct policyd *p, struct link *link, uint64_t request, const 
 	}
 	switch (attested_check(p->sessions, link, ask->session, &session)) {
 	case ATTESTED_YES:
-		session = hear_of_login(p, session);
+		session = policyd_hear_of_login(p, session);
 		if (session != NULL)
 			return serve_session(p, link, request, ask, session);
 		answer_not_yet(p, link, request);

@@ -23,7 +23,9 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 /* A worker that was taken over could leave MAIL out: the login is attested, and the queue says what it is about to keep. */
 static bool is_bound(const struct conf *conf, const struct msg_ROUTE_ASK *ask)
 {
-	if (ask->final != 0 || ask->login.len == 0 || ask->sender.len == 0)
+	/* What a rule of ours has written there is no lie. */
+	if (ask->final != 0 || ask->login.len == 0 || ask->sender.len == 0 ||
+	    (rewrite_fields(conf->rewrite) & 1u << REWRITE_ENVELOPE_FROM) != 0)
 		return false;
 	for (size_t i = 0; i < conf->listener_count; i++)
 		if (conf->listeners[i].senders == SENDERS_ANY && slice_eq(ask->listener, slice_of(conf->listeners[i].called)))

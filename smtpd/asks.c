@@ -132,6 +132,31 @@ bool ask_policy(struct conn *c)
 	return false;
 }
 
+/* ---- rewriting ---- */
+
+static void on_rewrite(struct conn *c, struct ipc_message *m)
+{
+	const struct msg_REWRITE_ANSWER *a = m == NULL || c->login_lost ? NULL : &m->body.REWRITE_ANSWER;
+
+	c->asked = false;
+	session_rewritten(&c->session, a == NULL ? OC_LOOKUP_UNKNOWN : a->outcome,
+			  a == NULL ? slice_empty() : a->rewritten_records);
+}
+
+bool ask_rewrite(struct conn *c)
+{
+	const struct session *s = &c->session;
+	const struct msg_REWRITE_ASK ask = {
+		.session = s->place.number,
+		.generation = c->generation->number,
+		.sender = mail_address_text(&s->transaction->sender),
+		.rewrite_address_records = buf_slice(&s->transaction->rewrite.records),
+	};
+
+	conn_ask(c, ROLE_POLICYD, IPC_REWRITE_ASK, &ask, LINK_ASK_MS, on_rewrite);
+	return false;
+}
+
 /* ---- logins ---- */
 
 /* Both are told of a login by authd, and only once. */

@@ -124,6 +124,8 @@ void bdat_go_on(struct session *s)
 {
 	bool taken = s->chunk.refusal == 0;
 
+	if (taken && session_asks_rewrite(s))
+		return;
 	if (taken && transaction_is_full(s->transaction)) {
 		s->after = SESSION_CHUNK;
 		session_enter(s, SESSION_STORE);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "service/service.h"
+#include "rules/rules.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -122,6 +123,11 @@ static bool want_client(struct conn *c)
 	return ask_client(c);
 }
 
+static bool want_rewrite(struct conn *c)
+{
+	return ask_rewrite(c);
+}
+
 static bool want_store(struct conn *c)
 {
 	return draft_store(c);
@@ -159,6 +165,7 @@ static bool want_close(struct conn *c)
 /* Each does what is wanted and returns true when the session may want something else now. */
 static bool (*const wants[])(struct conn *c) = {
 	[WANT_INPUT] = want_input, [WANT_POLICY] = want_policy, [WANT_LOGIN] = want_login, [WANT_CLIENT] = want_client,
+	[WANT_REWRITE] = want_rewrite,
 	[WANT_STORE] = want_store, [WANT_COMMIT] = want_commit, [WANT_PAUSE] = want_pause,
 	[WANT_TLS] = want_tls,	   [WANT_CLOSE] = want_close,
 };
@@ -408,6 +415,7 @@ static void set_place(struct conn *c, const struct msg_SESSION_START *start)
 		.hostname = conf->set.hostname,
 		.client_port = start->client_port,
 		.senders = conf->local_senders,
+		.rewrites = rewrite_fields(conf->rewrite),
 		.may_xclient = start->may_xclient != 0,
 	};
 

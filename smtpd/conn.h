@@ -67,6 +67,7 @@ void conn_ask(struct conn *c, enum role role, enum ipc_type type, const void *bo
 void conn_forget_asks(struct conn *c);
 /* The session's wants; each is called once for one want.  False: nothing more can be done now. */
 bool ask_policy(struct conn *c);
+bool ask_rewrite(struct conn *c);
 bool ask_login(struct conn *c);
 bool ask_client(struct conn *c);
 /* authd has a dialogue that ended here by other than its word. */

@@ -274,6 +274,8 @@ static void begin_transaction(struct session *s, const struct mail_address *send
 		transaction_watch_from(t);
 	s->transaction = t;
 	s->transactions++;
+	if (session_is_ours(s) || s->place.trusted)
+		transaction_rewrite(t, s->place.rewrites, s->place.hostname);
 	if (session_is_ours(s))
 		transaction_complete(t, &(struct completion){s->place.hostname, s->wall_s, s->place.number, s->transactions});
 	session_consult(s, STAGE_MAIL, SESSION_MAIL, SESSION_READY);

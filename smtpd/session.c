@@ -26,6 +26,7 @@ static const struct {
 	[SESSION_POLICY] = {"policy", WANT_POLICY},
 	[SESSION_LOGIN] = {"login", WANT_LOGIN},
 	[SESSION_CLIENT] = {"client", WANT_CLIENT},
+	[SESSION_HEADER] = {"header", WANT_REWRITE},
 	[SESSION_STORE] = {"store", WANT_STORE},
 	[SESSION_COMMIT] = {"commit", WANT_COMMIT},
 	[SESSION_PAUSE] = {"pause", WANT_PAUSE},
@@ -377,25 +378,66 @@ bool session_body_is_good(struct session *s)
 	return false;
 }
 
-void session_end_of_data(struct session *s)
+bool session_asks_rewrite(struct session *s)
 {
-	transaction_finish(s->transaction);
+	if (!s->transaction->asks_rewrite)
+		return false;
+	s->after = s->state;
+	session_enter(s, SESSION_HEADER);
+	return true;
+}
+
+static void data_ended(struct session *s)
+{
 	if (session_body_is_good(s))
 		session_consult(s, STAGE_DATA, SESSION_COMMIT, SESSION_READY);
 }
 
-static size_t take_body(struct session *s, struct slice in)
+void session_end_of_data(struct session *s)
+{
+	transaction_finish(s->transaction);
+	s->header_at_end = session_asks_rewrite(s);
+	if (!s->header_at_end)
+		data_ended(s);
+}
+
+static void body_goes_on(struct session *s)
 {
 	struct transaction *t = s->transaction;
-	size_t used = transaction_body(t, in);
 
+	if (session_asks_rewrite(s))
+		return;
 	if (transaction_is_over(t)) {
 		session_end_of_data(s);
 	} else if (transaction_is_full(t)) {
 		s->after = SESSION_BODY;
 		session_enter(s, SESSION_STORE);
 	}
+}
+
+static size_t take_body(struct session *s, struct slice in)
+{
+	size_t used = transaction_body(s->transaction, in);
+
+	body_goes_on(s);
 	return used;
+}
+
+void session_rewritten(struct session *s, enum outcome outcome, struct slice records)
+{
+	bool at_end = s->header_at_end;
+
+	if (s->state != SESSION_HEADER)
+		return;
+	s->header_at_end = false;
+	transaction_rewritten(s->transaction, outcome, records);
+	session_enter(s, s->after);
+	if (at_end)
+		data_ended(s);
+	else if (s->state == SESSION_CHUNK)
+		bdat_go_on(s);
+	else
+		body_goes_on(s);
 }
 
 void session_stored(struct session *s, enum outcome outcome)

@@ -29,6 +29,7 @@ enum session_state {
 	SESSION_POLICY, /* from here on it waits for somebody else */
 	SESSION_LOGIN,
 	SESSION_CLIENT,
+	SESSION_HEADER,
 	SESSION_STORE,
 	SESSION_COMMIT,
 	SESSION_PAUSE,
@@ -45,6 +46,7 @@ enum session_want {
 	WANT_POLICY, /* ask for `stage`; session_policy_answered */
 	WANT_LOGIN, /* tell authd what `sasl` holds; session_login_answered */
 	WANT_CLIENT, /* ask whether the client is now `claimed`; session_client_answered */
+	WANT_REWRITE, /* ask how transaction->rewrite.records are written; session_rewritten */
 	WANT_STORE, /* put transaction->piece away; session_stored */
 	WANT_COMMIT, /* the last piece too, then make it durable; session_committed */
 	WANT_PAUSE, /* wait pause_ms; session_resume */
@@ -85,6 +87,7 @@ struct session_place {
 	bool takes_logins; /* of this client; inside TLS */
 	bool trusted; /* this client */
 	enum conf_dsn dsn;
+	uint32_t rewrites; /* fields that rules look at, 1 << enum rewrite_field */
 	enum conf_senders senders; /* what a login, or a local user, may call itself */
 	uint32_t hidden; /* 1 << enum conf_extension */
 };
@@ -141,6 +144,7 @@ struct session {
 	struct sasl_frame sasl;
 
 	struct session_claim *claimed; /* owned; NULL unless it is being asked about */
+	bool header_at_end; /* SESSION_HEADER, and nothing of the mail comes any more */
 	int64_t wall_s; /* set by the driver with each input */
 	uint64_t commands, errors, messages, logins_tried;
 	uint64_t transactions; /* begun: tells one from the next */
@@ -193,6 +197,7 @@ struct session_login {
 void session_login_answered(struct session *s, const struct session_login *answer);
 /* DONE: all begins anew, with that client and that number.  Not allowed: 550; anything else is temporary. */
 void session_client_answered(struct session *s, enum outcome outcome, uint64_t number, struct slice client, uint64_t port);
+void session_rewritten(struct session *s, enum outcome outcome, struct slice records);
 void session_stored(struct session *s, enum outcome outcome);
 void session_committed(struct session *s, const struct session_verdict *v, uint64_t id);
 void session_resume(struct session *s);

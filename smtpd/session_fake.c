@@ -1,5 +1,7 @@
 #include "session_fake.h"
 
+#include "ipc/message.h"
+
 #include <stdio.h>
 
 #define SAID_MAX (64u << 20)
@@ -53,6 +55,7 @@ void fake_init(struct fake *f, enum fake_kind kind, bool rules)
 		.takes_logins = kinds[kind].auth != AUTH_OFF,
 		.dsn = DSN_FOR_ALL,
 		.senders = SENDERS_ANY,
+		.rewrites = kinds[kind].role == LISTENER_MX ? 0 : ~0u,
 	};
 }
 
@@ -207,11 +210,35 @@ static void note_close(struct fake *f)
 	f->closed = true;
 }
 
+/* Addresses of old.test are of new.test; of unknown.test it cannot be said. */
+static void answer_rewrite(struct fake *f)
+{
+	struct slice rest = buf_slice(&f->session.transaction->rewrite.records);
+	struct rec_rewrite_address asked;
+	struct buf records = buf_make(REWRITE_RECORDS_MAX), address = buf_make(512);
+	enum outcome outcome = OC_DONE;
+
+	for (uint64_t i = 0; rec_rewrite_address_next(&rest, &asked); i++) {
+		size_t at = slice_rindex(asked.address, '@');
+
+		if (slice_eq(slice_from(asked.address, at), slice_of("@unknown.test")))
+			outcome = OC_LOOKUP_UNKNOWN;
+		if (!slice_eq(slice_from(asked.address, at), slice_of("@old.test")))
+			continue;
+		buf_clear(&address);
+		buf_addf(&address, "%.*s@new.test", (int)at, asked.address.at);
+		rec_rewritten_add(&records, &(struct rec_rewritten){i, buf_slice(&address)});
+	}
+	session_rewritten(&f->session, outcome, buf_slice(&records));
+	buf_free(&records);
+	buf_free(&address);
+}
+
 /* Until it wants input, or is closed. */
 static void answer_all(struct fake *f)
 {
 	static void (*const answers[])(struct fake *f) = {
-		[WANT_POLICY] = answer_policy, [WANT_LOGIN] = answer_login, [WANT_CLIENT] = answer_client, [WANT_STORE] = answer_store,
+		[WANT_POLICY] = answer_policy, [WANT_LOGIN] = answer_login, [WANT_CLIENT] = answer_client, [WANT_REWRITE] = answer_rewrite, [WANT_STORE] = answer_store,
 		[WANT_COMMIT] = answer_commit, [WANT_PAUSE] = answer_pause, [WANT_TLS] = answer_tls,
 		[WANT_CLOSE] = note_close,
 	};

@@ -38,6 +38,8 @@ void session_consult(struct session *s, enum conf_stage stage, enum session_stat
 
 /* Whether what came of the body can be taken; if not, that is told and the mail is over. */
 bool session_body_is_good(struct session *s);
+/* The header is here, and policyd is to say how it is written: true, and the session waits for that. */
+bool session_asks_rewrite(struct session *s);
 /* The whole body is here. */
 void session_end_of_data(struct session *s);
 

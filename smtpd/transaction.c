@@ -18,6 +18,7 @@ struct transaction *transaction_new(const struct body_limits *limits, uint64_t r
 	t->header = header_walk_make(NULL, NULL);
 	t->piece = buf_make(BODY_PIECE_MAX);
 	t->store_outcome = OC_DONE;
+	t->rewrite.records = buf_make(REWRITE_RECORDS_MAX);
 	t->prepend = buf_make(PREPEND_MAX);
 	t->tags = buf_make(TAGS_MAX);
 	return t;
@@ -34,6 +35,7 @@ void transaction_free(struct transaction **tp)
 	header_walk_free(&t->header);
 	buf_free(&t->piece);
 	buf_free(&t->from);
+	rewrite_clear(&t->rewrite);
 	buf_free(&t->prepend);
 	buf_free(&t->tags);
 	free(t);
@@ -131,26 +133,45 @@ static size_t room(const struct transaction *t)
 
 /* ---- the header of our users' mail ---- */
 
-void transaction_complete(struct transaction *t, const struct completion *c)
+static void hold_header(struct transaction *t)
 {
 	t->holds_header = true;
-	t->completion = *c;
 	if (t->limits.header_max > HELD_HEADER_MAX)
 		t->limits.header_max = HELD_HEADER_MAX;
 }
 
-/* The whole header is at the beginning of the piece. */
-static void complete(struct transaction *t)
+void transaction_complete(struct transaction *t, const struct completion *c)
+{
+	t->completes = true;
+	t->completion = *c;
+	hold_header(t);
+}
+
+void transaction_rewrite(struct transaction *t, uint32_t fields, const char *host)
+{
+	t->rewrite.fields = fields;
+	t->rewrite.host = host;
+	if (fields != 0)
+		hold_header(t);
+}
+
+static void give_up(struct transaction *t, enum outcome outcome)
+{
+	if (t->store_outcome == OC_DONE)
+		t->store_outcome = outcome;
+	buf_clear(&t->piece);
+}
+
+/* In place of the `length` bytes of header at the beginning of the piece. */
+static void put_header(struct transaction *t, size_t length, struct slice header)
 {
 	struct buf whole = buf_make(BODY_PIECE_MAX);
-	size_t length = (size_t)t->header.bytes, before = t->piece.len;
+	size_t before = t->piece.len;
 
-	t->holds_header = false;
-	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
-		return;
-	if (!complete_header(&t->completion, slice_sub(buf_slice(&t->piece), 0, length), &whole) ||
-	    !buf_add_slice(&whole, slice_from(buf_slice(&t->piece), length))) {
-		t->store_outcome = OC_NO_MEMORY;
+	if (t->completes ? complete_header(&t->completion, header, &whole) : buf_add_slice(&whole, header))
+		buf_add_slice(&whole, slice_from(buf_slice(&t->piece), length));
+	if (!buf_ok(&whole)) {
+		give_up(t, OC_HEADER_TOO_LONG);
 		buf_free(&whole);
 		return;
 	}
@@ -159,11 +180,51 @@ static void complete(struct transaction *t)
 	t->body_bytes = t->body_bytes - before + whole.len;
 }
 
+/* The whole header is at the beginning of the piece. */
+static void header_is_here(struct transaction *t)
+{
+	struct slice header = slice_sub(buf_slice(&t->piece), 0, (size_t)t->header.bytes);
+
+	t->holds_header = false;
+	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
+		return;
+	if (t->rewrite.fields != 0 && !rewrite_find(&t->rewrite, mail_address_text(&t->sender), header))
+		give_up(t, OC_HEADER_TOO_LONG);
+	else if (t->rewrite.fields != 0 && rewrite_has_any(&t->rewrite))
+		t->asks_rewrite = true;
+	else
+		put_header(t, header.len, header);
+}
+
+static void take_rewritten(struct transaction *t, struct slice records)
+{
+	struct slice header = slice_sub(buf_slice(&t->piece), 0, (size_t)t->header.bytes), sender = slice_empty();
+	struct buf written = buf_make(BODY_PIECE_MAX);
+
+	if (!rewrite_apply(&t->rewrite, header, records, &written, &sender) ||
+	    (sender.len > 0 && mail_address_parse(sender, MAIL_ALLOW_UTF8, &t->sender) != MAIL_OK))
+		give_up(t, buf_ok(&written) ? OC_UNAVAILABLE : OC_HEADER_TOO_LONG);
+	else
+		put_header(t, header.len, buf_slice(&written));
+	t->utf8_address = t->utf8_address || t->sender.utf8;
+	buf_free(&written);
+}
+
+void transaction_rewritten(struct transaction *t, enum outcome outcome, struct slice records)
+{
+	t->asks_rewrite = false;
+	if (outcome == OC_DONE)
+		take_rewritten(t, records);
+	else
+		give_up(t, outcome);
+	rewrite_clear(&t->rewrite);
+}
+
 void transaction_finish(struct transaction *t)
 {
 	header_walk_end(&t->header);
 	if (t->holds_header)
-		complete(t);
+		header_is_here(t);
 }
 
 /* ---- the body ---- */
@@ -185,7 +246,7 @@ static void note_added(struct transaction *t, size_t before)
 	}
 	look_at(t, slice_from(buf_slice(&t->piece), before));
 	if (t->holds_header && header_is_ended(&t->header))
-		complete(t);
+		header_is_here(t);
 	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
 		buf_clear(&t->piece);
 }
@@ -196,7 +257,7 @@ size_t transaction_body(struct transaction *t, struct slice in)
 {
 	size_t used = 0;
 
-	while (used < in.len && !dotted_is_ended(&t->decoder) && !transaction_is_full(t)) {
+	while (used < in.len && !dotted_is_ended(&t->decoder) && !transaction_is_full(t) && !t->asks_rewrite) {
 		size_t before = t->piece.len;
 
 		used += dotted_decode(&t->decoder, slice_sub(in, used, room(t)), &t->piece);

@@ -7,6 +7,7 @@
 #include "mail/dotted.h"
 #include "mail/dsn.h"
 #include "mail/header.h"
+#include "rewrite.h"
 
 /*
  * One mail on its way in: envelope, body as it comes, and what the rules want done with it.  Pure.
@@ -67,8 +68,11 @@ struct transaction {
 	uint64_t stored_bytes; /* of pieces that were taken away */
 	enum outcome store_outcome; /* of taking them away */
 
-	bool holds_header; /* it is completed when it is here */
+	bool holds_header; /* all of it is kept until it is here */
+	bool completes; /* it is completed then */
 	struct completion completion;
+	struct rewrite rewrite; /* owned */
+	bool asks_rewrite; /* the header is here, and it is not known yet how it is to be written */
 	bool watches_from; /* the fields From and Sender are read */
 	struct buf from; /* owned; the addresses of From, a LF between */
 	char from_sender[MAIL_ADDRESS_MAX + 1]; /* the one of Sender */
@@ -88,6 +92,10 @@ void transaction_free(struct transaction **tp);
 void transaction_watch_from(struct transaction *t);
 /* The same of mail whose header is to be completed. */
 void transaction_complete(struct transaction *t, const struct completion *c);
+/* And where rules may write addresses otherwise: `fields` as struct rewrite has them, 0 none. */
+void transaction_rewrite(struct transaction *t, uint32_t fields, const char *host);
+/* The answer, once asks_rewrite.  Not DONE: the mail is refused with that outcome at its end. */
+void transaction_rewritten(struct transaction *t, enum outcome outcome, struct slice records);
 
 /* Adds the candidate.  False: no memory. */
 bool transaction_add_recipient(struct transaction *t);

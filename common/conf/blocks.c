@@ -588,6 +588,18 @@ bool read_route(struct compiler *c, const struct statement *st, void *into)
 	return read_rules(c, RULES_ROUTE, "route", c->conf->route);
 }
 
+bool read_rewrite(struct compiler *c, const struct statement *st, void *into)
+{
+	struct rule_list *list = arena_take(c->arena, sizeof(*list));
+
+	(void)st;
+	(void)into;
+	if (list == NULL || !read_rules(c, RULES_REWRITE, "rewrite", list))
+		return false;
+	c->conf->rewrite = list->count == 0 ? NULL : list;
+	return true;
+}
+
 /* ---- retry ---- */
 
 static bool take_interval(struct compiler *c, struct conf_retry_step *step)

@@ -502,6 +502,7 @@ static void resolve_rules(struct compiler *c)
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		rules_resolve(&names, c->conf->policy[i]);
 	rules_resolve(&names, c->conf->route);
+	rules_resolve(&names, c->conf->rewrite);
 }
 
 static void resolve_delegations(struct compiler *c)

@@ -87,6 +87,7 @@ bool read_transport(struct compiler *c, const struct statement *st, void *into);
 bool read_retry(struct compiler *c, const struct statement *st, void *into);
 bool read_trusted(struct compiler *c, const struct statement *st, void *into);
 bool read_policy(struct compiler *c, const struct statement *st, void *into);
+bool read_rewrite(struct compiler *c, const struct statement *st, void *into);
 bool read_route(struct compiler *c, const struct statement *st, void *into);
 bool read_include(struct compiler *c, const struct statement *st, void *into);
 /* The name of a setting as the documents write it: with `-`. */

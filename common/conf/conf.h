@@ -213,6 +213,7 @@ struct conf {
 	size_t transport_count;
 	struct rule_list *policy[STAGE_COUNT]; /* NULL: no rules there */
 	struct rule_list *route; /* never NULL */
+	struct rule_list *rewrite; /* NULL: no rules */
 	struct conf_retry retry;
 	void *arena; /* owns all of the above */
 };

@@ -357,6 +357,11 @@ static void print_rules(const struct conf *c, struct buf *out)
 		rules_print(c->policy[i], out);
 		buf_add_text(out, "}\n");
 	}
+	if (c->rewrite != NULL) {
+		buf_add_text(out, "rewrite {\n");
+		rules_print(c->rewrite, out);
+		buf_add_text(out, "}\n");
+	}
 	if (c->route->count == 0)
 		return;
 	buf_add_text(out, "route {\n");

@@ -17,6 +17,7 @@ static const struct statement top[] = {
 	{"transport", read_transport, 0, 0, 0, NULL, true},
 	{"policy", read_policy, 0, 0, 0, NULL, true},
 	{"route", read_route, 0, 0, 0, NULL, false},
+	{"rewrite", read_rewrite, 0, 0, 0, NULL, false},
 	{"retry", read_retry, 0, 0, 0, NULL, false},
 };
 

@@ -137,7 +137,7 @@ static void add_fact(const struct fact_info *f, struct buf *out)
 	const char *sep = "";
 
 	buf_addf(out, "| `%s` | %s | ", f->name, types[f->type]);
-	for (unsigned place = 0; place <= RULES_ROUTE; place++)
+	for (unsigned place = 0; place <= RULES_REWRITE; place++)
 		if (f->places & RULES_IN(place)) {
 			buf_addf(out, "%s%s", sep, rules_place_name(place));
 			sep = " ";
@@ -225,7 +225,7 @@ static void test_words(void **state)
 {
 	static const char *const statements[] = {"include", "trusted",	   "listen", "tls",
 						 "auth",    "credentials", "table",  "transport",
-						 "policy",  "route",	   "retry"};
+						 "policy",  "route",	   "retry",  "rewrite"};
 	static const char *const lines[] = {
 		"role",	      "tls",   "auth",	      "isolation",    "hostname", "maildir",
 		"smtp",	      "lmtp",  "user",	      "delivered-to", "tls-ca",	  "tls-name",

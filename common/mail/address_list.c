@@ -19,12 +19,14 @@ struct parser {
 	size_t at;
 	char text[ADDRESS_LIST_ONE_MAX];
 	size_t len;
+	size_t from, to; /* of the element, in `in` */
 	size_t at_signs;
 	bool too_long;
 	bool last_is_word;
 	bool words_touch; /* two words without a dot or @ between them: only a display name may have that */
 	bool in_angle, had_angle, in_group;
-	address_list_fn *fn;
+	address_list_fn *fn; /* or: */
+	address_list_spot_fn *spot_fn;
 	void *arg;
 };
 
@@ -140,7 +142,7 @@ static struct token next_token(struct parser *p)
 
 static void reset_text(struct parser *p)
 {
-	p->len = 0;
+	p->len = p->from = p->to = 0;
 	p->at_signs = 0;
 	p->too_long = false;
 	p->last_is_word = false;
@@ -183,6 +185,21 @@ static bool is_one_address(const struct parser *p)
 	return p->text[0] != '@' && p->text[p->len - 1] != '@';
 }
 
+static bool tell(const struct parser *p)
+{
+	struct slice address = slice_make(p->text, p->len);
+
+	return p->fn != NULL ? p->fn(address, p->arg) : p->spot_fn(address, p->from, p->to - p->from, p->arg);
+}
+
+/* What was read last, and ended at p->at, is part of the element. */
+static void note_spot(struct parser *p, size_t length)
+{
+	if (p->len == 0)
+		p->from = p->at - length;
+	p->to = p->at;
+}
+
 /* At the end of an element.  An empty one is fine (RFC 5322 §4.4), but not `<>`. */
 static enum address_list_end finish_element(struct parser *p)
 {
@@ -191,7 +208,7 @@ static enum address_list_end finish_element(struct parser *p)
 
 	if (p->in_angle || (!empty && !is_one_address(p)))
 		return ADDRESS_LIST_BAD;
-	if (!empty && !p->fn(slice_make(p->text, p->len), p->arg))
+	if (!empty && !tell(p))
 		end = ADDRESS_LIST_STOPPED;
 	reset_text(p);
 	p->had_angle = false;
@@ -249,6 +266,7 @@ static enum address_list_end on_close(struct parser *p)
 
 static enum address_list_end on_joint(struct parser *p, char c)
 {
+	note_spot(p, 1);
 	p->last_is_word = false;
 	p->at_signs += c == '@';
 	add_char(p, c);
@@ -270,22 +288,33 @@ static enum address_list_end on_special(struct parser *p, char c)
 
 static enum address_list_end on_word(struct parser *p, struct slice word)
 {
+	if (!p->had_angle)
+		note_spot(p, word.len);
 	return !p->had_angle && add_word(p, word) ? ADDRESS_LIST_DONE : ADDRESS_LIST_BAD;
+}
+
+static enum address_list_end parse(struct parser *p)
+{
+	enum address_list_end end = ADDRESS_LIST_DONE;
+
+	while (end == ADDRESS_LIST_DONE) {
+		struct token t = next_token(p);
+
+		if (t.kind == TOKEN_END)
+			return p->in_group ? ADDRESS_LIST_BAD : finish_element(p);
+		if (t.kind == TOKEN_BAD)
+			return ADDRESS_LIST_BAD;
+		end = t.kind == TOKEN_WORD ? on_word(p, t.text) : on_special(p, t.special);
+	}
+	return end;
 }
 
 enum address_list_end address_list_parse(struct slice text, address_list_fn *fn, void *arg)
 {
-	struct parser p = {.in = text, .fn = fn, .arg = arg};
-	enum address_list_end end = ADDRESS_LIST_DONE;
+	return parse(&(struct parser){.in = text, .fn = fn, .arg = arg});
+}
 
-	while (end == ADDRESS_LIST_DONE) {
-		struct token t = next_token(&p);
-
-		if (t.kind == TOKEN_END)
-			return p.in_group ? ADDRESS_LIST_BAD : finish_element(&p);
-		if (t.kind == TOKEN_BAD)
-			return ADDRESS_LIST_BAD;
-		end = t.kind == TOKEN_WORD ? on_word(&p, t.text) : on_special(&p, t.special);
-	}
-	return end;
+enum address_list_end address_list_spots(struct slice text, address_list_spot_fn *fn, void *arg)
+{
+	return parse(&(struct parser){.in = text, .spot_fn = fn, .arg = arg});
 }

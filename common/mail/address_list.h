@@ -23,4 +23,8 @@ typedef bool address_list_fn(struct slice address, void *arg);
 /* `fn` may have been called for addresses before a bad one. */
 enum address_list_end address_list_parse(struct slice text, address_list_fn *fn, void *arg);
 
+/* The same, told where in `text` each stands: from its first octet to its last, without display name and angle brackets. */
+typedef bool address_list_spot_fn(struct slice address, size_t at, size_t length, void *arg);
+enum address_list_end address_list_spots(struct slice text, address_list_spot_fn *fn, void *arg);
+
 #endif

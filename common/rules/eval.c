@@ -166,7 +166,7 @@ void policy_verdict_free(struct policy_verdict *v)
 
 static void route_text(struct run *run, const struct rule *r, struct route_step *out)
 {
-	enum text_use use = r->verb == VERB_REWRITE ? TEXT_ADDRESS : TEXT_REPLY;
+	enum text_use use = r->verb == VERB_REWRITE || r->verb == VERB_ADDRESS ? TEXT_ADDRESS : TEXT_REPLY;
 	struct buf text = buf_make(MEMORY_MAX);
 	enum answer a = run_text(run, r->text, use, ROUTE_TEXT_MAX, &text);
 
@@ -179,8 +179,8 @@ static void route_text(struct run *run, const struct rule *r, struct route_step 
 	buf_free(&text);
 }
 
-void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source,
-		struct route_step *out)
+/* Of rules that name fields only those with one of `fields`. */
+static void find_step(const struct rule_list *list, size_t from, uint32_t fields, const struct rule_source *source, struct route_step *out)
 {
 	static const enum route_end ends[] = {[ANSWER_YES] = ROUTE_STEP,
 					      [ANSWER_UNKNOWN] = ROUTE_UNKNOWN,
@@ -195,7 +195,8 @@ void route_eval(const struct rule_list *list, size_t from, const struct rule_sou
 	out->text = slice_empty();
 	out->memory[0] = '\0';
 	for (; i < list->count && a == ANSWER_NO; i++)
-		a = ask(&run, &list->rules[i]);
+		if (list->rules[i].fields == 0 || (list->rules[i].fields & fields) != 0)
+			a = ask(&run, &list->rules[i]);
 	out->next = i;
 	if (a == ANSWER_NO)
 		return;
@@ -204,4 +205,37 @@ void route_eval(const struct rule_list *list, size_t from, const struct rule_sou
 	out->cause = run.cause;
 	if (a == ANSWER_YES && out->rule->text != NULL)
 		route_text(&run, out->rule, out);
+}
+
+void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source, struct route_step *out)
+{
+	find_step(list, from, 0, source, out);
+}
+
+/* ---- rewriting ---- */
+
+void rewrite_eval(const struct rule_list *list, size_t from, enum rewrite_field field, const struct rule_source *source,
+		  struct route_step *out)
+{
+	find_step(list, from, 1u << field, source, out);
+}
+
+uint32_t rewrite_fields(const struct rule_list *list)
+{
+	uint32_t fields = 0;
+
+	for (size_t i = 0; list != NULL && i < list->count; i++)
+		fields |= list->rules[i].fields;
+	return fields;
+}
+
+const char *rewrite_field_name(enum rewrite_field field)
+{
+	static const char *const names[REWRITE_FIELDS] = {
+		[REWRITE_ENVELOPE_FROM] = "envelope-from", [REWRITE_FROM] = "from", [REWRITE_SENDER] = "sender",
+		[REWRITE_REPLY_TO] = "reply-to", [REWRITE_TO] = "to", [REWRITE_CC] = "cc", [REWRITE_BCC] = "bcc",
+		[REWRITE_RESENT] = "resent",
+	};
+
+	return names[field];
 }

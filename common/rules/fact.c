@@ -7,25 +7,26 @@
 #define FROM_HELO (POLICY & ~RULES_IN(STAGE_CONNECT))
 #define FROM_MAIL (FROM_HELO & ~RULES_IN(STAGE_HELO))
 #define ROUTE RULES_IN(RULES_ROUTE)
+#define REWRITE RULES_IN(RULES_REWRITE)
 
 static const char *const roles[] = {"mx", "submission", "local", NULL};
 
 static const struct fact_info facts[FACT_COUNT] = {
-	[FACT_CLIENT] = {"client", FACT_TYPE_IP, POLICY | ROUTE, NULL, 0, 0,
+	[FACT_CLIENT] = {"client", FACT_TYPE_IP, POLICY | ROUTE | REWRITE, NULL, 0, 0,
 			 "the address of the peer; null: mail made on this host"},
 	[FACT_CLIENT_EARLY] = {"client.early", FACT_TYPE_BOOL, POLICY, NULL, 0, 0,
 			       "the client spoke before the banner"},
 	[FACT_CLIENT_PIPELINED] = {"client.pipelined", FACT_TYPE_BOOL, FROM_HELO, NULL, 0, 0,
 				   "the client sent commands behind HELO or EHLO before it had the answer"},
-	[FACT_LISTENER_ROLE] = {"listener.role", FACT_TYPE_WORD, POLICY | ROUTE, roles, 0, 0,
+	[FACT_LISTENER_ROLE] = {"listener.role", FACT_TYPE_WORD, POLICY | ROUTE | REWRITE, roles, 0, 0,
 				"mx, submission or local (the submission socket)"},
-	[FACT_LISTENER_NAME] = {"listener.name", FACT_TYPE_TEXT, POLICY | ROUTE, NULL, 0, 0,
+	[FACT_LISTENER_NAME] = {"listener.name", FACT_TYPE_TEXT, POLICY | ROUTE | REWRITE, NULL, 0, 0,
 				"the `name` of the listener, else its ADDRESS:PORT; \"local\": the submission socket"},
 	[FACT_LISTENER_ADDRESS] = {"listener.address", FACT_TYPE_IP, POLICY, NULL, 0, 0,
 				   "the address of this host that the client came to; null: the submission socket"},
 	[FACT_LISTENER_PORT] = {"listener.port", FACT_TYPE_NUMBER, POLICY, NULL, 0, 0,
 				"the port that the client came to; 0: the submission socket"},
-	[FACT_HOSTNAME] = {"hostname", FACT_TYPE_DOMAIN, POLICY | ROUTE, NULL, 0, 0,
+	[FACT_HOSTNAME] = {"hostname", FACT_TYPE_DOMAIN, POLICY | ROUTE | REWRITE, NULL, 0, 0,
 			   "the name of this host on that listener"},
 	[FACT_TLS] = {"tls", FACT_TYPE_BOOL, POLICY, NULL, FACT_TLS_VERSION, FACT_IS_SET,
 		      "the session is encrypted"},
@@ -45,15 +46,15 @@ static const struct fact_info facts[FACT_COUNT] = {
 				      "the client showed a certificate, and client-ca vouches for it"},
 	[FACT_HELO_NAME] = {"helo.name", FACT_TYPE_DOMAIN, FROM_HELO, NULL, 0, 0,
 			    "the argument of HELO or EHLO (also written helo)"},
-	[FACT_LOGIN] = {"login", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, 0, 0,
+	[FACT_LOGIN] = {"login", FACT_TYPE_TEXT, FROM_MAIL | ROUTE | REWRITE, NULL, 0, 0,
 			"who logged in; null: nobody"},
-	[FACT_AUTHENTICATED] = {"authenticated", FACT_TYPE_BOOL, FROM_MAIL | ROUTE, NULL, FACT_LOGIN,
+	[FACT_AUTHENTICATED] = {"authenticated", FACT_TYPE_BOOL, FROM_MAIL | ROUTE | REWRITE, NULL, FACT_LOGIN,
 				FACT_IS_SET, "somebody logged in"},
-	[FACT_SENDER] = {"sender", FACT_TYPE_ADDRESS, FROM_MAIL | ROUTE, NULL, 0, 0,
+	[FACT_SENDER] = {"sender", FACT_TYPE_ADDRESS, FROM_MAIL | ROUTE | REWRITE, NULL, 0, 0,
 			 "the address of MAIL FROM; null: <>"},
-	[FACT_SENDER_LOCAL] = {"sender.local", FACT_TYPE_TEXT, FROM_MAIL | ROUTE, NULL, FACT_SENDER,
+	[FACT_SENDER_LOCAL] = {"sender.local", FACT_TYPE_TEXT, FROM_MAIL | ROUTE | REWRITE, NULL, FACT_SENDER,
 			       FACT_LOCAL_PART, "its part before the @"},
-	[FACT_SENDER_DOMAIN] = {"sender.domain", FACT_TYPE_DOMAIN, FROM_MAIL | ROUTE, NULL, FACT_SENDER,
+	[FACT_SENDER_DOMAIN] = {"sender.domain", FACT_TYPE_DOMAIN, FROM_MAIL | ROUTE | REWRITE, NULL, FACT_SENDER,
 				FACT_DOMAIN_PART, "its part behind the @"},
 	[FACT_SIZE] = {"size", FACT_TYPE_SIZE, FROM_MAIL | ROUTE, NULL, 0, 0,
 		       "bytes announced, at stage data received; 0: not announced"},
@@ -66,11 +67,15 @@ static const struct fact_info facts[FACT_COUNT] = {
 	[FACT_RECIPIENT_COUNT] = {"recipient.count", FACT_TYPE_NUMBER,
 				  RULES_IN(STAGE_RCPT) | RULES_IN(STAGE_DATA), NULL, 0, 0,
 				  "recipients so far, this one included"},
+	[FACT_ADDRESS] = {"address", FACT_TYPE_ADDRESS, REWRITE, NULL, 0, 0, "the address that may be rewritten, as it is by now"},
+	[FACT_ADDRESS_LOCAL] = {"address.local", FACT_TYPE_TEXT, REWRITE, NULL, FACT_ADDRESS, FACT_LOCAL_PART, "its part before the @"},
+	[FACT_ADDRESS_DOMAIN] = {"address.domain", FACT_TYPE_DOMAIN, REWRITE, NULL, FACT_ADDRESS, FACT_DOMAIN_PART,
+				 "its part behind the @"},
 };
 
 const char *rules_place_name(unsigned place)
 {
-	static const char *const names[] = {"connect", "helo", "mail", "rcpt", "data", "route"};
+	static const char *const names[] = {"connect", "helo", "mail", "rcpt", "data", "route", "rewrite"};
 
 	return place < ARRAY_LEN(names) ? names[place] : "?";
 }

@@ -37,6 +37,9 @@ enum fact_id {
 	FACT_RECIPIENT_LOCAL,
 	FACT_RECIPIENT_DOMAIN,
 	FACT_RECIPIENT_COUNT, /* this one included */
+	FACT_ADDRESS, /* being rewritten */
+	FACT_ADDRESS_LOCAL,
+	FACT_ADDRESS_DOMAIN,
 	FACT_COUNT
 };
 
@@ -51,10 +54,11 @@ enum fact_type {
 	FACT_TYPE_WORD, /* one of a few words */
 };
 
-/* Where rules stand: the stages of a session (enum conf_stage), and routes. */
+/* Where rules stand: the stages of a session (enum conf_stage), routes, and the rewriting of addresses. */
 #define RULES_ROUTE STAGE_COUNT
+#define RULES_REWRITE (STAGE_COUNT + 1)
 #define RULES_IN(place) (1u << (place))
-const char *rules_place_name(unsigned place); /* "connect" ... "route" */
+const char *rules_place_name(unsigned place); /* "connect" ... "route", "rewrite" */
 
 /* How a fact follows from another: the source is never asked for those. */
 enum fact_part { FACT_WHOLE, FACT_LOCAL_PART, FACT_DOMAIN_PART, FACT_IS_SET };

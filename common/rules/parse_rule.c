@@ -201,13 +201,71 @@ bool verb_read_rewrite(struct parser *p, const struct verb *v, unsigned place, s
 	struct conf_pos pos = p->now.pos;
 
 	(void)v;
-	if (!read_text(p, r, place, "the new address in quotes: \"{recipient.local}@example.org\""))
+	if (!read_text(p, r, place, place == RULES_REWRITE ? "the new address in quotes: \"{address.local}@example.org\""
+							   : "the new address in quotes: \"{recipient.local}@example.org\""))
 		return false;
 	if (slice_index(slice_of(r->text->source), '@') != SLICE_NONE || !template_is_literal(r->text))
 		return true;
-	mistake_add(p->mistakes, pos, "expected an address such as \"{recipient.local}@example.org\"",
+	mistake_add(p->mistakes, pos, place == RULES_REWRITE ? "expected an address such as \"{address.local}@example.org\""
+							     : "expected an address such as \"{recipient.local}@example.org\"",
 		    "this is no address");
 	return false;
+}
+
+/* `headers` is all but the envelope, `all` is all. */
+static uint32_t fields_of(struct slice word)
+{
+	uint32_t all = (1u << REWRITE_FIELDS) - 1;
+
+	if (slice_eq(word, slice_of("all")))
+		return all;
+	if (slice_eq(word, slice_of("headers")))
+		return all & ~(1u << REWRITE_ENVELOPE_FROM);
+	for (unsigned f = 0; f < REWRITE_FIELDS; f++)
+		if (slice_eq(word, slice_of(rewrite_field_name((enum rewrite_field)f))))
+			return 1u << f;
+	return 0;
+}
+
+static bool read_field(struct parser *p, struct rule *r)
+{
+	struct wordlist allowed = {NULL, 0};
+	struct token t;
+	uint32_t fields;
+
+	if (!take_word(p, "envelope-from, from, sender, reply-to, to, cc, bcc, resent, headers or all", &t))
+		return false;
+	fields = fields_of(t.text);
+	r->fields |= fields;
+	if (fields != 0)
+		return true;
+	for (unsigned f = 0; f < REWRITE_FIELDS; f++)
+		wordlist_add(p->arena, &allowed, rewrite_field_name((enum rewrite_field)f));
+	wordlist_add(p->arena, &allowed, "headers");
+	wordlist_add(p->arena, &allowed, "all");
+	mistake_unknown(p->mistakes, t.pos, "field", t.text, &allowed);
+	return false;
+}
+
+static bool read_fields(struct parser *p, struct rule *r)
+{
+	if (!take_keyword(p, "in"))
+		return false;
+	do {
+		if (!read_field(p, r))
+			return false;
+	} while (parser_accept(p, TOKEN_COMMA));
+	return true;
+}
+
+bool verb_read_address(struct parser *p, const struct verb *v, unsigned place, struct rule *r)
+{
+	return verb_read_rewrite(p, v, place, r) && read_fields(p, r);
+}
+
+bool verb_read_lookup(struct parser *p, const struct verb *v, unsigned place, struct rule *r)
+{
+	return verb_read_table(p, v, place, r) && read_fields(p, r);
 }
 
 /* ---- checks of one rule ---- */

@@ -22,7 +22,7 @@ enum fact_id place_fact(struct parser *p, struct conf_pos pos, struct slice name
 		return tell_unknown(p, pos, name, place);
 	if (fact_info(id)->places & RULES_IN(place))
 		return id;
-	for (unsigned i = 0; i <= RULES_ROUTE; i++)
+	for (unsigned i = 0; i <= RULES_REWRITE; i++)
 		if (fact_info(id)->places & RULES_IN(i)) {
 			buf_addf(&hint, "%s%s", sep, rules_place_name(i));
 			sep = ", ";

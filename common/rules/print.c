@@ -170,6 +170,9 @@ void rule_print(const struct rule *r, struct buf *out)
 		buf_add_char(out, ' ');
 		rules_print_text(out, r->text->source);
 	}
+	for (unsigned f = 0, n = 0; f < REWRITE_FIELDS; f++)
+		if ((r->fields >> f & 1) != 0)
+			buf_addf(out, "%s %s", n++ == 0 ? " in" : ",", rewrite_field_name((enum rewrite_field)f));
 	if (r->when != NULL) {
 		buf_add_text(out, " if ");
 		cond_print(r->when, out);

@@ -108,7 +108,7 @@ static void check_fits(struct rules_names *n, const struct rule *r)
 
 static void resolve_rule(struct rules_names *n, struct rule *r)
 {
-	if (r->verb == VERB_ALIAS) {
+	if (r->verb == VERB_ALIAS || r->verb == VERB_LOOKUP) {
 		r->table = find_table(n, r->name, r->pos, false);
 		if (r->table != NULL && r->table->kind == TABLE_CIDR)
 			mistake_add(n->mistakes, r->pos, "expected a table of addresses",

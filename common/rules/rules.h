@@ -28,9 +28,26 @@ enum rule_verb {
 	VERB_DELIVER,
 	VERB_RELAY,
 	VERB_DISCARD,
+	/* rewrite */
+	VERB_ADDRESS,
+	VERB_LOOKUP,
 	VERB_COUNT
 };
 const char *rule_verb_name(enum rule_verb verb);
+
+/* Where an address may be rewritten: the envelope, and fields of the header; RESENT: all that begin so. */
+enum rewrite_field {
+	REWRITE_ENVELOPE_FROM,
+	REWRITE_FROM,
+	REWRITE_SENDER,
+	REWRITE_REPLY_TO,
+	REWRITE_TO,
+	REWRITE_CC,
+	REWRITE_BCC,
+	REWRITE_RESENT,
+	REWRITE_FIELDS
+};
+const char *rewrite_field_name(enum rewrite_field field); /* as rules name it */
 
 struct cond;
 struct template;
@@ -47,11 +64,12 @@ struct rule {
 	const struct conf_transport *transport; /* deliver, relay */
 	bool relay_domain; /* relay ... as relay-domain: may leave this host without a login (its
 			      condition names the domains) */
+	uint32_t fields; /* address, lookup: 1 << enum rewrite_field */
 	struct cond *when; /* NULL: always */
 };
 
 struct rule_list {
-	unsigned place; /* enum conf_stage, or RULES_ROUTE */
+	unsigned place; /* enum conf_stage, RULES_ROUTE or RULES_REWRITE */
 	struct rule *rules;
 	size_t count;
 };
@@ -146,5 +164,13 @@ struct route_step {
 /* The first rule from number `from` on whose condition holds. */
 void route_eval(const struct rule_list *list, size_t from, const struct rule_source *source,
 		struct route_step *out);
+
+/* ---- rewriting ---- */
+
+/* As route_eval, over the rules for that field only; `text` of VERB_ADDRESS: the new address. */
+void rewrite_eval(const struct rule_list *list, size_t from, enum rewrite_field field, const struct rule_source *source,
+		  struct route_step *out);
+/* All fields that its rules name. */
+uint32_t rewrite_fields(const struct rule_list *list);
 
 #endif

@@ -8,6 +8,7 @@
 #define POLICY (CONNECT | LATER)
 #define MESSAGE (RULES_IN(STAGE_MAIL) | RULES_IN(STAGE_RCPT) | RULES_IN(STAGE_DATA))
 #define ROUTE RULES_IN(RULES_ROUTE)
+#define REWRITE RULES_IN(RULES_REWRITE)
 #define ANY (REPLY_4XX | REPLY_5XX)
 
 static const struct verb verbs[] = {
@@ -30,6 +31,8 @@ static const struct verb verbs[] = {
 	{"deliver", VERB_DELIVER, ROUTE, true, verb_read_transport, 0, NULL, 0},
 	{"relay", VERB_RELAY, ROUTE, true, verb_read_transport, 0, NULL, 0},
 	{"discard", VERB_DISCARD, ROUTE, true, verb_read_nothing, 0, NULL, 0},
+	{"address", VERB_ADDRESS, REWRITE, false, verb_read_address, 0, NULL, 0},
+	{"lookup", VERB_LOOKUP, REWRITE, false, verb_read_lookup, 0, NULL, 0},
 };
 
 size_t verb_count(void)

@@ -35,6 +35,8 @@ bool verb_read_header(struct parser *p, const struct verb *v, unsigned place, st
 bool verb_read_tag(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
 bool verb_read_table(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
 bool verb_read_transport(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
+bool verb_read_address(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
+bool verb_read_lookup(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
 bool verb_read_rewrite(struct parser *p, const struct verb *v, unsigned place, struct rule *r);
 
 #endif
