@@ -4,6 +4,7 @@
 #include "filter/filter.h"
 #include "filter/report.h"
 #include "filter/sample.h"
+#include "filter/sieve.h"
 #include "filter/view_address.h"
 #include "mail/address.h"
 
@@ -331,6 +332,28 @@ static enum filter_kind kind_of(const char *file)
 	return slice_ends_nocase(slice_of(file), slice_of(".sieve")) ? FILTER_KIND_SIEVE : FILTER_KIND_ANY;
 }
 
+/* Which it is in the end. */
+static enum filter_kind kind_in(const struct trial *t)
+{
+	enum filter_kind kind = kind_of(t->file);
+
+	return kind == FILTER_KIND_ANY ? filter_kind_of(buf_slice(&t->filter)) : kind;
+}
+
+/* Each with its line and a caret. */
+static int tell_all_mistakes(struct trial *t)
+{
+	struct buf all = buf_make(REPORT_MAX);
+	struct slice rest, line;
+
+	sieve_mistakes(t->file, buf_slice(&t->filter), &all);
+	for (rest = buf_slice(&all); slice_cut(&rest, '\n', &line); buf_add_char(&t->out, '\n'))
+		text_add_safe(line, &t->out);
+	fputs(buf_text(&t->out), stderr);
+	buf_free(&all);
+	return CLI_CONFIG;
+}
+
 static int tell_mistake(struct trial *t, const struct filter_mistake *m)
 {
 	if (m->line == 0)
@@ -341,6 +364,8 @@ static int tell_mistake(struct trial *t, const struct filter_mistake *m)
 		buf_add_text(&t->out, "}\n");
 		return print_out(&t->out) ? CLI_CONFIG : CLI_TEMPORARY;
 	}
+	if (kind_in(t) == FILTER_KIND_SIEVE)
+		return tell_all_mistakes(t);
 	buf_addf(&t->out, "%s:%u:%u: ", t->file, m->line, m->column);
 	text_add_safe(slice_of(m->why), &t->out);
 	fprintf(stderr, "%s\n", buf_text(&t->out));

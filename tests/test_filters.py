@@ -49,6 +49,16 @@ def test_a_mistake_has_its_place(tmp_path):
     assert (told["outcome"], told["line"], told["column"], told["exit"]) == ("mistake", 2, 3, 78)
 
 
+def test_all_mistakes_of_a_sieve_script(tmp_path):
+    done = filter_test(tmp_path, 'require ["filinto", "\x1b[2J"];\nif heeder "a" "b" { keep; }\n', name="x.sieve")
+    assert done.returncode == 78 and done.stdout == "" and "\x1b" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == f'{tmp_path}/x.sieve:1:10: unknown extension "filinto"' and 'did you mean "fileinto"?' in lines[2]
+    assert f'{tmp_path}/x.sieve:2:4: unknown test "heeder"' in lines
+    told = as_json(tmp_path, "# Sieve filter\nkeeep;\n")
+    assert (told["outcome"], told["line"], told["column"], told["exit"]) == ("mistake", 2, 1, 78)
+
+
 def test_outcomes_are_exit_codes(tmp_path):
     error = filter_test(tmp_path, '# Exim filter\nsave a\ndeliver "$h_x-tag: not one"\n')
     assert error.returncode == 1 and "line 3: " in error.stdout and "stays in the inbox" in error.stdout and "into the file" not in error.stdout
@@ -105,8 +115,8 @@ def test_a_message_of_any_size(tmp_path):
 def test_what_the_page_shows_is_so(tmp_path):
     """docs/filters.md: each filter and list in it compiles, and each variable is there."""
     page = (TOP / "docs" / "filters.md").read_text()
-    shown = [re.sub(r"^    ", "", part, flags=re.M) for part in re.findall(r"^    #.*\n(?:^    .*\n)*", page, re.M)]
-    assert len([s for s in shown if s.startswith("# Exim filter")]) >= 1 and len(shown) >= 2
+    shown = [re.sub(r"^    ", "", part, flags=re.M) for part in re.findall(r"^    #.*\n(?:^    .*\n|^\n(?=    [^#]))*", page, re.M)]
+    assert len([s for s in shown if s.startswith("# Exim filter")]) >= 1 and len([s for s in shown if s.startswith("# Sieve filter")]) >= 6
     for text in shown:
         told = as_json(tmp_path, text)
         assert told["outcome"] in ("done", "later"), (text, told)

@@ -130,7 +130,7 @@ static void hint_list(struct buf *hint, const char *kind, const struct wordlist 
 		return;
 	}
 	if (allowed->count > LISTED_MAX) {
-		buf_addf(hint, "expected a %s", kind);
+		buf_addf(hint, "expected %s %s", strchr("aeiou", kind[0]) != NULL ? "an" : "a", kind);
 		return;
 	}
 	buf_add_text(hint, "expected ");
@@ -258,16 +258,35 @@ static int by_place(const void *left, const void *right)
 	return 0;
 }
 
-void mistakes_render(const struct mistakes *m, struct conf_mistakes *out)
+static void sort(const struct mistakes *m, struct ranked sorted[MISTAKES_SHOWN_MAX])
 {
 	const struct mistake *items = m->items;
-	struct ranked sorted[MISTAKES_SHOWN_MAX];
 
-	out->count = m->count;
 	for (size_t i = 0; i < m->kept; i++)
 		sorted[i] = (struct ranked){file_rank(m->bundle, items[i].pos.file), &items[i]};
 	if (m->kept > 1)
 		qsort(sorted, m->kept, sizeof(sorted[0]), by_place);
+}
+
+bool mistakes_first(const struct mistakes *m, struct conf_pos *pos_out, const char **what_out, const char **hint_out)
+{
+	struct ranked sorted[MISTAKES_SHOWN_MAX];
+
+	if (m->kept == 0)
+		return false;
+	sort(m, sorted);
+	*pos_out = sorted[0].mistake->pos;
+	*what_out = sorted[0].mistake->what;
+	*hint_out = sorted[0].mistake->hint;
+	return *what_out != NULL && *hint_out != NULL;
+}
+
+void mistakes_render(const struct mistakes *m, struct conf_mistakes *out)
+{
+	struct ranked sorted[MISTAKES_SHOWN_MAX];
+
+	out->count = m->count;
+	sort(m, sorted);
 	for (size_t i = 0; i < m->kept; i++)
 		render_one(m, sorted[i].mistake, &out->text);
 	if (m->count > m->kept)

@@ -37,6 +37,8 @@ const char *wordlist_nearest(const struct wordlist *list, struct slice word);
 void mistake_unknown(struct mistakes *m, struct conf_pos pos, const char *kind, struct slice word,
 		     const struct wordlist *allowed);
 
+/* The first in the order of the text; the texts lie in the arena.  False: there is none, or nothing is known of it (no memory). */
+bool mistakes_first(const struct mistakes *m, struct conf_pos *pos_out, const char **what_out, const char **hint_out);
 void mistakes_render(const struct mistakes *m, struct conf_mistakes *out);
 
 #endif

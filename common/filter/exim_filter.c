@@ -10,31 +10,6 @@
 /* More than a text of FILTER_SOURCE_MAX can become: see exim_no_memory. */
 #define ARENA_MAX (64u << 20)
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct slice skip_blanks(struct slice text)
-{
-	while (text.len > 0 && is_blank(text.at[0]))
-		text = slice_from(text, 1);
-	return text;
-}
-
-bool exim_filter_is(struct slice text)
-{
-	static const char *const words[] = {"#", "exim", "filter"};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		text = skip_blanks(text);
-		if (!slice_starts_nocase(text, slice_of(words[i])))
-			return false;
-		text = slice_from(text, strlen(words[i]));
-	}
-	return text.len == 0 || !ascii_is_alnum(text.at[0]);
-}
-
 struct exim_filter *exim_filter_compile(struct slice text, struct filter_mistake *mistake)
 {
 	struct exim_source s = {text, 0, 1, NULL, 0, mistake};

@@ -9,9 +9,6 @@
  */
 struct exim_filter;
 
-/* The first words are "# Exim filter", in any case, blanks anywhere between. */
-bool exim_filter_is(struct slice text);
-
 /* NULL with the first mistake in *mistake. */
 struct exim_filter *exim_filter_compile(struct slice text, struct filter_mistake *mistake);
 void exim_filter_free(struct exim_filter **fp);

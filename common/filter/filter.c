@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "filter/exim_filter.h"
 #include "filter/forward.h"
+#include "filter/sieve.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,7 @@ struct language {
 	enum filter_kind kind;
 	const char *name;
 	bool waits; /* filter_kind_waits */
-	bool (*is)(struct slice text); /* by its first words; NULL: where it is no other's */
+	const char *word; /* a text is its own that begins with the words "# WORD filter"; NULL: that is no other's */
 	void *(*compile)(struct slice text, struct filter_mistake *mistake);
 	void (*run)(const void *program, const struct filter_message *message, const struct filter_limits *limits,
 		    const struct filter_trace *trace, struct filter_result *result);
@@ -59,8 +60,27 @@ static void free_forward(void *program)
 	forward_free(&f);
 }
 
+static void *compile_sieve(struct slice text, struct filter_mistake *mistake)
+{
+	return sieve_compile(text, mistake);
+}
+
+static void run_sieve(const void *program, const struct filter_message *message, const struct filter_limits *limits,
+		      const struct filter_trace *trace, struct filter_result *result)
+{
+	sieve_run(program, message, limits, trace, result);
+}
+
+static void free_sieve(void *program)
+{
+	struct sieve *s = program;
+
+	sieve_free(&s);
+}
+
 static const struct language languages[] = {
-	{FILTER_KIND_EXIM, "Exim filter", true, exim_filter_is, compile_exim, run_exim, free_exim},
+	{FILTER_KIND_SIEVE, "Sieve filter", false, "sieve", compile_sieve, run_sieve, free_sieve},
+	{FILTER_KIND_EXIM, "Exim filter", true, "exim", compile_exim, run_exim, free_exim},
 	{FILTER_KIND_FORWARD, "forward list", true, NULL, compile_forward, run_forward, free_forward},
 };
 
@@ -72,10 +92,36 @@ static const struct language *find(enum filter_kind kind)
 	return NULL;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct slice skip_blanks(struct slice text)
+{
+	while (text.len > 0 && is_blank(text.at[0]))
+		text = slice_from(text, 1);
+	return text;
+}
+
+/* In any case, blanks anywhere between. */
+static bool begins_with(struct slice text, const char *word)
+{
+	const char *const words[] = {"#", word, "filter"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		text = skip_blanks(text);
+		if (!slice_starts_nocase(text, slice_of(words[i])))
+			return false;
+		text = slice_from(text, strlen(words[i]));
+	}
+	return text.len == 0 || !ascii_is_alnum(text.at[0]);
+}
+
 enum filter_kind filter_kind_of(struct slice text)
 {
 	for (size_t i = 0; i < ARRAY_LEN(languages); i++)
-		if (languages[i].is == NULL || languages[i].is(text))
+		if (languages[i].word == NULL || begins_with(text, languages[i].word))
 			return languages[i].kind;
 	return FILTER_KIND_FORWARD;
 }

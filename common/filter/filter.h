@@ -36,6 +36,7 @@ struct filter_message {
 	/* Adds the whole of a file that the filter names (`:include:`, the text of an answer) to `out`; `path` is absolute or beneath home.
 	 * Opened as the owner would, and no further.  NULL: there are no files. */
 	enum filter_read (*read)(void *arg, struct slice path, struct buf *out);
+	bool (*has_folder)(void *arg, struct slice name); /* is it there?  NULL: nobody knows, which is no */
 	void *arg;
 };
 

@@ -116,7 +116,7 @@ struct filter_action *filter_act(struct filter_gather *g, enum filter_action_kin
 {
 	struct filter_result *r = g->result;
 	void *actions = r->actions;
-	struct filter_action a = {.kind = kind, .line = line};
+	struct filter_action a = {.kind = kind, .line = line, .to = {"", 0}, .flags = {"", 0}, .once_key = {"", 0}};
 
 	if (r->count >= g->limits.actions) {
 		filter_fail(g, FILTER_ERROR, line, "the filter asks for too much (more than %u things)", g->limits.actions);

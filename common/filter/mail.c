@@ -3,12 +3,14 @@
 #include "base/id.h"
 #include "base/utf8.h"
 #include "filter/view_date.h"
+#include "filter/view_field.h"
 #include "filter/view_words.h"
 
 #include <stdio.h>
 
 #define LINE_BYTES 990u /* RFC 5322 §2.1.1: at most 998 */
 #define MESSAGE_ID_MAX 250u
+#define REFERENCES_MAX 20u
 
 static bool is_control(char c)
 {
@@ -70,26 +72,12 @@ static void put_message_id(const struct filter_mail *mail, const struct filter_m
 	buf_addf(out, "Message-ID: <%s.%u.%08x@%.*s>\n", id, mail->number, (unsigned)(hash ^ (hash >> 32)), SLICE_ARG(m->host));
 }
 
-/* The first field of that name, unfolded and trimmed. */
+/* The first field of that name; "" where there is none. */
 static bool find_field(struct slice header, const char *name, struct buf *out)
 {
-	struct slice line;
-	bool inside = false;
+	struct view_field field;
 
-	while (slice_cut(&header, '\n', &line)) {
-		bool goes_on = line.len > 0 && (line.at[0] == ' ' || line.at[0] == '\t');
-		struct slice prefix = slice_of(name);
-
-		if (inside && !goes_on)
-			break;
-		if (!inside && slice_starts_nocase(line, prefix) && line.len > prefix.len && line.at[prefix.len] == ':') {
-			inside = true;
-			line = slice_from(line, prefix.len + 1);
-		}
-		if (inside && !buf_add_slice(out, line))
-			return false;
-	}
-	return inside;
+	return !view_field_find(header, slice_of(name), &field) || view_unfold(field.raw, out);
 }
 
 /* "<...>", in printable ASCII without blanks: fit to be repeated. */
@@ -103,20 +91,41 @@ static bool is_message_id(struct slice id)
 	return true;
 }
 
+static bool next_id(struct slice *rest, struct slice *id)
+{
+	while (slice_word(rest, id))
+		if (is_message_id(*id))
+			return true;
+	return false;
+}
+
+/* Those it had itself, the oldest left out where they are many. */
+static void put_references(struct slice references, struct slice id, struct buf *out)
+{
+	struct slice rest = references, one;
+	size_t count = 0, before = out->len;
+
+	while (next_id(&rest, &one))
+		count++;
+	for (rest = references; next_id(&rest, &one); count--)
+		if (count < REFERENCES_MAX)
+			buf_addf(out, "%s %.*s\n", out->len == before ? "References:" : "", SLICE_ARG(one));
+	buf_addf(out, "%s %.*s\n", out->len == before ? "References:" : "", SLICE_ARG(id));
+}
+
+/* What it answers, and the thread that is in (RFC 5322 §3.6.4). */
 static void put_threading(const struct filter_message *m, struct buf *out)
 {
-	struct buf value = buf_make(2 * MESSAGE_ID_MAX);
-	struct slice id;
+	struct buf id = buf_make(m->header.len), references = buf_make(m->header.len);
 
-	if (find_field(m->header, "message-id", &value)) {
-		id = buf_slice(&value);
-		while (id.len > 0 && (id.at[id.len - 1] == '\r' || id.at[id.len - 1] == ' '))
-			id.len--;
-		id = slice_trim(id);
-		if (is_message_id(id))
-			buf_addf(out, "In-Reply-To: %.*s\nReferences: %.*s\n", SLICE_ARG(id), SLICE_ARG(id));
+	if (!find_field(m->header, "message-id", &id) || !find_field(m->header, "references", &references)) {
+		out->failed = true;
+	} else if (is_message_id(buf_slice(&id))) {
+		buf_addf(out, "In-Reply-To: %.*s\n", SLICE_ARG(buf_slice(&id)));
+		put_references(buf_slice(&references), buf_slice(&id), out);
 	}
-	buf_free(&value);
+	buf_free(&id);
+	buf_free(&references);
 }
 
 /* ---- the body ---- */
@@ -200,7 +209,9 @@ bool filter_mail_write(const struct filter_mail *mail, const struct filter_messa
 	buf_add_text(out, mail->answers ? "Auto-Submitted: auto-replied\n" : "Auto-Submitted: auto-generated\n");
 	buf_add_slice(out, mail->extra);
 	buf_add_text(out, "MIME-Version: 1.0\n");
-	if (mail->copy.len > 0) {
+	if (mail->mime) {
+		put_lines(mail->text, out);
+	} else if (mail->copy.len > 0) {
 		put_with_copy(mail, message, out);
 	} else {
 		put_text_type(mail->text, out);

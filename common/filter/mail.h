@@ -13,7 +13,8 @@ struct filter_mail {
 	struct slice subject; /* UTF-8 */
 	struct slice extra; /* whole fields with a LF behind each, of names that are not ours; "" none */
 	struct slice text; /* the body, UTF-8; a LF is added where its end has none */
-	bool answers; /* In-Reply-To and References name the message */
+	bool mime; /* the text begins with the fields of a MIME part, and an empty line */
+	bool answers; /* In-Reply-To and References name the message, and the thread it is in */
 	struct slice copy; /* a whole message behind the text; "" none */
 	uint32_t number; /* of the mail among those of this run: makes its Message-ID its own */
 };

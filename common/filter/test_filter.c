@@ -394,6 +394,8 @@ static void test_kinds(void **state)
 	} rows[] = {
 		{"# Exim filter", FILTER_KIND_EXIM},	 {"#exim filter <== keep", FILTER_KIND_EXIM},
 		{"\n\t # Exim\tFILTER\n", FILTER_KIND_EXIM}, {"# Exim filters", FILTER_KIND_FORWARD},
+		{"# Sieve filter\nkeep;", FILTER_KIND_SIEVE},
+		{"#sieve Filter", FILTER_KIND_SIEVE},
 		{"# a list", FILTER_KIND_FORWARD},	 {"", FILTER_KIND_FORWARD},
 		{"Exim filter", FILTER_KIND_FORWARD},
 	};

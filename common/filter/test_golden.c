@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "filter/report.h"
 #include "filter/sample.h"
+#include "filter/sieve.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
  *   @@ sender ADDRESS  of the envelope; "" without ADDRESS; without the line alice@example.test
  *   @@ address ADDRESS that is delivered to, in place of bob+news@example.org
  *   @@ file PATH       a file that there is, then its lines
+ *   @@ folder NAME     a folder that there is
  *   -- what comes out: the mistake, or each step and action
  *
  * `POSTERN_GOLDEN=rewrite build/unit/test_filter_golden` writes what comes out now; git shows the difference.
@@ -34,7 +36,8 @@ struct file {
 struct given {
 	struct slice filter, message, sender, address;
 	struct file files[FILES_MAX];
-	size_t file_count;
+	struct slice folders[FILES_MAX];
+	size_t file_count, folder_count;
 	struct filter_sample sample;
 };
 
@@ -93,14 +96,32 @@ static void take_section(struct given *g, struct slice *rest)
 	} else if (slice_eq(what, slice_of("file"))) {
 		assert_true(g->file_count < FILES_MAX);
 		g->files[g->file_count++] = (struct file){value, text};
+	} else if (slice_eq(what, slice_of("folder"))) {
+		assert_true(g->folder_count < FILES_MAX);
+		g->folders[g->folder_count++] = value;
 	} else {
 		fail_msg("what is @@ %.*s?", SLICE_ARG(what));
 	}
 }
 
+static const struct given *given_of(const void *sample)
+{
+	return (const struct given *)(const void *)((const char *)sample - offsetof(struct given, sample));
+}
+
+static bool has_folder(void *arg, struct slice name)
+{
+	const struct given *g = given_of(arg);
+
+	for (size_t i = 0; i < g->folder_count; i++)
+		if (slice_eq(g->folders[i], name))
+			return true;
+	return false;
+}
+
 static enum filter_read read_file(void *arg, struct slice path, struct buf *out)
 {
-	const struct given *g = (const struct given *)(const void *)((const char *)arg - offsetof(struct given, sample));
+	const struct given *g = given_of(arg);
 
 	for (size_t i = 0; i < g->file_count; i++)
 		if (slice_eq(g->files[i].path, path))
@@ -152,13 +173,17 @@ static void run_given(struct given *g, struct buf *out)
 		.now = 1764417600,
 		.zone_minutes = 60,
 		.read = read_file,
+		.has_folder = has_folder,
 	};
 	struct filter_mistake mistake;
 	struct filter_result r;
 	struct filter *f = filter_compile(g->filter, FILTER_KIND_ANY, &mistake);
 
 	if (f == NULL) {
-		buf_addf(out, "-- mistake\n%u:%u: %s\n\n", mistake.line, mistake.column, mistake.why);
+		buf_addf(out, "-- mistake\n%u:%u: %s\n", mistake.line, mistake.column, mistake.why);
+		if (filter_kind_of(g->filter) == FILTER_KIND_SIEVE)
+			sieve_mistakes("script", g->filter, out);
+		buf_add_char(out, '\n');
 		return;
 	}
 	buf_addf(out, "-- runs as %s\n", filter_kind_name(filter_kind(f)));
@@ -252,6 +277,18 @@ static void test_forward(void **state)
 	run_golden("forward", 1);
 }
 
+static void test_sieve(void **state)
+{
+	(void)state;
+	run_golden("sieve", 90);
+}
+
+static void test_sieve_mistakes(void **state)
+{
+	(void)state;
+	run_golden("sieve-mistakes", 70);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -272,6 +309,8 @@ int main(void)
 		cmocka_unit_test(test_exim),
 		cmocka_unit_test(test_exim_mistakes),
 		cmocka_unit_test(test_forward),
+		cmocka_unit_test(test_sieve),
+		cmocka_unit_test(test_sieve_mistakes),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #define ARENA_SLACK (1u << 20)
-#define ARENA_GROWTH 24u /* texts, decoded, and the addresses in them: a header of nothing but commas and letters */
+#define HEADER_GROWTH 200u /* texts, decoded, and the addresses in them: at worst a header of nothing but letters and commas */
+#define BODY_GROWTH 8u /* transfer encoding and charset undone */
 #define BODY_PIECE 65536u
 
 /* A field, and what was worked out of it; `at` of a slice is NULL before. */
@@ -56,7 +57,7 @@ enum view_made view_new(const struct filter_message *message, uint64_t body_max,
 	v->message = message;
 	v->body_max = body_max;
 	v->body = buf_make(body_max);
-	v->arena = arena_new(ARENA_SLACK + message->header.len * ARENA_GROWTH + body_max * ARENA_GROWTH);
+	v->arena = arena_new(ARENA_SLACK + message->header.len * HEADER_GROWTH + body_max * BODY_GROWTH);
 	if (v->arena != NULL)
 		made = find_fields(v);
 	if (made == VIEW_MADE)
