@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -286,6 +287,20 @@ static void deliver_batch(struct mailbox *b)
 		buf_free(&d->texts);
 }
 
+/* What lies unread in a socket that is closed has its other end lose what it has not read yet, and that are verdicts: so all is said,
+ * and what still comes is thrown away until the parent has closed the link. */
+static _Noreturn void leave(void)
+{
+	char byte;
+	ssize_t n;
+
+	(void)shutdown(LINK_FD, SHUT_WR);
+	do
+		n = recv(LINK_FD, &byte, sizeof(byte), 0);
+	while (n > 0 || (n == -1 && errno == EINTR));
+	_exit(0);
+}
+
 void mailbox_run(const struct mailbox_order *order)
 {
 	static char space[LINK_PACKET_MAX];
@@ -300,5 +315,5 @@ void mailbox_run(const struct mailbox_order *order)
 	tell_opened(OC_DONE, "");
 	while (take_batch(&box))
 		deliver_batch(&box);
-	_exit(0);
+	leave();
 }

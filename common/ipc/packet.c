@@ -79,6 +79,17 @@ static enum packet_result take_fds(struct msghdr *msg, int *fd_out)
 	return PACKET_DONE;
 }
 
+static ssize_t receive_once(int socket, struct msghdr *msg)
+{
+	ssize_t n;
+
+	do {
+		n = recvmsg(socket, msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* A peer that ended before it had read all is told of first, once; what it said before that still lies there. */
 enum packet_result packet_receive(int socket, char *space, size_t size, size_t *len_out, int *fd_out)
 {
 	union {
@@ -95,9 +106,9 @@ enum packet_result packet_receive(int socket, char *space, size_t size, size_t *
 		msg.msg_control = control.space;
 		msg.msg_controllen = sizeof(control.space);
 	}
-	do {
-		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	n = receive_once(socket, &msg);
+	if (n < 0 && errno == ECONNRESET)
+		n = receive_once(socket, &msg);
 	if (n < 0)
 		return not_received();
 	if (fd_out != NULL)

@@ -422,6 +422,24 @@ static void test_the_kernels_want_of_memory_is_waited_out(void **state)
 	assert_int_equal(e->broken, 0);
 }
 
+/* What somebody said before he ended is heard, also where he had not read all: the kernel tells of that first. */
+static void test_last_words_are_heard(void **state)
+{
+	char space[16];
+	size_t len = 0;
+	int pair[2];
+
+	(void)state;
+	assert_true(link_pair(pair));
+	assert_int_equal(packet_send(pair[0], slice_of("unread"), -1), PACKET_DONE);
+	assert_int_equal(packet_send(pair[1], slice_of("done"), -1), PACKET_DONE);
+	close(pair[1]);
+	assert_int_equal(packet_receive(pair[0], space, sizeof(space), &len, NULL), PACKET_DONE);
+	assert_true(slice_eq(slice_make(space, len), slice_of("done")));
+	assert_int_equal(packet_receive(pair[0], space, sizeof(space), &len, NULL), PACKET_CLOSED);
+	close(pair[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_wrong_answer_ends_the_link, start, stop),
 		cmocka_unit_test(test_a_link_that_fails_on_our_side_ends_us),
 		cmocka_unit_test(test_want_of_memory_is_not_the_peers_fault),
+		cmocka_unit_test(test_last_words_are_heard),
 		cmocka_unit_test_setup_teardown(test_the_kernels_want_of_memory_is_waited_out, start, stop),
 	};
 
