@@ -2,6 +2,7 @@
 #include "filter/sieve_run.h"
 
 #define FOLDER_MAX 1000u
+#define FLAGS_MAX SIEVE_VALUE_MAX
 
 /* ---- what may go with what (RFC 5429 §2.6, RFC 5230 §4.7) ---- */
 
@@ -129,9 +130,11 @@ static bool join(struct sieve_run *r, const struct sieve_arg *list, struct buf *
 
 		if (!sieve_text(r, &list->strings[i], &text))
 			return false;
+		if (out->len + 1 + text.len > FLAGS_MAX)
+			return filter_fail(&r->gather, FILTER_ERROR, list->pos.line, "flags of more than %u bytes", FLAGS_MAX);
 		add_word(out, text);
 	}
-	return buf_ok(out) || filter_fail(&r->gather, FILTER_ERROR, list->pos.line, "too many flags");
+	return buf_ok(out) || sieve_no_memory(r);
 }
 
 static bool spend_flags(struct sieve_run *r, const struct sieve_node *node, const struct buf *a, struct slice b)
@@ -144,14 +147,16 @@ typedef void change_fn(struct buf *out, struct slice old, struct slice flags);
 static bool change_flags(struct sieve_run *r, const struct sieve_node *node, change_fn *change)
 {
 	struct slice *variable = node->has_variable ? &r->variables[node->variable] : &r->flags;
-	struct buf flags = buf_make(SIEVE_VALUE_MAX), now = buf_make(SIEVE_VALUE_MAX);
+	struct buf flags = buf_make(FLAGS_MAX), now = buf_make(FLAGS_MAX + SIEVE_VALUE_MAX + 1);
 	bool good = join(r, node->takes[1], &flags) && spend_flags(r, node, &flags, *variable) &&
 		    spend_flags(r, node, &flags, buf_slice(&flags));
 
 	if (good) {
 		change(&now, *variable, buf_slice(&flags));
-		good = buf_ok(&now) ? sieve_keep(r, node->pos.line, buf_slice(&now), variable)
-				    : filter_fail(&r->gather, FILTER_ERROR, node->pos.line, "too many flags");
+		good = buf_ok(&now) || sieve_no_memory(r);
+		if (good && now.len > FLAGS_MAX)
+			good = filter_fail(&r->gather, FILTER_ERROR, node->pos.line, "flags of more than %u bytes", FLAGS_MAX);
+		good = good && sieve_keep(r, node->pos.line, buf_slice(&now), variable);
 	}
 	if (good)
 		tell(r, node, *variable);
@@ -218,7 +223,7 @@ bool sieve_test_hasflag(struct sieve_run *r, const struct sieve_node *node, bool
 static bool flags_of(struct sieve_run *r, const struct sieve_node *node, struct slice *out)
 {
 	const struct sieve_arg *list = sieve_tag_value(node, SIEVE_TAG_FLAGS);
-	struct buf flags = buf_make(SIEVE_VALUE_MAX), clean = buf_make(SIEVE_VALUE_MAX);
+	struct buf flags = buf_make(FLAGS_MAX), clean = buf_make(FLAGS_MAX);
 	bool good;
 
 	*out = r->flags;
@@ -226,7 +231,7 @@ static bool flags_of(struct sieve_run *r, const struct sieve_node *node, struct 
 		return true;
 	good = join(r, list, &flags) && spend_flags(r, node, &flags, buf_slice(&flags));
 	add_flags(&clean, buf_slice(&flags));
-	good = good && sieve_keep(r, node->pos.line, buf_slice(&clean), out);
+	good = good && (buf_ok(&clean) || sieve_no_memory(r)) && sieve_keep(r, node->pos.line, buf_slice(&clean), out);
 	buf_free(&flags);
 	buf_free(&clean);
 	return good;
@@ -348,6 +353,7 @@ static void quote(struct buf *b, const char *special)
 	buf_clear(b);
 	b->max = quoted.max;
 	buf_add_slice(b, buf_slice(&quoted));
+	b->failed = b->failed || !buf_ok(&quoted);
 	buf_free(&quoted);
 }
 

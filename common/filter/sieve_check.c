@@ -345,10 +345,11 @@ static void check_commands(struct sieve_checker *c, struct sieve_node *list, siz
 
 bool sieve_check(struct sieve_tree *tree, struct mistakes *mistakes)
 {
-	struct sieve_checker c = {tree, mistakes, 0, NULL};
+	struct sieve_checker c = {.tree = tree, .mistakes = mistakes};
 
 	read_requires(&c);
 	tree->matches_kept = sieve_requires(&c, SIEVE_VARIABLES);
 	check_commands(&c, tree->commands, tree->count, true);
-	return mistakes_count(mistakes) == 0 && !arena_failed(tree->arena);
+	tree->no_memory = c.no_memory || arena_failed(tree->arena);
+	return mistakes_count(mistakes) == 0 && !tree->no_memory;
 }

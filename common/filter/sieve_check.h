@@ -9,6 +9,8 @@ struct sieve_checker {
 	struct mistakes *mistakes;
 	uint32_t extensions; /* required: 1 << enum sieve_extension */
 	void *names; /* struct slice, of the variables, as first written */
+	size_t patterns;
+	bool no_memory;
 };
 
 bool sieve_requires(const struct sieve_checker *c, enum sieve_extension extension);

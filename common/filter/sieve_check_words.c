@@ -80,10 +80,15 @@ static void check_pattern(struct sieve_checker *c, const struct sieve_node *node
 	char why[PATTERN_WHY_MAX];
 	size_t offset = 0;
 
+	if (c->patterns++ >= SIEVE_PATTERNS_MAX) {
+		mistake_add(c->mistakes, s->pos, "", "more than %u patterns", SIEVE_PATTERNS_MAX);
+		return;
+	}
 	s->pattern = pattern_new(c->tree->arena, s->text, sieve_pattern_options(node), why, &offset);
-	if (s->pattern == NULL)
-		mistake_add(c->mistakes, s->pos, "", "a bad pattern, at its character %zu: %s", offset + 1,
-			    why[0] == '\0' ? "there is no room for it" : why);
+	if (s->pattern == NULL && why[0] == '\0')
+		c->no_memory = true;
+	else if (s->pattern == NULL)
+		mistake_add(c->mistakes, s->pos, "", "a bad pattern, at its character %zu: %s", offset + 1, why);
 }
 
 void sieve_check_keys(struct sieve_checker *c, struct sieve_node *node)
@@ -317,10 +322,15 @@ void sieve_check_redirect(struct sieve_checker *c, struct sieve_node *node)
 void sieve_check_vacation(struct sieve_checker *c, struct sieve_node *node)
 {
 	const struct sieve_arg *addresses = sieve_tag_value(node, SIEVE_TAG_ADDRESSES), *from = sieve_tag_value(node, SIEVE_TAG_FROM);
+	struct view_addresses list;
+	bool good = true;
 
 	for (size_t i = 0; addresses != NULL && i < addresses->count; i++)
 		check_address(c, &addresses->strings[i]);
-	if (from != NULL && sieve_is_constant(&from->strings[0]) && !sieve_is_from(from->strings[0].text))
+	if (from != NULL && sieve_is_constant(&from->strings[0]) &&
+	    !sieve_read_from(c->tree->arena, from->strings[0].text, &list, &good))
+		c->no_memory = true;
+	if (!good)
 		mistake_add(c->mistakes, from->pos, "expected one such as \"Ada <ada@example.org>\"", "not an address");
 	if (sieve_has_tag(node, SIEVE_TAG_MIME) && sieve_is_constant(&node->takes[0]->strings[0]) &&
 	    !sieve_is_mime(node->takes[0]->strings[0].text))

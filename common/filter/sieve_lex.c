@@ -171,28 +171,28 @@ static bool cut_text_line(struct slice *lines, struct slice *out, bool *ended)
 /* Lines up to one that is a dot, dots at their beginnings doubled (§2.4.2). */
 static struct sieve_token take_multiline(struct sieve_lex *l, struct sieve_token t)
 {
-	struct slice lines, line;
-	struct buf out = buf_make(l->text.len);
+	struct slice lines, line, begin;
 	bool ended = false;
-	char *kept;
+	size_t len = 0;
+	char *out;
 
 	if (!skip_to_lines(l))
 		return bad(l, t, "its first line is the next one", "something behind text: on the same line");
-	for (lines = rest(l); cut_text_line(&lines, &line, &ended);) {
-		buf_add_slice(&out, slice_from(line, line.len > 0 && line.at[0] == '.'));
-		buf_add_char(&out, '\n');
-	}
+	begin = rest(l);
+	for (lines = begin; cut_text_line(&lines, &line, &ended);)
+		;
 	l->at = l->text.len - lines.len;
-	if (!ended) {
-		buf_free(&out);
+	if (!ended)
 		return bad(l, t, "it ends with a line that is a single dot", "a text without an end");
+	out = arena_take(l->arena, begin.len - lines.len); /* never longer than it stands there, with its dot */
+	for (lines = begin; out != NULL && cut_text_line(&lines, &line, &ended);) {
+		line = slice_from(line, line.len > 0 && line.at[0] == '.');
+		memcpy(out + len, line.at, line.len);
+		len += line.len;
+		out[len++] = '\n';
 	}
-	kept = arena_take(l->arena, out.len + 1);
-	if (kept != NULL && out.len > 0)
-		memcpy(kept, out.at, out.len);
 	t.kind = SIEVE_TOKEN_STRING;
-	t.text = slice_make(kept, kept == NULL ? 0 : out.len);
-	buf_free(&out);
+	t.text = slice_make(out, len);
 	return t;
 }
 

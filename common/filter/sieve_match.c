@@ -243,6 +243,8 @@ static bool matches_regex(struct sieve_matcher *m, struct slice value, size_t i,
 		return false;
 	if (s->pattern == NULL) {
 		own = pattern_new(NULL, key_of(m, i), sieve_pattern_options(m->node), why, &offset);
+		if (own == NULL && why[0] == '\0')
+			return sieve_no_memory(m->run);
 		if (own == NULL)
 			return filter_fail(&m->run->gather, FILTER_ERROR, s->pos.line, "a bad pattern: %s", why);
 	}

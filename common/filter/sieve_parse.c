@@ -254,5 +254,6 @@ bool sieve_parse(struct sieve_tree *tree, const char *name, struct slice text, s
 		p.lex.at = p.lex.counted = 3;
 	p.next = sieve_lex_next(&p.lex);
 	parse_commands(&p, &tree->commands, &tree->count, false);
-	return mistakes_count(mistakes) == 0 && !arena_failed(tree->arena);
+	tree->no_memory = arena_failed(tree->arena);
+	return mistakes_count(mistakes) == 0 && !tree->no_memory;
 }

@@ -7,6 +7,7 @@ struct reader {
 	struct sieve_checker *c;
 	struct sieve_string *s;
 	struct buf literal; /* owned; since the last variable */
+	bool no_memory;
 	void *pieces;
 	size_t count;
 };
@@ -31,6 +32,7 @@ static void end_literal(struct reader *r)
 
 	if (piece != NULL)
 		*piece = (struct sieve_piece){SIEVE_LITERAL, kept(r), 0};
+	r->no_memory = r->no_memory || !buf_ok(&r->literal);
 	buf_clear(&r->literal);
 }
 
@@ -86,6 +88,7 @@ static bool encoded(struct reader *r, struct slice inside)
 		else
 			utf8_add(&out, value);
 	}
+	r->no_memory = r->no_memory || !buf_ok(&out);
 	good = good && rest.len == 0 && out.len > 0;
 	if (good)
 		buf_add_slice(&r->literal, buf_slice(&out));
@@ -159,7 +162,7 @@ static size_t substitution(struct reader *r, struct slice rest)
 /* What came out of an encoded character is not looked at again. */
 void sieve_read_pieces(struct sieve_checker *c, struct sieve_string *s)
 {
-	struct reader r = {c, s, buf_make(s->text.len * 4 + 16), NULL, 0};
+	struct reader r = {c, s, buf_make(s->text.len * 4 + 16), false, NULL, 0};
 	struct slice rest = s->text;
 
 	if (slice_find(rest, slice_of("${")) == SLICE_NONE)
@@ -171,6 +174,7 @@ void sieve_read_pieces(struct sieve_checker *c, struct sieve_string *s)
 			buf_add_char(&r.literal, rest.at[0]);
 		rest = slice_from(rest, used == 0 ? 1 : used);
 	}
+	r.no_memory = r.no_memory || !buf_ok(&r.literal);
 	if (r.count == 0) {
 		s->text = kept(&r);
 	} else {
@@ -178,5 +182,6 @@ void sieve_read_pieces(struct sieve_checker *c, struct sieve_string *s)
 		s->pieces = r.pieces;
 		s->piece_count = r.count;
 	}
+	c->no_memory = c->no_memory || r.no_memory;
 	buf_free(&r.literal);
 }

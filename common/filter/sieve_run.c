@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define OCTETS_A_STEP 4096u
-#define TREE_MAX (32u << 20)
+#define TREE_MAX (96u << 20) /* more than a script can become */
 #define RUN_MAX (16u << 20)
 
 struct sieve {
@@ -60,7 +60,8 @@ static struct sieve *compile_telling(const char *name, struct slice text, struct
 		mistakes = mistakes_new(s->tree.arena, buf_slice(&bundle));
 	if (mistakes != NULL) {
 		good = compile(s, name, text, mistakes);
-		tell_first(mistakes, first);
+		if (!s->tree.no_memory)
+			tell_first(mistakes, first);
 	}
 	if (mistakes != NULL && all != NULL) {
 		struct conf_mistakes told = {.text = buf_make(all->max)};

@@ -81,7 +81,8 @@ const char *sieve_date_part_name(size_t i); /* NULL: no more */
 bool sieve_zone(struct slice text, int *minutes_out);
 bool sieve_is_flag(struct slice flag);
 bool sieve_is_folder(struct slice name);
-bool sieve_is_from(struct slice text); /* one address, perhaps with a name */
+/* One address, perhaps with a name?  False: no memory. */
+bool sieve_read_from(struct arena *arena, struct slice text, struct view_addresses *list, bool *good_out);
 bool sieve_is_mime(struct slice text); /* begins with Content-... fields */
 
 /* ---- actions and tests, by the tables of sieve_words.c ---- */

@@ -13,6 +13,7 @@
 #define SIEVE_NODES_MAX 10000u /* commands and tests */
 #define SIEVE_ARGS_MAX 32u /* of one of these */
 #define SIEVE_VARIABLES_MAX 256u
+#define SIEVE_PATTERNS_MAX 400u /* of :regex; of at most 64 KiB each, which is PCRE2's own bound */
 
 /* A piece of a text: what stands there, or what a variable holds. */
 struct sieve_piece {
@@ -78,6 +79,7 @@ struct sieve_tree {
 	size_t count;
 	size_t variable_count;
 	bool matches_kept; /* there are match variables */
+	bool no_memory; /* it is not whole: nothing that was told of it need be so */
 };
 
 /* False: mistakes were told, or no memory (arena_failed); what could be read is in the tree. */

@@ -9,6 +9,7 @@
 #define DAYS_MAX 365u
 #define SUBJECT_MAX 500u
 #define LINE_BYTES_MAX 4096u
+#define FROM_MAX 1000u
 
 /* ---- whether there is an answer ---- */
 
@@ -125,16 +126,17 @@ static bool find_reason(struct sieve_run *r, const struct sieve_node *node, cons
 
 /* ---- what the answer is ---- */
 
-bool sieve_is_from(struct slice text)
+bool sieve_read_from(struct arena *arena, struct slice text, struct view_addresses *list, bool *good_out)
 {
-	struct arena *arena = arena_new(1u << 20);
-	struct view_addresses list = {NULL, 0};
-	bool good = arena != NULL && text.len < 1000 && view_addresses_parse(arena, text, &list) && list.count == 1 && list.at[0].good;
-
+	*good_out = text.len <= FROM_MAX;
 	for (size_t i = 0; i < text.len; i++)
-		good = good && (unsigned char)text.at[i] >= ' ';
-	arena_free(&arena);
-	return good;
+		*good_out = *good_out && (unsigned char)text.at[i] >= ' ';
+	if (!*good_out)
+		return true;
+	if (!view_addresses_parse(arena, text, list))
+		return false;
+	*good_out = list->count == 1 && list->at[0].good;
+	return true;
 }
 
 bool sieve_is_mime(struct slice text)
@@ -150,15 +152,17 @@ static bool find_from(struct sieve_run *r, const struct sieve_node *node, struct
 	const struct sieve_arg *from = sieve_tag_value(node, SIEVE_TAG_FROM);
 	struct view_addresses list;
 	struct slice text;
+	bool good;
 
 	if (from == NULL)
-		return buf_add_slice(out, r->message->address);
+		return buf_add_slice(out, r->message->address) || sieve_no_memory(r);
 	if (!sieve_text(r, &from->strings[0], &text))
 		return false;
-	if (!sieve_is_from(text))
+	if (!sieve_read_from(r->arena, text, &list, &good))
+		return sieve_no_memory(r);
+	if (!good)
 		return filter_fail(&r->gather, FILTER_ERROR, from->pos.line, "vacation :from is not an address");
-	return (view_addresses_parse(r->arena, text, &list) && filter_mail_add_mailbox(list.at[0].name, list.at[0].address, out)) ||
-	       sieve_no_memory(r);
+	return filter_mail_add_mailbox(list.at[0].name, list.at[0].address, out) || sieve_no_memory(r);
 }
 
 static bool find_subject(struct sieve_run *r, const struct sieve_node *node, struct buf *out)
@@ -188,7 +192,8 @@ static bool write_answer(struct sieve_run *r, const struct sieve_node *node, str
 	mail.mime = sieve_has_tag(node, SIEVE_TAG_MIME);
 	if (good && mail.mime && !sieve_is_mime(reason))
 		good = filter_fail(&r->gather, FILTER_ERROR, node->pos.line, "vacation :mime, and its text begins with no Content-... field");
-	if (good && !filter_mail_write(&mail, r->message, out))
+	good = good && (filter_mail_write(&mail, r->message, out) || sieve_no_memory(r));
+	if (good && out->len > FILTER_MAIL_MAX)
 		good = filter_fail(&r->gather, FILTER_ERROR, node->pos.line, "an answer of more than %u bytes", FILTER_MAIL_MAX);
 	buf_free(&from);
 	buf_free(&subject);
@@ -246,7 +251,7 @@ static uint64_t seconds_of(const struct sieve_node *node)
 
 static bool answer(struct sieve_run *r, const struct sieve_node *node, struct slice reason)
 {
-	struct buf text = buf_make(FILTER_MAIL_MAX);
+	struct buf text = buf_make(16 * FILTER_MAIL_MAX); /* more than all its parts can be, encoded */
 	struct filter_action *mail = NULL;
 	struct slice to, once;
 

@@ -141,7 +141,7 @@ static void test_large_patterns(void **state)
 	repeat(&script, "require \"regex\"; if header :regex \"a\" [\"b\"", 1);
 	repeat(&script, ", \"((ab|c){1,60}){1,30}\"", 9000);
 	repeat(&script, "] { }", 1);
-	assert_mistake(&script, "a bad pattern");
+	assert_mistake(&script, "more than 400 patterns");
 	buf_free(&script);
 }
 
@@ -240,8 +240,10 @@ static void test_patterns_have_bounds(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(scripts); i++)
 		assert_error(run_with(slice_of(scripts[i]), buf_slice(&text), (struct filter_limits)FILTER_LIMITS_DEFAULT), "takes too long");
 	repeat(&script, "require \"regex\"; if anyof (false", 1);
-	repeat(&script, ", header :regex \"a\" \"b\"", 5000);
+	repeat(&script, ", header :regex \"a\" \"b\"", 300);
 	repeat(&script, ") { }", 1);
+	buf_clear(&text);
+	repeat(&text, "A: a\n", 8);
 	assert_error(run(&script, buf_text(&text)), "too many steps");
 	buf_free(&script);
 	buf_free(&text);
