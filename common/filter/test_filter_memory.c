@@ -90,16 +90,16 @@ static void test_each_request(void **state)
 		"# Exim filter\nif foranyaddress \"$h_to:,$h_from:\" ($thisaddress contains b.example) then deliver $thisaddress endif\n",
 		"# Exim filter\nif personal alias x@y then pipe \"/bin/x '$h_subject:' \\\"${if eqi{a}{A}{${uc:$h_x-a:}}}\\\"\" headers add \"X: $message_headers\" endif\n",
 		"# Exim filter\nmail to \"C <c@d.example>, e@f.example\" cc g@h.example subject $h_subject: extra_headers X:y text $message_body expand file a return message once b\nvacation once_repeat 2d\n",
-		"# Sieve filter\nrequire [\"fileinto\", \"variables\", \"regex\", \"imap4flags\", \"copy\", \"encoded-character\"];\n"
-		"set :lower \"a\" \"${hex: 41}B\"; if allof (header :matches \"subject\" \"*\", header :regex \"from\" \"^${2}a\",\n"
-		"address :domain :contains [\"to\", \"from\"] \"${a}${nope}b.EX\") { fileinto :copy :flags [\"\\\\Seen ${a}\"] \"x/${1}\"; }\n"
-		"if address :contains \"from\" \"a@\" { redirect \"${a}@example.net\"; }\n",
-		"# Sieve filter\nrequire [\"body\", \"date\", \"relational\", \"envelope\", \"reject\", \"imap4flags\", \"environment\"];\n"
-		"addflag [\"x\", \"y z\"]; removeflag \"y\"; if anyof (body :contains \"nope\", body :raw :matches \"x*\", hasflag \"y\",\n"
-		"date \"subject\" \"hour\" \"1\", currentdate :value \"lt\" \"year\" \"1970\", header :count \"gt\" \"x-a\" \"5\",\n"
-		"envelope \"to\" \"x\", environment \"host\" \"x\") { discard; } else { reject text:\nno\n.\n; }\n",
-		"# Sieve filter\nrequire [\"vacation\", \"variables\"]; set \"s\" \"\u00e4\";\n"
-		"vacation :subject \"${s}\" :from \"\u00e4 <bob@example.org>\" :addresses [\"x@y.example\"] :handle \"${s}\" \"${s}\";\n",
+		("# Sieve filter\nrequire [\"fileinto\", \"variables\", \"regex\", \"imap4flags\", \"copy\", \"encoded-character\"];\n"
+		 "set :lower \"a\" \"${hex: 41}B\"; if allof (header :matches \"subject\" \"*\", header :regex \"from\" \"^${2}a\",\n"
+		 "address :domain :contains [\"to\", \"from\"] \"${a}${nope}b.EX\") { fileinto :copy :flags [\"\\\\Seen ${a}\"] \"x/${1}\"; }\n"
+		 "if address :contains \"from\" \"a@\" { redirect \"${a}@example.net\"; }\n"),
+		("# Sieve filter\nrequire [\"body\", \"date\", \"relational\", \"envelope\", \"reject\", \"imap4flags\", \"environment\"];\n"
+		 "addflag [\"x\", \"y z\"]; removeflag \"y\"; if anyof (body :contains \"nope\", body :raw :matches \"x*\", hasflag \"y\",\n"
+		 "date \"subject\" \"hour\" \"1\", currentdate :value \"lt\" \"year\" \"1970\", header :count \"gt\" \"x-a\" \"5\",\n"
+		 "envelope \"to\" \"x\", environment \"host\" \"x\") { discard; } else { reject text:\nno\n.\n; }\n"),
+		("# Sieve filter\nrequire [\"vacation\", \"variables\"]; set \"s\" \"\u00e4\";\n"
+		 "vacation :subject \"${s}\" :from \"\u00e4 <bob@example.org>\" :addresses [\"x@y.example\"] :handle \"${s}\" \"${s}\";\n"),
 		"carol@example.net, \\dave, |/bin/cat x, /a/b\n:include:/x\n",
 	};
 
