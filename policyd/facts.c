@@ -1,6 +1,8 @@
 #include "facts.h"
 
 #include "base/mem.h"
+#include "mail/subaddress.h"
+#include "mailbox.h"
 
 #include <sys/utsname.h>
 
@@ -27,4 +29,60 @@ void facts_set_listener(struct facts *f, const struct conf *conf, uint64_t role,
 	f->value[FACT_LISTENER_ROLE].text = word;
 	f->value[FACT_LISTENER_NAME].text = name.len > 0 ? name : word;
 	f->value[FACT_HOSTNAME].text = hostname.len > 0 ? hostname : slice_of(own_hostname(conf));
+}
+
+/* ---- what follows from the recipient ---- */
+
+static enum answer ask_account(const struct lookups *lookups, struct slice address, struct buf *name_out)
+{
+	struct buf name = buf_make(MAILBOX_PATH_MAX);
+	enum answer answer = ANSWER_NO;
+
+	if (address.len > 0 && mailbox_user(address, &name) == MAILBOX_DONE)
+		answer = lookups->account(lookups->arg, buf_slice(&name));
+	if (answer == ANSWER_YES && !buf_add_slice(name_out, buf_slice(&name)))
+		answer = ANSWER_UNKNOWN;
+	buf_free(&name);
+	return answer;
+}
+
+enum answer facts_system_user(const struct conf *conf, const struct lookups *lookups, struct slice address, struct buf *name_out)
+{
+	char space[MAIL_ADDRESS_MAX + 1];
+	enum answer answer = ask_account(lookups, address, name_out);
+
+	if (answer != ANSWER_NO)
+		return answer;
+	return ask_account(lookups, subaddress_base(slice_of(conf->set.sub_address), address, space), name_out);
+}
+
+static enum fact_state find_is_user(struct facts_view *v, struct slice address, struct fact_value *out)
+{
+	static const enum fact_state states[] = {
+		[ANSWER_NO] = FACT_KNOWN, [ANSWER_YES] = FACT_KNOWN, [ANSWER_UNKNOWN] = FACT_UNKNOWN, [ANSWER_PENDING] = FACT_PENDING};
+	struct buf name = buf_make(MAILBOX_PATH_MAX);
+	enum answer answer = facts_system_user(v->conf, v->lookups, address, &name);
+
+	out->number = answer == ANSWER_YES;
+	buf_free(&name);
+	return states[answer];
+}
+
+enum fact_state facts_find(struct facts_view *v, enum fact_id id, struct fact_value *out)
+{
+	struct slice separators = slice_of(v->conf->set.sub_address), address = facts_text(v->facts, FACT_RECIPIENT);
+	struct slice base;
+
+	*out = v->facts->value[id];
+	if (id == FACT_RECIPIENT_IS_USER)
+		return find_is_user(v, address, out);
+	if (id == FACT_RECIPIENT_USER)
+		out->text = subaddress_cut(separators, address).user;
+	if (id == FACT_RECIPIENT_DETAIL)
+		out->text = subaddress_cut(separators, address).detail;
+	if (id == FACT_RECIPIENT_BASE) {
+		base = subaddress_base(separators, address, v->base);
+		out->text = base.len > 0 ? base : address;
+	}
+	return FACT_KNOWN;
 }

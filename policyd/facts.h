@@ -1,6 +1,7 @@
 #ifndef POSTERN_POLICYD_FACTS_H
 #define POSTERN_POLICYD_FACTS_H
 
+#include "mail/address.h"
 #include "rules/rules.h"
 
 /* What is known of one question, for the rules; all of it is known before the evaluation begins.  Texts are borrowed. */
@@ -24,9 +25,6 @@ static inline struct slice facts_text(const struct facts *f, enum fact_id id)
 	return f->value[id].text;
 }
 
-/* Where a client came in: our name there ("": the configuration's), and the listener's ("": that of its role). */
-void facts_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname);
-
 /* Where tables and accounts are. */
 struct lookups {
 	/* The value is added to `value_out` (NULL: not wanted). */
@@ -41,5 +39,22 @@ struct lookups {
 	/* The uid of the system user of that name; NO: there is none. */
 	enum answer (*uid)(void *arg, struct slice name, uint64_t *uid_out);
 };
+
+/* The facts as rules ask for them: also what follows from the recipient and the setting sub-address, and whether it is a system user,
+ * which may have to be asked for. */
+struct facts_view {
+	const struct conf *conf;
+	const struct facts *facts;
+	const struct lookups *lookups;
+	char base[MAIL_ADDRESS_MAX + 1];
+};
+enum fact_state facts_find(struct facts_view *v, enum fact_id id, struct fact_value *out);
+
+/* The system user an address names: its local part, or that without the sub-address; the name, in lower case, is added to `name_out`
+ * with YES.  NO also: it can be no user's name. */
+enum answer facts_system_user(const struct conf *conf, const struct lookups *lookups, struct slice address, struct buf *name_out);
+
+/* Where a client came in: our name there ("": the configuration's), and the listener's ("": that of its role). */
+void facts_set_listener(struct facts *f, const struct conf *conf, uint64_t role, struct slice name, struct slice hostname);
 
 #endif

@@ -9,14 +9,14 @@
 struct evaluation {
 	const struct policy_request *request;
 	const struct lookups *lookups;
+	struct facts_view facts;
 };
 
 static enum fact_state find_fact(void *arg, enum fact_id id, struct fact_value *out)
 {
-	const struct evaluation *e = arg;
+	struct evaluation *e = arg;
 
-	*out = e->request->facts.value[id];
-	return FACT_KNOWN;
+	return facts_find(&e->facts, id, out);
 }
 
 static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key)
@@ -108,6 +108,8 @@ static void take_route(struct policy_answer *a, const struct policy_request *req
 	case ROUTE_DEFERRED:
 		answer_outcome(a, r->oc);
 		snprintf(a->cause, sizeof(a->cause), "%s", r->cause);
+		if (r->text[0] != '\0')
+			snprintf(a->text, sizeof(a->text), "%s", r->text);
 		break;
 	case ROUTE_PENDING:
 		a->pending = true;
@@ -213,7 +215,7 @@ static void check_sender(const struct conf *conf, const struct policy_request *r
 void policy_run(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
 		struct policy_answer *out)
 {
-	struct evaluation e = {request, lookups};
+	struct evaluation e = {request, lookups, {.conf = conf, .facts = &request->facts, .lookups = lookups}};
 	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, NULL, &e};
 	struct policy_verdict v;
 

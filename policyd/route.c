@@ -92,6 +92,13 @@ bool walk_push(struct walk *w, struct slice address, struct item item)
 	return true;
 }
 
+enum next walk_add(struct walk *w, const struct rule *rule, struct slice address, struct item item)
+{
+	if (item.depth > ROUTE_DEPTH_MAX)
+		return walk_defer(w, rule, "its aliases are nested too deep");
+	return walk_push(w, address, item) ? GO_ON : walk_defer(w, rule, "its aliases lead to too many addresses");
+}
+
 bool walk_is_ancestor(const struct walk *w, struct slice address)
 {
 	for (size_t i = w->at; i != ROUTE_NOBODY; i = w->items[i].parent)
@@ -104,10 +111,9 @@ bool walk_is_ancestor(const struct walk *w, struct slice address)
 
 static enum fact_state find_fact(void *arg, enum fact_id id, struct fact_value *out)
 {
-	const struct walk *w = arg;
+	struct walk *w = arg;
 
-	*out = w->facts.value[id];
-	return FACT_KNOWN;
+	return facts_find(&w->view, id, out);
 }
 
 static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key)
@@ -182,7 +188,7 @@ static enum next send_to_postmaster(struct walk *w)
 {
 	const struct item *item = &w->items[w->at];
 	bool asked_for = item->parent == ROUTE_NOBODY;
-	struct item to = {NULL, NULL, 0, w->at, item->depth + 1, true, item->held, false};
+	struct item to = {.parent = w->at, .depth = item->depth + 1, .to_postmaster = true, .held = item->held, .ours = true};
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
 	enum next next = ENDED;
 
@@ -262,6 +268,7 @@ void route_run(const struct route_question *question, struct route_result *out)
 			 .final = question->final,
 			 .result = out};
 
+	w.view = (struct facts_view){.conf = w.conf, .facts = &w.facts, .lookups = w.lookups};
 	memset(out, 0, sizeof(*out));
 	out->records = buf_make(ROUTE_RECORDS_MAX);
 	out->outcome = outcome_of(begin(&w));

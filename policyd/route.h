@@ -38,7 +38,7 @@ struct route_result {
 	enum outcome oc;
 	uint16_t code;
 	char dsn[16];
-	char text[513]; /* REFUSED: the reply */
+	char text[513]; /* REFUSED: the reply; DEFERRED: for the client, where an alias says it; else "" */
 	char rule[513]; /* REFUSED, DEFERRED: "file:line" of the rule, or "" */
 	char cause[513]; /* DEFERRED: for the log */
 	struct buf records; /* TARGETS: route_target records; owned: route_result_free */

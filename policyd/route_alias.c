@@ -1,7 +1,11 @@
 #include "route_walk.h"
 
 #include "base/mem.h"
+#include "mail/directive.h"
+#include "mail/subaddress.h"
 #include "table_list.h"
+
+#include <stdio.h>
 
 #define ALIAS_VALUE_MAX 65535u
 
@@ -13,36 +17,83 @@ struct alias_values {
 	size_t count;
 };
 
-static enum next push_value(struct walk *w, const struct route_step *step, struct slice text)
+static enum next add_address(struct alias_values *v, const struct target *target)
 {
-	struct item item = {NULL, step->rule, 0, w->at, w->items[w->at].depth + 1, w->items[w->at].to_postmaster,
-			    w->items[w->at].held, false};
+	struct walk *w = v->w;
+	const struct item *now = &w->items[w->at];
+	struct item item = {.origin = v->step->rule,
+			    .parent = w->at,
+			    .depth = now->depth + 1,
+			    .to_postmaster = now->to_postmaster,
+			    .held = now->held,
+			    .ours = true};
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
-	enum next next = ENDED;
+	enum next next;
 
-	if (!walk_complete(text, fact_domain_part(walk_address(w)), &address)) {
-		next = walk_defer(w, step->rule, "its alias names what is no address (programs and files are none)");
+	if (!walk_complete(target->text, fact_domain_part(walk_address(w)), &address)) {
+		next = walk_defer(w, v->step->rule, "its alias names what is no address");
 	} else {
-		item.is_self = walk_is_ancestor(w, buf_slice(&address));
+		item.is_self = target->kind == TARGET_LOCAL_USER || walk_is_ancestor(w, buf_slice(&address));
 		if (item.is_self)
-			item.from = step->next;
-		if (item.depth > ROUTE_DEPTH_MAX)
-			next = walk_defer(w, step->rule, "its aliases are nested too deep");
-		else if (!walk_push(w, buf_slice(&address), item))
-			next = walk_defer(w, step->rule, "its aliases lead to too many addresses");
+			item.from = v->step->next;
+		next = walk_add(w, v->step->rule, buf_slice(&address), item);
 	}
 	buf_free(&address);
 	return next;
 }
+
+/* As a user, by a transport, that the rule names: no table says itself who is to run what it says. */
+static enum next add_directive(struct alias_values *v, const struct target *target)
+{
+	const struct rule *rule = v->step->rule;
+	enum directive_kind kind = target->kind == TARGET_PROGRAM ? DIRECTIVE_PIPE : DIRECTIVE_FILE;
+	enum next next;
+
+	if (rule->transport == NULL)
+		return walk_defer(v->w, rule, "its alias names a program or a file, and the rule has no `programs TRANSPORT`");
+	next = route_add_directive(v->w, rule, slice_empty(), kind, target->text);
+	return next == ENDED ? GO_ON : next;
+}
+
+static enum next add_fail(struct alias_values *v, const struct target *target)
+{
+	return walk_refuse(v->w, OC_NO_MAILBOX, v->step->rule, target->text);
+}
+
+static enum next add_defer(struct alias_values *v, const struct target *target)
+{
+	walk_defer(v->w, v->step->rule, "its alias says so");
+	if (target->text.len > 0)
+		snprintf(v->w->result->text, sizeof(v->w->result->text), "%.*s", SLICE_ARG(slice_sub(target->text, 0, 500)));
+	return IS_DEFERRED;
+}
+
+static enum next add_nothing(struct alias_values *v, const struct target *target)
+{
+	(void)target;
+	walk_note(v->w, (struct route_note){.kind = NOTE_DISCARDED, .rule = v->step->rule});
+	return GO_ON;
+}
+
+static enum next add_include(struct alias_values *v, const struct target *target)
+{
+	(void)target;
+	return walk_defer(v->w, v->step->rule, "its alias includes a file where none can be included");
+}
+
+static enum next (*const adders[])(struct alias_values *v, const struct target *target) = {
+	[TARGET_ADDRESS] = add_address,	 [TARGET_LOCAL_USER] = add_address, [TARGET_PROGRAM] = add_directive,
+	[TARGET_FILE] = add_directive,	 [TARGET_INCLUDE] = add_include,    [TARGET_FAIL] = add_fail,
+	[TARGET_DEFER] = add_defer,	 [TARGET_BLACKHOLE] = add_nothing,
+};
 
 static bool on_value(const struct target *target, void *arg)
 {
 	struct alias_values *v = arg;
 
 	v->count++;
-	v->next = target->kind == TARGET_ADDRESS ? push_value(v->w, v->step, target->text)
-						 : push_value(v->w, v->step, slice_empty());
-	return v->next == ENDED;
+	v->next = adders[target->kind](v, target);
+	return v->next == GO_ON;
 }
 
 static bool read_include(void *arg, struct slice path, struct buf *text_out, struct buf *why)
@@ -54,25 +105,27 @@ static bool read_include(void *arg, struct slice path, struct buf *text_out, str
 
 static enum next push_values(struct walk *w, const struct route_step *step, struct slice values)
 {
-	struct alias_values v = {w, step, step->rule->table, ENDED, 0};
+	struct alias_values v = {w, step, step->rule->table, GO_ON, 0};
 	char why[TABLE_LIST_WHY_MAX];
 
 	if (table_list_expand(values, read_include, &v, on_value, &v, why) == TABLE_LIST_UNKNOWN)
 		return walk_defer(w, step->rule, why);
 	if (v.count == 0)
 		return walk_defer(w, step->rule, "its alias has no value");
-	return v.next;
+	return v.next == GO_ON ? ENDED : v.next;
 }
 
 enum next route_run_alias(struct walk *w, const struct route_step *step)
 {
 	struct buf value = buf_make(ALIAS_VALUE_MAX);
+	char space[MAIL_ADDRESS_MAX + 1];
 	enum next next = GO_ON;
 	enum answer answer;
 
 	if (w->final)
 		return GO_ON;
-	answer = w->lookups->alias(w->lookups->arg, step->rule->table, walk_address(w), slice_empty(), &value);
+	answer = w->lookups->alias(w->lookups->arg, step->rule->table, walk_address(w),
+				   subaddress_base(slice_of(w->conf->set.sub_address), walk_address(w), space), &value);
 	walk_note(w, (struct route_note){.kind = NOTE_LOOKUP, .rule = step->rule, .text = buf_slice(&value), .answer = answer});
 	switch (answer) {
 	case ANSWER_YES:

@@ -4,6 +4,7 @@
 #include "ipc/message.h"
 #include "mail/directive.h"
 #include "mailbox.h"
+#include "rules/template.h"
 
 /* What the verbs of a route do with the address in hand. */
 
@@ -25,6 +26,12 @@ static enum directive_kind directive_of(const struct walk *w, const struct conf_
 
 enum next route_add_target(struct walk *w, const struct rule *rule, struct slice nexthop)
 {
+	return route_add_directive(w, rule, nexthop, directive_of(w, rule == NULL ? NULL : rule->transport), slice_empty());
+}
+
+enum next route_add_directive(struct walk *w, const struct rule *rule, struct slice nexthop, enum directive_kind directive,
+			      struct slice argument)
+{
 	const struct item *item = &w->items[w->at];
 	const struct conf_transport *t = rule == NULL ? NULL : rule->transport;
 	char where[513];
@@ -35,10 +42,10 @@ enum next route_add_target(struct walk *w, const struct rule *rule, struct slice
 		.nexthop = nexthop,
 		.leaves = t != NULL && t->kind == TRANSPORT_SMTP,
 		/* What our own tables name may be reached through us. */
-		.relay_domain = (rule != NULL && rule->relay_domain) || item->parent != ROUTE_NOBODY,
+		.relay_domain = (rule != NULL && rule->relay_domain) || item->ours,
 		.hold = item->held && (!w->final || t == NULL),
-		.directive = directive_of(w, t),
-		.argument = slice_empty(),
+		.directive = directive,
+		.argument = argument,
 	};
 
 	if (would_send_away_our_postmaster(w, t))
@@ -72,6 +79,43 @@ static enum next run_rewrite(struct walk *w, const struct route_step *step)
 		w->facts.value[FACT_RECIPIENT].text = slice_of(text);
 		walk_note(w, (struct route_note){.kind = NOTE_REWRITE, .rule = step->rule});
 	}
+	buf_free(&address);
+	return next;
+}
+
+/* Whether the rule alone says to which domain: what a stranger's address brings in may not choose where we send his mail. */
+static bool names_its_domain(const struct template *t)
+{
+	bool seen = false;
+
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->pieces[i].literal != NULL)
+			seen = seen || strchr(t->pieces[i].literal, '@') != NULL;
+		else if (seen)
+			return false;
+	}
+	return seen;
+}
+
+/* A further recipient, from the first rule on; never one of those that led here, so that a copy is not copied in a circle. */
+static enum next run_copy(struct walk *w, const struct route_step *step)
+{
+	const struct item *now = &w->items[w->at];
+	struct item item = {.origin = step->rule,
+			    .parent = w->at,
+			    .depth = now->depth + 1,
+			    .to_postmaster = now->to_postmaster,
+			    .held = now->held,
+			    .ours = names_its_domain(step->rule->text)};
+	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
+	enum next next = GO_ON;
+
+	if (w->final)
+		return GO_ON;
+	if (!walk_complete(step->text, facts_text(&w->facts, FACT_HOSTNAME), &address))
+		next = walk_defer(w, step->rule, "its copy goes to what is no address");
+	else if (!walk_is_ancestor(w, buf_slice(&address)))
+		next = walk_add(w, step->rule, buf_slice(&address), item);
 	buf_free(&address);
 	return next;
 }
@@ -114,27 +158,25 @@ static enum next deliver_virtual(struct walk *w, const struct rule *rule)
 	return next;
 }
 
-static enum next deliver_to_user(struct walk *w, const struct rule *rule, struct slice user)
-{
-	switch (w->lookups->account(w->lookups->arg, user)) {
-	case ANSWER_YES:
-		return route_add_target(w, rule, user);
-	case ANSWER_NO:
-		return walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
-	case ANSWER_PENDING:
-		return IS_PENDING;
-	case ANSWER_UNKNOWN:
-		break;
-	}
-	return walk_defer(w, rule, "the system's users cannot be asked now");
-}
-
 static enum next deliver_system(struct walk *w, const struct rule *rule)
 {
 	struct buf user = buf_make(MAILBOX_PATH_MAX);
-	enum next next = mailbox_user(walk_address(w), &user) == MAILBOX_DONE ? deliver_to_user(w, rule, buf_slice(&user))
-									    : walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+	enum next next = IS_DEFERRED;
 
+	switch (facts_system_user(w->conf, w->lookups, walk_address(w), &user)) {
+	case ANSWER_YES:
+		next = route_add_target(w, rule, buf_slice(&user));
+		break;
+	case ANSWER_NO:
+		next = walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
+		break;
+	case ANSWER_PENDING:
+		next = IS_PENDING;
+		break;
+	case ANSWER_UNKNOWN:
+		next = walk_defer(w, rule, "the system's users cannot be asked now");
+		break;
+	}
 	buf_free(&user);
 	return next;
 }
@@ -169,4 +211,5 @@ static enum next run_transport(struct walk *w, const struct route_step *step)
 route_verb_fn *const route_verbs[VERB_COUNT] = {
 	[VERB_ALIAS] = route_run_alias, [VERB_REWRITE] = run_rewrite, [VERB_DELIVER] = run_transport, [VERB_RELAY] = run_transport,
 	[VERB_HOLD] = run_hold,		[VERB_REJECT] = run_reject,   [VERB_DISCARD] = run_discard,
+	[VERB_COPY] = run_copy,
 };

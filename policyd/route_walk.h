@@ -1,6 +1,7 @@
 #ifndef POSTERN_POLICYD_ROUTE_WALK_H
 #define POSTERN_POLICYD_ROUTE_WALK_H
 
+#include "mail/directive.h"
 #include "route.h"
 
 /* Between the files of the walk along the route rules: route.c walks, route_alias.c expands, route_verbs.c does the rest. */
@@ -17,6 +18,7 @@ struct item {
 	bool to_postmaster; /* came here by the setting, or through what did */
 	bool held;
 	bool is_self; /* an alias led back to it: its own mailbox */
+	bool ours; /* named by our own tables: may be reached through us, wherever it is */
 };
 
 struct walk {
@@ -24,6 +26,7 @@ struct walk {
 	const struct conf *conf; /* the question's */
 	const struct lookups *lookups;
 	struct facts facts; /* with the item's address as the recipient */
+	struct facts_view view; /* of them */
 	bool final, pending;
 	bool bare; /* <postmaster>, without a domain, was asked for */
 	struct item *items; /* owned */
@@ -51,11 +54,15 @@ void walk_note(const struct walk *w, struct route_note note);
 bool walk_complete(struct slice text, struct slice domain, struct buf *out);
 /* Another address to be asked about; the same one is not asked twice from the same rule.  False: too many, or no memory. */
 bool walk_push(struct walk *w, struct slice address, struct item item);
+/* The same for what a rule made of the address in hand.  GO_ON; or deferred, for there are bounds. */
+enum next walk_add(struct walk *w, const struct rule *rule, struct slice address, struct item item);
 bool walk_is_ancestor(const struct walk *w, struct slice address);
 
 /* route_verbs.c */
 extern route_verb_fn *const route_verbs[VERB_COUNT];
 enum next route_add_target(struct walk *w, const struct rule *rule, struct slice nexthop);
+enum next route_add_directive(struct walk *w, const struct rule *rule, struct slice nexthop, enum directive_kind directive,
+			      struct slice argument);
 
 /* route_alias.c */
 enum next route_run_alias(struct walk *w, const struct route_step *step);

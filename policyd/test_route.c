@@ -14,9 +14,10 @@
 static const char text[] =
 	"hostname mx.example.test\n"
 	"postmaster boss@example.test\n"
+	"sub-address \"+-\"\n"
 	"table domains { example.test }\n"
 	"table broken sqlite /nowhere/x.db \"select 1 where 1 = ?\"\n"
-	"table boxes { alice@example.test; bob@example.test; boss@example.test; self@example.test; meta@example.test; again@example.test }\n"
+	"table boxes { alice@example.test; bob@example.test; boss@example.test; self@example.test; meta@example.test; again@example.test; watched@example.test; ping@example.test; spied@example.test }\n"
 	"table aliases {\n"
 	"  sales@example.test: \"alice, bob\"\n"
 	"  both@example.test: \"sales, boss\"\n"
@@ -38,6 +39,19 @@ static const char text[] =
 	"  d8@example.test: d9\n  d9@example.test: d10\n  d10@example.test: d11\n  d11@example.test: alice\n"
 	"  \"@catch.test\": alice@example.test\n"
 	"  known@catch.test: bob@example.test\n"
+	"  exact+tag@example.test: alice\n"
+	"  exact@example.test: bob\n"
+	"  moved-away@example.test: \":fail: {x} moved, ask alice\"\n"
+	"  moved-too@example.test: \"alice, moved-away\"\n"
+	"  moving@example.test: \":defer: back on monday\"\n"
+	"  hole@example.test: \":blackhole:\"\n"
+	"  most@example.test: \"/dev/null, alice\"\n"
+	"  own@example.test: \"\\\\alice\"\n"
+	"}\n"
+	"table scripts {\n"
+	"  run@example.test: \"\\\"|/bin/run -x '{a} ;id;'\\\", alice\"\n"
+	"  save@example.test: \"/var/log/saved\"\n"
+	"  hand@example.test: \"run\"\n"
 	"}\n"
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
@@ -51,6 +65,13 @@ static const char text[] =
 	"  hold if recipient.local == \"held\"\n"
 	"  deliver virtual if recipient.local == \"held\" and recipient.domain in domains\n"
 	"  rewrite \"{recipient.local}@example.test\" if recipient.domain == \"old.test\"\n"
+	"  copy \"copies@elsewhere.test\" if recipient.local == \"watched\" or recipient.local == \"copies\"\n"
+	"  copy \"{recipient.local}@{sender.domain}\" if recipient == \"spied@example.test\"\n"
+	"  copy \"alice@example.test\" if recipient == \"ping@example.test\"\n"
+	"  rewrite \"{recipient.base}\" if recipient.domain == \"tags.test\" and recipient.detail == \"gone\"\n"
+	"  deliver virtual if recipient.domain == \"tags.test\" and recipient.user == \"bob\"\n"
+	"  deliver home if recipient.domain == \"users.test\" and recipient.is-user\n"
+	"  alias scripts programs virtual if recipient.domain in domains\n"
 	"  alias broken if recipient.domain == \"broken.test\"\n"
 	"  alias aliases if recipient.domain in domains or recipient.domain == \"catch.test\"\n"
 	"  deliver virtual if recipient in boxes\n"
@@ -119,8 +140,15 @@ static void print_targets(const struct route_result *r, struct buf *out)
 	struct rec_route_target t;
 
 	while (rec_route_target_next(&rest, &t))
+	{
 		buf_addf(out, "%s%.*s:%.*s%s%s%s%s", out->len > 0 ? " " : "", SLICE_ARG(t.transport), SLICE_ARG(t.nexthop),
 			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "", t.directive == DIRECTIVE_INBOX ? "=" : "");
+		if (t.argument.len > 0)
+			buf_addf(out, "%s(", directive_name(t.directive));
+		for (size_t i = 0; i < t.argument.len; i++)
+			buf_add_char(out, t.argument.at[i] == '\0' ? '|' : t.argument.at[i]);
+		buf_add_text(out, t.argument.len > 0 ? ")" : "");
+	}
 }
 
 static void run_in(const struct conf *c, const char *recipient, bool final, struct route_result *r)
@@ -131,6 +159,7 @@ static void run_in(const struct conf *c, const char *recipient, bool final, stru
 	facts.value[FACT_HOSTNAME].text = slice_of("mx.example.test");
 	facts.value[FACT_LISTENER_ROLE].text = slice_of("mx");
 	facts.value[FACT_CLIENT].text = slice_of("192.0.2.1");
+	facts.value[FACT_SENDER].text = slice_of("mallory@elsewhere.test");
 	facts.ancestors = slice_of("x@example.test\nAGAIN@example.test\na@elsewhere.test");
 	route_run(&(struct route_question){.conf = c, .facts = &facts, .lookups = &lookups, .final = final}, r);
 }
@@ -166,6 +195,31 @@ static const struct {
 	{"the whole domain", "anybody@catch.test", false, ROUTE_TARGETS, V "alice/!"},
 	{"the address before the domain", "known@catch.test", false, ROUTE_TARGETS, V "bob/!"},
 	{"a value is never evaluated", "meta@example.test", false, ROUTE_TARGETS, V "meta/!= smarthost:smtp.isp.example:587*!"},
+	{"a sub-address is its user", "sales+x@example.test", false, ROUTE_TARGETS, V "alice/! " V "bob/!"},
+	{"but itself first", "exact+tag@example.test", false, ROUTE_TARGETS, V "alice/!"},
+	{"any other one", "exact-other@example.test", false, ROUTE_TARGETS, V "bob/!"},
+	{"a system user's", "carol+lists@mx.example.test", false, ROUTE_TARGETS, "home:carol"},
+	{"a user of the fact", "Carol-x@users.test", false, ROUTE_TARGETS, "home:carol"},
+	{"none of the fact", "dave@users.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
+	{"one that is asked for", "later@users.test", false, ROUTE_PENDING, ""},
+	{"one nobody can tell of", "unsure@users.test", false, ROUTE_DEFERRED, ""},
+	{"the part before the tag", "bob+a@tags.test", false, ROUTE_TARGETS, "virtual:/var/mail/tags.test/bob+a/"},
+	{"the address before the tag", "bob+gone@tags.test", false, ROUTE_TARGETS, "virtual:/var/mail/tags.test/bob/"},
+	{"an alias that refuses", "moved-away@example.test", false, ROUTE_REFUSED, "550 {x} moved, ask alice"},
+	{"one whose member does", "moved-too@example.test", false, ROUTE_TARGETS, V "alice/! " V "boss/!"},
+	{"an alias that defers", "moving@example.test", false, ROUTE_DEFERRED, ""},
+	{"an alias that throws away", "hole@example.test", false, ROUTE_TARGETS, ""},
+	{"a part of it", "most@example.test", false, ROUTE_TARGETS, V "alice/!"},
+	{"without her own forward", "own@example.test", false, ROUTE_TARGETS, V "alice/!="},
+	{"a program, and an address", "run@example.test", false, ROUTE_TARGETS, "virtual:pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
+	{"a file", "save@example.test", false, ROUTE_TARGETS, "virtual:file(/var/log/saved)"},
+	{"by another alias", "hand@example.test", false, ROUTE_TARGETS, "virtual:!pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
+	{"a copy", "watched@example.test", false, ROUTE_TARGETS, V "watched/ smarthost:smtp.isp.example:587*!"},
+	{"of itself it makes none", "copies@elsewhere.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*"},
+	{"a copy that is here", "ping@example.test", false, ROUTE_TARGETS, V "ping/ " V "alice/!"},
+	{"final: no copy", "watched@example.test", true, ROUTE_TARGETS, V "watched/"},
+	{"a copy where a stranger says where gives him no right", "spied@example.test", false, ROUTE_TARGETS,
+	 V "spied/ smarthost:smtp.isp.example:587*"},
 	{"nobody", "nobody@example.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
 	{"nowhere", "x@nowhere.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
 	{"a refusal with words", "moved@example.test", false, ROUTE_REFUSED, "551 moved away"},
@@ -219,6 +273,7 @@ static void test_routes(void **state)
 		buf_free(&got);
 	}
 	print_message("ROW E09 alias-values-are-text pass\n");
+	print_message("ROW O01 alias-programs-are-words pass\n");
 }
 
 static void test_leaves(void **state)
@@ -228,7 +283,7 @@ static void test_leaves(void **state)
 		bool leaves;
 	} rows[] = {
 		{"alice@example.test", false}, {"a@elsewhere.test", true}, {"a@backup.test", false}, {"out@example.test", false},
-		{"a@lmtp.test", false},
+		{"a@lmtp.test", false}, {"spied@example.test", true}, {"watched@example.test", false},
 	};
 
 	(void)state;
@@ -348,9 +403,24 @@ static void test_our_postmaster_stays(void **state)
 	}
 }
 
+/* What an alias says of a deferral is for the client. */
+static void test_deferral_has_its_words(void **state)
+{
+	struct route_result r;
+
+	(void)state;
+	run("moving@example.test", false, &r);
+	assert_string_equal(r.text, "back on monday");
+	route_result_free(&r);
+	run("unsure@mx.example.test", false, &r);
+	assert_string_equal(r.text, "");
+	route_result_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_deferral_has_its_words),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_metas),

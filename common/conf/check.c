@@ -344,6 +344,15 @@ static bool is_address(struct slice s)
 	       slice_index(s, ' ') == SLICE_NONE && slice_index(s, '<') == SLICE_NONE;
 }
 
+/* None that a domain, a path or a quoted local part has a meaning for. */
+static bool is_sub_address(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (strchr("+-_=#~^", s.at[i]) == NULL)
+			return false;
+	return s.len <= 7;
+}
+
 static bool is_postmaster(struct slice s)
 {
 	return s.len == 0 || (is_address(s) && !slice_eq_nocase(slice_sub(s, 0, slice_rindex(s, '@')),
@@ -442,6 +451,7 @@ static const struct {
 	const char *expected;
 } words[] = {
 	{"hostname", is_host_name, "expected a host name such as mx1.example.org"},
+	{"sub_address", is_sub_address, "expected one or more of + - _ = # ~ ^, such as \"+\""},
 	{"postmaster", is_postmaster, "expected the address of a person, such as alice@example.org"},
 	{"spool", is_folder, "expected an absolute path"},
 	{"runtime", is_folder, "expected an absolute path"},

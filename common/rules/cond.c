@@ -29,7 +29,7 @@ static bool pins_recipient(const struct cond *c)
 		!c->negated;
 
 	return positive && c->other == FACT_COUNT &&
-	       (c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_DOMAIN);
+	       (c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_DOMAIN || c->fact == FACT_RECIPIENT_BASE);
 }
 
 bool cond_needs_recipient(const struct cond *c)

@@ -166,7 +166,8 @@ void policy_verdict_free(struct policy_verdict *v)
 
 static void route_text(struct run *run, const struct rule *r, struct route_step *out)
 {
-	enum text_use use = r->verb == VERB_REWRITE || r->verb == VERB_ADDRESS ? TEXT_ADDRESS : TEXT_REPLY;
+	bool is_address = r->verb == VERB_REWRITE || r->verb == VERB_COPY || r->verb == VERB_ADDRESS;
+	enum text_use use = is_address ? TEXT_ADDRESS : TEXT_REPLY;
 	struct buf text = buf_make(MEMORY_MAX);
 	enum answer a = run_text(run, r->text, use, ROUTE_TEXT_MAX, &text);
 

@@ -36,6 +36,10 @@ enum fact_id {
 	FACT_RECIPIENT,
 	FACT_RECIPIENT_LOCAL,
 	FACT_RECIPIENT_DOMAIN,
+	FACT_RECIPIENT_USER, /* the local part without its sub-address */
+	FACT_RECIPIENT_DETAIL, /* the sub-address; empty: none */
+	FACT_RECIPIENT_BASE, /* the address without it */
+	FACT_RECIPIENT_IS_USER, /* its local part is a system user that mail is delivered to */
 	FACT_RECIPIENT_COUNT, /* this one included */
 	FACT_ADDRESS, /* being rewritten */
 	FACT_ADDRESS_LOCAL,

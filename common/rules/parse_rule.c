@@ -182,7 +182,9 @@ bool verb_read_table(struct parser *p, const struct verb *v, unsigned place, str
 {
 	(void)v;
 	(void)place;
-	return read_reference(p, "the name of a table", r);
+	if (!read_reference(p, "the name of a table", r))
+		return false;
+	return !parser_accept_word(p, "programs") || take_name(p, "the name of a transport", &r->programs);
 }
 
 bool verb_read_transport(struct parser *p, const struct verb *v, unsigned place, struct rule *r)
@@ -284,8 +286,7 @@ struct assume_check {
  * decides what is ours. */
 static bool is_block_list(const struct cond *c, bool inverted)
 {
-	bool recipient = c->fact == FACT_RECIPIENT || c->fact == FACT_RECIPIENT_LOCAL ||
-			 c->fact == FACT_RECIPIENT_DOMAIN;
+	bool recipient = c->fact >= FACT_RECIPIENT && c->fact <= FACT_RECIPIENT_IS_USER;
 
 	return c->kind == COND_IN_TABLE && !c->negated && !inverted && !recipient;
 }

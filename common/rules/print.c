@@ -165,6 +165,8 @@ void rule_print(const struct rule *r, struct buf *out)
 		buf_addf(out, " %u %s", r->code, r->dsn);
 	if (r->name != NULL)
 		print_name(r, out);
+	if (r->programs != NULL)
+		buf_addf(out, " programs %s", r->programs);
 	buf_add_text(out, r->relay_domain ? " as relay-domain" : "");
 	if (r->text != NULL) {
 		buf_add_char(out, ' ');

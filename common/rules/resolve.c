@@ -106,6 +106,17 @@ static void check_fits(struct rules_names *n, const struct rule *r)
 			    "%s is no smtp transport", r->name);
 }
 
+/* As which user is for the administrator to say, at a transport; what the transport does with it is its own. */
+static void resolve_programs(struct rules_names *n, struct rule *r)
+{
+	r->transport = find_transport(n, r->programs, r->pos);
+	if (r->transport == NULL)
+		return;
+	if (r->transport->kind == TRANSPORT_SMTP || r->transport->kind == TRANSPORT_LMTP || r->transport->user == NULL)
+		mistake_add(n->mistakes, r->pos, "name a transport of this host that says `user NAME`",
+			    "%s cannot run programs: nothing says as which user", r->programs);
+}
+
 static void resolve_rule(struct rules_names *n, struct rule *r)
 {
 	if (r->verb == VERB_ALIAS || r->verb == VERB_LOOKUP) {
@@ -114,6 +125,8 @@ static void resolve_rule(struct rules_names *n, struct rule *r)
 			mistake_add(n->mistakes, r->pos, "expected a table of addresses",
 				    "table %s is of kind cidr", r->name);
 	}
+	if (r->programs != NULL)
+		resolve_programs(n, r);
 	if (r->verb == VERB_DELIVER || r->verb == VERB_RELAY) {
 		r->transport = find_transport(n, r->name, r->pos);
 		if (r->transport != NULL)

@@ -28,6 +28,7 @@ enum rule_verb {
 	VERB_DELIVER,
 	VERB_RELAY,
 	VERB_DISCARD,
+	VERB_COPY,
 	/* rewrite */
 	VERB_ADDRESS,
 	VERB_LOOKUP,
@@ -61,7 +62,8 @@ struct rule {
 	const struct template *text; /* reply, header, log line, new address; NULL: none */
 	const char *name; /* of the tag ("connection.refused"), table or transport */
 	const struct conf_table *table; /* alias */
-	const struct conf_transport *transport; /* deliver, relay */
+	const char *programs; /* alias: name of the transport that runs its programs and writes its files; NULL: none does */
+	const struct conf_transport *transport; /* deliver, relay; alias: of `programs` */
 	bool relay_domain; /* relay ... as relay-domain: may leave this host without a login (its
 			      condition names the domains) */
 	uint32_t fields; /* address, lookup: 1 << enum rewrite_field */
@@ -157,7 +159,7 @@ struct route_step {
 	const struct rule *rule; /* STEP, UNKNOWN */
 	size_t next; /* index of the rule behind it */
 	const char *cause; /* UNKNOWN, NEED */
-	struct slice text; /* reject: the reply; rewrite: the new address (in `memory`) */
+	struct slice text; /* reject: the reply; rewrite, copy: the address (in `memory`) */
 	char memory[ROUTE_TEXT_MAX + 1];
 };
 
