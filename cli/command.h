@@ -40,6 +40,7 @@ int run_check(const struct cli *cli, const struct command *command);
 int run_ask(const struct cli *cli, const struct command *command);
 int run_each(const struct cli *cli, const struct command *command); /* one question for each argument, as field `id` */
 int run_queue_check(const struct cli *cli, const struct command *command);
+int run_flush(const struct cli *cli, const struct command *command); /* `queue retry all` */
 int run_route(const struct cli *cli, const struct command *command);
 int run_filter_test(const struct cli *cli, const struct command *command);
 int run_upgrade(const struct cli *cli, const struct command *command);

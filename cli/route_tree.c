@@ -128,6 +128,8 @@ static void print_target(struct tree *t, const struct row *row, unsigned depth)
 	say(t, row, " ", "argument", "");
 	if (slice_eq(field(row, "held"), slice_of("yes")))
 		buf_add_text(t->out, ", held for the operator");
+	if (slice_eq(field(row, "queue-only"), slice_of("yes")))
+		buf_add_text(t->out, ", kept in the queue until `postern queue flush`");
 	if (slice_eq(field(row, "leaves"), slice_of("yes")))
 		buf_add_text(t->out, ", leaves this host");
 	buf_add_char(t->out, '\n');

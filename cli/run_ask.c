@@ -110,6 +110,15 @@ static int ask_about(const struct cli *cli, struct control *c, const struct comm
 	return exit;
 }
 
+int run_flush(const struct cli *cli, const struct command *command)
+{
+	struct control c;
+	int exit = ask_open(cli, &c) ? ask_about(cli, &c, command, "all") : complain(c.exit, command->name, c.why);
+
+	control_close(&c);
+	return exit;
+}
+
 /* The worst of all exit codes: one that failed must not look fine because the next did not. */
 int run_each(const struct cli *cli, const struct command *command)
 {

@@ -298,6 +298,7 @@ static void row_target(struct explain *e, const struct route_note *n, struct buf
 	add_text(row, "directive", directive_name(t->directive));
 	add_argument(row, t->argument);
 	add_text(row, "held", t->hold ? "yes" : "no");
+	add_text(row, "queue-only", t->queue_only ? "yes" : "no");
 	add_text(row, "leaves", t->leaves ? "yes" : "no");
 }
 

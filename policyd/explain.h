@@ -12,7 +12,7 @@
  *   rule       rule, statement, matches (yes, no, unknown, pending), because: each test with what it found
  *   lookup     rule, table, found; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it
  *   rewrite    rule, address
- *   target     rule, recipient, transport, nexthop, user, directive, argument, held, leaves
+ *   target     rule, recipient, transport, nexthop, user, directive, argument, held, queue-only, leaves
  *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
  *   result     of all: outcome (accepted, refused, deferred), code, dsn, text, rule, targets, relay
  */

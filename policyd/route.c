@@ -92,6 +92,19 @@ bool walk_push(struct walk *w, struct slice address, struct item item)
 	return true;
 }
 
+struct item walk_child(const struct walk *w, const struct rule *origin)
+{
+	const struct item *now = &w->items[w->at];
+
+	return (struct item){.origin = origin,
+			     .parent = w->at,
+			     .depth = now->depth + 1,
+			     .to_postmaster = now->to_postmaster,
+			     .held = now->held,
+			     .queue_only = now->queue_only,
+			     .ours = true};
+}
+
 enum next walk_add(struct walk *w, const struct rule *rule, struct slice address, struct item item)
 {
 	if (item.depth > ROUTE_DEPTH_MAX)
@@ -188,10 +201,11 @@ static enum next send_to_postmaster(struct walk *w)
 {
 	const struct item *item = &w->items[w->at];
 	bool asked_for = item->parent == ROUTE_NOBODY;
-	struct item to = {.parent = w->at, .depth = item->depth + 1, .to_postmaster = true, .held = item->held, .ours = true};
+	struct item to = walk_child(w, NULL);
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
 	enum next next = ENDED;
 
+	to.to_postmaster = true;
 	if (w->final || (asked_for && !is_postmaster(walk_address(w))))
 		next = IS_NO;
 	else if (w->conf->set.postmaster[0] == '\0')

@@ -20,13 +20,7 @@ struct alias_values {
 static enum next add_address(struct alias_values *v, const struct target *target)
 {
 	struct walk *w = v->w;
-	const struct item *now = &w->items[w->at];
-	struct item item = {.origin = v->step->rule,
-			    .parent = w->at,
-			    .depth = now->depth + 1,
-			    .to_postmaster = now->to_postmaster,
-			    .held = now->held,
-			    .ours = true};
+	struct item item = walk_child(w, v->step->rule);
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
 	enum next next;
 

@@ -44,6 +44,7 @@ enum next route_add_directive(struct walk *w, const struct rule *rule, struct sl
 		/* What our own tables name may be reached through us. */
 		.relay_domain = (rule != NULL && rule->relay_domain) || item->ours,
 		.hold = item->held && (!w->final || t == NULL),
+		.queue_only = item->queue_only && t != NULL,
 		.directive = directive,
 		.argument = argument,
 	};
@@ -100,18 +101,13 @@ static bool names_its_domain(const struct template *t)
 /* A further recipient, from the first rule on; never one of those that led here, so that a copy is not copied in a circle. */
 static enum next run_copy(struct walk *w, const struct route_step *step)
 {
-	const struct item *now = &w->items[w->at];
-	struct item item = {.origin = step->rule,
-			    .parent = w->at,
-			    .depth = now->depth + 1,
-			    .to_postmaster = now->to_postmaster,
-			    .held = now->held,
-			    .ours = names_its_domain(step->rule->text)};
+	struct item item = walk_child(w, step->rule);
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
 	enum next next = GO_ON;
 
 	if (w->final)
 		return GO_ON;
+	item.ours = names_its_domain(step->rule->text);
 	if (!walk_complete(step->text, facts_text(&w->facts, FACT_HOSTNAME), &address))
 		next = walk_defer(w, step->rule, "its copy goes to what is no address");
 	else if (!walk_is_ancestor(w, buf_slice(&address)))
@@ -124,6 +120,14 @@ static enum next run_hold(struct walk *w, const struct route_step *step)
 {
 	(void)step;
 	w->items[w->at].held = true;
+	return GO_ON;
+}
+
+/* Also of a recipient that was expanded before: until somebody lets it go it is kept, whatever its age. */
+static enum next run_queue_only(struct walk *w, const struct route_step *step)
+{
+	(void)step;
+	w->items[w->at].queue_only = true;
 	return GO_ON;
 }
 
@@ -211,5 +215,5 @@ static enum next run_transport(struct walk *w, const struct route_step *step)
 route_verb_fn *const route_verbs[VERB_COUNT] = {
 	[VERB_ALIAS] = route_run_alias, [VERB_REWRITE] = run_rewrite, [VERB_DELIVER] = run_transport, [VERB_RELAY] = run_transport,
 	[VERB_HOLD] = run_hold,		[VERB_REJECT] = run_reject,   [VERB_DISCARD] = run_discard,
-	[VERB_COPY] = run_copy,
+	[VERB_COPY] = run_copy,		[VERB_QUEUE_ONLY] = run_queue_only,
 };

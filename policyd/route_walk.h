@@ -16,7 +16,7 @@ struct item {
 	size_t parent; /* index, or ROUTE_NOBODY */
 	unsigned depth;
 	bool to_postmaster; /* came here by the setting, or through what did */
-	bool held;
+	bool held, queue_only;
 	bool is_self; /* an alias led back to it: its own mailbox */
 	bool ours; /* named by our own tables: may be reached through us, wherever it is */
 };
@@ -54,6 +54,8 @@ void walk_note(const struct walk *w, struct route_note note);
 bool walk_complete(struct slice text, struct slice domain, struct buf *out);
 /* Another address to be asked about; the same one is not asked twice from the same rule.  False: too many, or no memory. */
 bool walk_push(struct walk *w, struct slice address, struct item item);
+/* The address in hand leads to it: as deep and as marked as that is. */
+struct item walk_child(const struct walk *w, const struct rule *origin);
 /* The same for what a rule made of the address in hand.  GO_ON; or deferred, for there are bounds. */
 enum next walk_add(struct walk *w, const struct rule *rule, struct slice address, struct item item);
 bool walk_is_ancestor(const struct walk *w, struct slice address);

@@ -118,7 +118,7 @@ static const struct {
 	 {"kind=rule|number=0|rule=t.conf:23|statement=deliver virtual if recipient in boxes|matches=yes|because=recipient in boxes: yes "
 	  "(alice@example.test)|",
 	  "kind=target|number=0|rule=t.conf:23|recipient=alice@example.test|transport=virtual|nexthop=/var/mail/example.test/alice/|"
-	  "user=vmail|directive=none|held=no|leaves=no|",
+	  "user=vmail|directive=none|held=no|queue-only=no|leaves=no|",
 	  "kind=result|outcome=accepted|code=250|", "targets=1|relay=not needed|"}},
 	{"one that did not", "alice@example.test", NULL, NULL, ROUTE_TARGETS,
 	 {"statement=hold if sender == \"odd@x.test\" or size > 10K|matches=no|because=sender == \"odd@x.test\": no (); size > 10K: no (0)|"}},

@@ -68,6 +68,7 @@ static const char text[] =
 	"  copy \"copies@elsewhere.test\" if recipient.local == \"watched\" or recipient.local == \"copies\"\n"
 	"  copy \"{recipient.local}@{sender.domain}\" if recipient == \"spied@example.test\"\n"
 	"  copy \"alice@example.test\" if recipient == \"ping@example.test\"\n"
+	"  queue-only if sender == \"mallory@elsewhere.test\" and recipient.local == \"dialup\"\n"
 	"  rewrite \"{recipient.base}\" if recipient.domain == \"tags.test\" and recipient.detail == \"gone\"\n"
 	"  deliver virtual if recipient.domain == \"tags.test\" and recipient.user == \"bob\"\n"
 	"  deliver home if recipient.domain == \"users.test\" and recipient.is-user\n"
@@ -143,6 +144,7 @@ static void print_targets(const struct route_result *r, struct buf *out)
 	{
 		buf_addf(out, "%s%.*s:%.*s%s%s%s%s", out->len > 0 ? " " : "", SLICE_ARG(t.transport), SLICE_ARG(t.nexthop),
 			 t.leaves ? "*" : "", t.relay_domain ? "!" : "", t.hold ? "+" : "", t.directive == DIRECTIVE_INBOX ? "=" : "");
+		buf_add_text(out, t.queue_only ? "~" : "");
 		if (t.argument.len > 0)
 			buf_addf(out, "%s(", directive_name(t.directive));
 		for (size_t i = 0; i < t.argument.len; i++)
@@ -214,6 +216,9 @@ static const struct {
 	{"a program, and an address", "run@example.test", false, ROUTE_TARGETS, "virtual:pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
 	{"a file", "save@example.test", false, ROUTE_TARGETS, "virtual:file(/var/log/saved)"},
 	{"by another alias", "hand@example.test", false, ROUTE_TARGETS, "virtual:!pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
+	{"kept in the queue", "dialup@elsewhere.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*~"},
+	{"final: still", "dialup@elsewhere.test", true, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*~"},
+	{"kept, and nobody says where to", "dialup@nowhere.test", false, ROUTE_REFUSED, "550 no such mailbox here"},
 	{"a copy", "watched@example.test", false, ROUTE_TARGETS, V "watched/ smarthost:smtp.isp.example:587*!"},
 	{"of itself it makes none", "copies@elsewhere.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*"},
 	{"a copy that is here", "ping@example.test", false, ROUTE_TARGETS, V "ping/ " V "alice/!"},

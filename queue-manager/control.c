@@ -586,6 +586,7 @@ static void on_retry(struct queue *q, struct link *link, struct ipc_message *m, 
 		wish(q, link, m, id, WISH_RETRY);
 		return;
 	}
+	q->let_go = spool_id_next(&q->ids, clock_wall_ms());
 	sched_revive(q->sched);
 	deliver_pump(q);
 	waiting_all_due(q);

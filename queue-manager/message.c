@@ -299,7 +299,8 @@ static void try_places(struct queue *q, struct message *m, struct place *places,
 
 /* ---- fresh ---- */
 
-void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, int read_fd)
+void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, const bool *queue_only,
+		   int read_fd)
 {
 	size_t count = file->mail.rcpt_count, n = 0;
 	struct place *places = mem_new(count, sizeof(*places));
@@ -314,7 +315,7 @@ void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file
 	if (!buf_ok(&names))
 		log_fatal("message", ENOMEM);
 	for (size_t i = 0, at = 0; i < count; i++) {
-		if (m->rcpts[i].step == STEP_IDLE && destinations[i].len > 0)
+		if (m->rcpts[i].step == STEP_IDLE && destinations[i].len > 0 && !(queue_only[i] && message_keep(q, m, i)))
 			places[n++] = (struct place){names.at + at, i};
 		at += destinations[i].len + 1;
 	}
@@ -325,6 +326,16 @@ void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file
 		try_places(q, m, places, n);
 	}
 	buf_free(&names);
+}
+
+/* ---- what is queue-only ---- */
+
+bool message_keep(struct queue *q, struct message *m, size_t slot)
+{
+	if (m->let_go || m->id <= q->let_go)
+		return false;
+	m->rcpts[slot].kept = true;
+	return true;
 }
 
 /* ---- routes of a message that was read ---- */
@@ -377,6 +388,8 @@ static void round_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *ans
 		note_route(r->m, r->slots[i], answer);
 		return;
 	}
+	if (target.queue_only != 0 && message_keep(r->q, r->m, r->slots[i]))
+		return;
 	(void)snprintf(name, sizeof(name), "%.*s %.*s", SLICE_ARG(target.transport), SLICE_ARG(target.nexthop));
 	if (target.hold != 0)
 		r->m->wish = WISH_HOLD;
@@ -466,6 +479,8 @@ void message_try(struct queue *q, struct message *m)
 	m->again_s = 0;
 	if (m->wish == WISH_NONE)
 		control_tell(q, m->id, OC_DONE);
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		m->rcpts[i].kept = false;
 	if (r != NULL && r->asked > 0 && routing_start(q, &facts, r->asked, &calls, r))
 		return;
 	if (r != NULL && r->asked == 0 && r->count > 0) {

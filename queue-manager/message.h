@@ -37,6 +37,7 @@ struct reply {
 struct recipient {
 	enum rcpt_step step;
 	struct reply *reply; /* owned; NULL: nothing said */
+	bool kept; /* its route is queue-only, and nobody has let it go: not tried in this round, and it does not expire */
 };
 
 struct message {
@@ -58,6 +59,7 @@ struct message {
 	bool writing; /* a thread writes its slots */
 	uint64_t write_again_ms; /* 0, or: writing has failed, and not to be tried before */
 	void (*after_slots)(struct queue *q, struct message *m); /* once the file is as memory is; may be NULL */
+	bool let_go; /* the operator has named it: what is queue-only is tried too */
 	bool incoming, unknown; /* counted in the queue's numbers of that name */
 	bool has_row, warned;
 	bool report_late; /* in this round the report could not be made: not to be tried again before the next */
@@ -91,8 +93,9 @@ static inline char *message_slot(struct message *m, size_t i)
 struct message *message_begin(struct queue *q, uint64_t id);
 void message_free(struct queue *q, struct message **mp);
 
-/* A message just committed: `destinations` has one per recipient (borrowed).  Takes the buffers and the descriptor. */
-void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, int read_fd);
+/* A message just committed: `destinations` and `queue_only` have one per recipient (borrowed).  Takes the buffers and the descriptor. */
+void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, const bool *queue_only,
+		   int read_fd);
 /* Reads it from the spool and tries it; with a wish, does that instead.  `row` (may be NULL) is what the index knew.  Does nothing
  * about one that is in memory, or that has ended and only lies there because its file cannot be removed. */
 void message_load(struct queue *q, uint64_t id, const struct index_row *row, enum message_wish wish);
@@ -105,6 +108,8 @@ bool message_is_own_trouble(enum outcome outcome);
 void message_verdict(struct queue *q, struct message *m, size_t slot, const struct reply *reply);
 /* Its batch has ended; the batch is freed. */
 void message_batch_ended(struct queue *q, struct batch *batch);
+/* The route of this recipient is queue-only.  False: the message was let go, so that it is to be tried. */
+bool message_keep(struct queue *q, struct message *m, size_t slot);
 /* Come back soon, and do not count this round. */
 void message_postpone(struct message *m, int64_t again_s);
 

@@ -43,6 +43,7 @@ struct queue {
 	size_t unknown; /* messages read without the index knowing where to */
 	uint64_t last_job;
 	unsigned relay_jobs[QUEUE_RELAYS_MAX]; /* by instance (the local agent counts as one of them) */
+	uint64_t let_go; /* the last message that was there when the operator let all go; 0: never */
 	size_t draft_bytes; /* what drafts hold in memory */
 	size_t status_asked; /* DRAFT_STATUS_ASKs under way */
 	size_t submissions; /* on their way into the spool */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #define REPORT_AGAIN_S 300
+#define KEPT_AGAIN_S 3600
 
 struct counts {
 	size_t waiting, failed, kept, owed;
@@ -196,6 +197,7 @@ static void release_move(struct queue *q, struct message *m)
 static void release(struct queue *q, struct message *m)
 {
 	m->wish = WISH_NONE;
+	m->let_go = true;
 	LOG(LEVEL_INFO, "released", KV_ID(m->id));
 	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
 		if (*message_slot(m, i) == SLOT_FAILED)
@@ -290,6 +292,27 @@ static void on_delay_reported(struct queue *q, struct message *m, bool durable)
 	message_settle(q, m);
 }
 
+/* Nobody of it waits for anything but the operator's word. */
+static bool all_kept(struct message *m)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		if (slot_is_open(*message_slot(m, i)) && !m->rcpts[i].kept)
+			return false;
+		kept += slot_is_open(*message_slot(m, i));
+	}
+	return kept > 0;
+}
+
+/* Looked at again now and then, for the rules may say otherwise by then; never counted, warned of or returned. */
+static void put_away_kept(struct queue *q, struct message *m)
+{
+	(void)snprintf(m->last, sizeof(m->last), "kept until `postern queue flush`");
+	m->again_s = clock_wall_s() + KEPT_AGAIN_S;
+	put_away(q, m);
+}
+
 static void expire(struct queue *q, struct message *m)
 {
 	const struct outcome_info *info = outcome_info(OC_EXPIRED);
@@ -299,7 +322,7 @@ static void expire(struct queue *q, struct message *m)
 		struct reply reply = {.outcome = OC_EXPIRED, .code = info->smtp};
 		const struct reply *said = m->rcpts[i].reply;
 
-		if (!slot_is_open(*message_slot(m, i)))
+		if (!slot_is_open(*message_slot(m, i)) || m->rcpts[i].kept)
 			continue;
 		copy_clipped(slice_of(info->dsn), reply.dsn, sizeof(reply.dsn));
 		(void)snprintf(reply.text, sizeof(reply.text), "not delivered in %" PRId64 " hours; last: %.300s",
@@ -332,6 +355,10 @@ static void wait_for_next(struct queue *q, struct message *m)
 {
 	uint64_t wait_s;
 
+	if (all_kept(m)) {
+		put_away_kept(q, m);
+		return;
+	}
 	if (m->again_s != 0 && !m->deferred) {
 		put_away(q, m);
 		return;
@@ -388,6 +415,7 @@ void message_settle(struct queue *q, struct message *m)
 		hold_message(q, m);
 	else if (m->wish != WISH_NONE) { /* retry or release of what is not held: now */
 		m->wish = WISH_NONE;
+		m->let_go = true;
 		message_try(q, m);
 	} else
 		wait_for_next(q, m);

@@ -24,6 +24,7 @@
 struct target {
 	struct spool_rcpt rcpt;
 	struct slice destination; /* "transport nexthop"; empty: refused, or a report that cannot go */
+	bool queue_only;
 	size_t asked;
 };
 
@@ -207,11 +208,14 @@ static void go_on(struct write_task *w)
 	struct submission *sub = w->sub;
 	struct queue *q = sub->q;
 	struct slice *destinations = mem_new(sub->target_count, sizeof(*destinations));
+	bool *queue_only = mem_new(sub->target_count, sizeof(*queue_only));
 
-	for (size_t i = 0; destinations != NULL && i < sub->target_count; i++)
+	for (size_t i = 0; destinations != NULL && queue_only != NULL && i < sub->target_count; i++) {
 		destinations[i] = sub->targets[i].destination;
-	if (destinations != NULL && w->decoded) {
-		message_fresh(q, w->message, &w->file, destinations, w->read_fd);
+		queue_only[i] = sub->targets[i].queue_only;
+	}
+	if (destinations != NULL && queue_only != NULL && w->decoded) {
+		message_fresh(q, w->message, &w->file, destinations, queue_only, w->read_fd);
 	} else { /* it is durable, and will be read when there is memory */
 		message_free(q, &w->message);
 		spool_loaded_free(&w->file);
@@ -220,6 +224,7 @@ static void go_on(struct write_task *w)
 		message_load(q, sub->mail.id, NULL, WISH_NONE);
 	}
 	free(destinations);
+	free(queue_only);
 }
 
 /* Its id is never without an owner: a scan must not find, and deliver, what its sender is told was not taken. */
@@ -415,6 +420,7 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 	t->rcpt.directive = r->directive;
 	if (directive_is_bound(r->directive))
 		t->rcpt.bound_to = t->destination;
+	t->queue_only = r->queue_only != 0;
 	sub->mail.hold |= r->hold != 0;
 }
 

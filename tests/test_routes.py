@@ -179,3 +179,162 @@ def test_cidr_table(suite, stage):
         assert c.greeting.startswith("554") and "blocked: 127.0.0.1" in c.greeting
     else:
         assert rcpt(suite, "alice@example.test") == "550 5.7.1 blocked: 127.0.0.1"
+
+
+def two_hosts(suite, next_hop):
+    work, isp = next_hop(), next_hop()
+    suite.transports = (f'transport work {{ smtp "localhost:{work.port}"  tls off  allow-local yes }}\n'
+                        f'transport isp {{ smtp "localhost:{isp.port}"  tls off  allow-local yes }}\n')
+    return work, isp
+
+
+def test_two_smarthosts_by_sender(suite, next_hop):
+    work, isp = two_hosts(suite, next_hop)
+    suite.settings += "trusted 127.0.0.0/8\n"
+    suite.routes += '\trelay work if sender.domain == "work.test"\n\trelay isp if sender.domain != "nowhere.test"\n'
+    suite.start()
+    c = stranger(suite)
+    c.message("me@work.test", "you@far.test")
+    c.message("me@home.test", "you@far.test")
+    assert work.wait()[0][:2] == ("me@work.test", ["you@far.test"])
+    assert isp.wait()[0][:2] == ("me@home.test", ["you@far.test"])
+    assert len(work.messages) == 1 and len(isp.messages) == 1
+
+
+def test_two_smarthosts_by_login(suite, next_hop):
+    work, isp = two_hosts(suite, next_hop)
+    suite.routes += '\trelay work if login == "bob@example.test"\n\trelay isp if authenticated\n'
+    suite.start()
+    for user in ("alice@example.test", "bob@example.test"):
+        c = suite.login(user)
+        c.message(user, "you@far.test", f"From: {user}\nSubject: x\n\nhello\n")
+    assert work.wait()[0][:2] == ("bob@example.test", ["you@far.test"])
+    assert isp.wait()[0][:2] == ("alice@example.test", ["you@far.test"])
+    assert rcpt(suite, "you@far.test").startswith("550 5.7.1"), "and nobody else"
+
+
+def test_a_listener_has_its_own_route(suite):
+    suite.listeners = suite.listeners.replace("role mx ", "role mx  name front ")
+    suite.routes = '\treject "not by this door" if listener.name == "front" and recipient.local == "bob"\n' + suite.routes
+    suite.start()
+    assert rcpt(suite, "bob@example.test").startswith("550 5.1.1 not by this door")
+    suite.login().message("alice@example.test", "bob@example.test", "From: alice@example.test\n\nhello\n")
+    suite.wait_messages("bob@example.test")
+
+
+def test_sub_addresses(suite):
+    suite.settings += 'sub-address "+-"\n'
+    suite.tables += "table aliases {\n\tinfo@example.test: alice\n\tinfo+bob@example.test: bob\n}\n"
+    suite.routes = '\talias aliases\n\trewrite "{recipient.base}" if recipient.base in our_users\n' + suite.routes
+    suite.start()
+    c = stranger(suite)
+    for address in ("alice+lists@example.test", "info-x@example.test"):
+        c.message("you@elsewhere.test", address)
+    assert len(suite.wait_messages("alice@example.test", 2)) == 2
+    c.message("you@elsewhere.test", "info+bob@example.test")
+    suite.wait_messages("bob@example.test")
+    assert rcpt(suite, "nobody+alice@example.test").startswith("550 5.1.1")
+    assert rcpt(suite, "+alice@example.test").startswith("550 5.1.1")
+
+
+def test_what_an_alias_may_say(suite):
+    suite.tables += ("table aliases {\n\told@example.test: \":fail: {recipient} moved to example.net\"\n"
+                     "\tlate@example.test: \":defer: ask again on Monday\"\n\thole@example.test: \":blackhole:\"\n"
+                     "\tsome@example.test: \"/dev/null, alice\"\n\trun@example.test: \"\\\"|/usr/bin/id\\\"\"\n"
+                     "\tsave@example.test: /tmp/saved\n}\n")
+    suite.routes = "\talias aliases\n" + suite.routes
+    suite.start()
+    assert rcpt(suite, "old@example.test") == "550 5.1.1 {recipient} moved to example.net"
+    assert rcpt(suite, "late@example.test") == "451 4.3.0 ask again on Monday"
+    c = stranger(suite)
+    c.message("you@elsewhere.test", ["hole@example.test", "some@example.test"])
+    suite.wait_messages("alice@example.test")
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+    for address in ("run@example.test", "save@example.test"):
+        row("O01", f"no-programs-{address}", rcpt(suite, address).startswith("451"))
+
+
+def test_copy(suite, next_hop):
+    hop = next_hop()
+    suite.internet = f'smtp "localhost:{hop.port}"  tls off  allow-local yes'
+    suite.routes = ('\tcopy "archive@elsewhere.test" if recipient.domain in our_domains\n'
+                    '\tcopy "bob@example.test" if recipient == "alice@example.test" or recipient == "bob@example.test"\n'
+                    '\tcopy "spy@{sender.domain}" if recipient == "open@example.test"\n' + suite.routes)
+    suite.start(users=("alice@example.test", "bob@example.test", "open@example.test"))
+    stranger(suite).message("you@elsewhere.test", "alice@example.test")
+    suite.wait_messages("alice@example.test")
+    assert len(suite.wait_messages("bob@example.test")) == 1
+    assert hop.wait()[0][1] == ["archive@elsewhere.test"]
+    assert rcpt(suite, "nobody@example.test").startswith("550 5.1.1"), "a copy makes nobody exist"
+    row("H08", "copy-to-where-a-stranger-says", rcpt(suite, "open@example.test", "you@far.test").startswith("550 5.7.1"))
+
+
+def test_backup_mx_with_a_recipient_table_and_nothing_is_written(suite, next_hop):
+    """Only whom the table names is taken for the other host; asking writes nothing, whatever the answer is."""
+    hop = next_hop()
+    path = suite.folder / "users" / "backup"
+    path.write_text("carol@partner.test\n@whole.test\n")
+    readable(suite, path)
+    suite.tables += f'table backup_recipients file "{path}"\n'
+    suite.transports = f'transport primary {{ smtp "localhost:{hop.port}"  tls off  allow-local yes }}\n'
+    suite.routes += "\trelay primary as relay-domain if recipient in backup_recipients\n"
+    suite.start()
+    files = sorted(p for p in (suite.folder / "spool").rglob("*") if p.is_file())
+    table = path.stat().st_mtime_ns
+    for address, code in (("carol@partner.test", "250"), ("anybody@whole.test", "250"), ("dave@partner.test", "550 5.7.1"),
+                          ("x@other.test", "550 5.7.1")):
+        assert rcpt(suite, address).startswith(code), address
+    assert sorted(p for p in (suite.folder / "spool").rglob("*") if p.is_file()) == files and path.stat().st_mtime_ns == table
+    assert suite.queue() == []
+    stranger(suite).message("you@elsewhere.test", "carol@partner.test")
+    assert hop.wait()[0][:2] == ("you@elsewhere.test", ["carol@partner.test"])
+    path.unlink()
+    wait_until(lambda: rcpt(suite, "carol@partner.test").startswith("451"), what="a table that is gone")
+    assert rcpt(suite, "alice@example.test").startswith("250")
+
+
+def test_queue_only_waits_for_the_operator(suite, next_hop):
+    """A dial-up host: what leaves waits through a restart and is not tried; what is for here is delivered; a flush lets it go."""
+    hop = next_hop()
+    suite.internet = f'smtp "localhost:{hop.port}"  tls off  allow-local yes'
+    suite.settings += "trusted 127.0.0.0/8\n"
+    suite.routes += "\tqueue-only\n"
+    suite.start()
+    c = stranger(suite)
+    ident = c.message("me@example.test", ["far@elsewhere.test", "alice@example.test"]).split()[-1]
+    other = c.message("me@example.test", "further@elsewhere.test").split()[-1]
+    suite.wait_messages("alice@example.test")
+
+    def waiting():
+        rows = [m for m in suite.queue() if m["state"] == "waiting" and "queue flush" in m["last"]]
+        return sorted(rows, key=lambda m: m["id"]) if len(rows) == 2 else None
+    before = wait_until(waiting, what="both in the queue")
+    assert [m["id"] for m in before] == sorted([ident, other]) and [m["tries"] for m in before] == [0, 0]
+    suite.stop()
+    suite.start(users=())
+    assert wait_until(waiting, what="both after a restart") and not hop.messages
+    suite.postern("queue", "retry", other)
+    assert hop.wait()[0][1] == ["further@elsewhere.test"]
+    wait_until(lambda: [m["id"] for m in suite.queue()] == [ident], what="the other one in the queue")
+    suite.postern("queue", "flush")
+    assert hop.wait(2)[1][1] == ["far@elsewhere.test"]
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+    stranger(suite).message("me@example.test", "late@elsewhere.test")
+    wait_until(lambda: [m for m in suite.queue() if "queue flush" in m["last"]], what="a later one in the queue")
+    assert len(hop.messages) == 2, "a flush lets go what was there"
+
+
+def test_queue_only_mail_is_not_returned_for_its_age(suite, next_hop):
+    hop = next_hop()
+    suite.internet = f'smtp "localhost:{hop.port}"  tls off  allow-local yes'
+    suite.settings += "trusted 127.0.0.0/8\nretry { every 1s until 2s }\n"
+    suite.tables += "table dead { x@elsewhere.test }\n"
+    suite.transports = f'transport nobody {{ smtp "localhost:{hop.port}"  tls off  allow-local yes }}\n'
+    suite.routes += '\tqueue-only if recipient == "kept@elsewhere.test"\n'
+    suite.start()
+    hop.close()
+    stranger(suite).message("alice@example.test", ["kept@elsewhere.test", "lost@elsewhere.test"])
+    (report,) = suite.wait_messages("alice@example.test", seconds=40)
+    assert b"lost@elsewhere.test" in report and b"kept@elsewhere.test" not in report
+    (m,) = suite.queue()
+    assert m["recipients"] == "kept@elsewhere.test"

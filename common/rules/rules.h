@@ -29,6 +29,7 @@ enum rule_verb {
 	VERB_RELAY,
 	VERB_DISCARD,
 	VERB_COPY,
+	VERB_QUEUE_ONLY,
 	/* rewrite */
 	VERB_ADDRESS,
 	VERB_LOOKUP,

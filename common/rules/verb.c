@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
 	{"log", VERB_LOG, POLICY, false, verb_read_text, 0, NULL, 0},
 	{"alias", VERB_ALIAS, ROUTE, false, verb_read_table, 0, NULL, 0},
 	{"rewrite", VERB_REWRITE, ROUTE, false, verb_read_rewrite, 0, NULL, 0},
+	{"queue-only", VERB_QUEUE_ONLY, ROUTE, false, verb_read_nothing, 0, NULL, 0},
 	{"copy", VERB_COPY, ROUTE, false, verb_read_rewrite, 0, NULL, 0},
 	{"deliver", VERB_DELIVER, ROUTE, true, verb_read_transport, 0, NULL, 0},
 	{"relay", VERB_RELAY, ROUTE, true, verb_read_transport, 0, NULL, 0},
