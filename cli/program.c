@@ -2,9 +2,14 @@
 
 #include "base/slice.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#define FAILED 75
 
 void program_path(const char *name, char out[PATH_MAX])
 {
@@ -15,4 +20,32 @@ void program_path(const char *name, char out[PATH_MAX])
 	if (slash != SLICE_NONE && snprintf(out, PATH_MAX, "%.*s/%s", (int)slash, self, name) < PATH_MAX && access(out, X_OK) == 0)
 		return;
 	snprintf(out, PATH_MAX, "%s/%s", POSTERN_LIBEXEC, name);
+}
+
+static _Noreturn void become_checker(const char *config)
+{
+	char program[PATH_MAX], flag[] = "--check", file[PATH_MAX];
+	char *const argv[] = {program, flag, file, NULL}, *const environment[] = {NULL};
+
+	program_path("postern-policyd", program);
+	if (slice_copy(slice_of(config), file, sizeof(file)))
+		execve(program, argv, environment);
+	fprintf(stderr, "postern: %s: %s\n", program, strerrordesc_np(errno));
+	_exit(FAILED);
+}
+
+int program_check_tables(const char *config)
+{
+	pid_t child;
+	int status;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0)
+		become_checker(config);
+	if (child == -1 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) {
+		fprintf(stderr, "postern: the tables could not be checked\n");
+		return FAILED;
+	}
+	return WEXITSTATUS(status);
 }

@@ -3,6 +3,8 @@
 #include "conf/bundle.h"
 #include "conf/conf.h"
 #include "conf/print.h"
+#include "program.h"
+#include "rules/rules.h"
 
 #include <stdio.h>
 
@@ -38,6 +40,14 @@ static int tell_fine(const struct cli *cli, const struct conf *conf, const char 
 	return ok ? CLI_OK : CLI_TEMPORARY;
 }
 
+/* Files that tables are made of can have mistakes too. */
+static int check_tables(const struct cli *cli, const struct conf *conf, const char *path)
+{
+	int exit = conf->table_count > 0 || conf->route->count > 0 ? program_check_tables(path) : CLI_OK;
+
+	return exit == CLI_OK ? tell_fine(cli, conf, path) : complain(exit, path, "its tables have mistakes");
+}
+
 int run_check(const struct cli *cli, const struct command *command)
 {
 	const char *path = config_of(cli);
@@ -52,7 +62,7 @@ int run_check(const struct cli *cli, const struct command *command)
 	else if ((conf = conf_compile(buf_slice(&bundle), &mistakes)) == NULL)
 		exit = tell_mistakes(&mistakes, path);
 	else
-		exit = tell_fine(cli, conf, path);
+		exit = cli->print ? tell_fine(cli, conf, path) : check_tables(cli, conf, path);
 	conf_free(&conf);
 	buf_free(&mistakes.text);
 	buf_free(&bundle);

@@ -3,6 +3,7 @@
  * and holds no more of the message than its header.
  */
 #include "control.h"
+#include "program.h"
 #include "rows.h"
 #include "runtime.h"
 #include "sendmail_options.h"
@@ -430,6 +431,15 @@ static int ask_queue(int (*ask)(struct control *c))
 	return exit;
 }
 
+/* No database of aliases exists, so nothing is built; but who changed the file wants to hear of a mistake in it.  Who may not read the
+ * configuration is told no more. */
+static int check_aliases(void)
+{
+	if (puts("There is nothing to build: tables are read as they are, and again when they change.") < 0 || fflush(stdout) != 0)
+		return SUBMIT_EX_OSERR;
+	return access(CLI_CONFIG_DEFAULT, R_OK) == 0 ? program_check_tables(CLI_CONFIG_DEFAULT) : SUBMIT_EX_OK;
+}
+
 int main(int argc, char **argv)
 {
 	static struct submission s;
@@ -447,10 +457,8 @@ int main(int argc, char **argv)
 		return ask_queue(retry_queue);
 	case SENDMAIL_SESSION:
 		return speak_smtp(&s);
-	case SENDMAIL_ALIASES: /* no database of aliases exists */
-		return puts("There is nothing to build: tables are read as they are, files again at `postern reload`.") >= 0
-			       ? SUBMIT_EX_OK
-			       : SUBMIT_EX_OSERR;
+	case SENDMAIL_ALIASES:
+		return check_aliases();
 	}
 	return SUBMIT_EX_USAGE;
 }

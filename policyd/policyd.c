@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "check_main.h"
 #include "explain_main.h"
 
 #include <errno.h>
@@ -330,5 +331,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "--route") == 0)
 		return explain_main(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--check") == 0)
+		return check_main(argv[2]);
 	return service_run(&spec, argc, argv);
 }

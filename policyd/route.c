@@ -196,6 +196,12 @@ static bool is_postmaster(struct slice address)
 	return slice_eq_nocase(fact_local_part(address), slice_of("postmaster"));
 }
 
+/* Root exists where the system's users have mailboxes, and never has one itself: mail of this host's own programs is for somebody. */
+static bool is_root_of_ours(const struct walk *w)
+{
+	return w->items[w->at].is_root;
+}
+
 /* The item in hand exists nowhere.  Postmaster always does (RFC 5321 §4.5.1), and what our own tables name is ours to mend. */
 static enum next send_to_postmaster(struct walk *w)
 {
@@ -206,7 +212,7 @@ static enum next send_to_postmaster(struct walk *w)
 	enum next next = ENDED;
 
 	to.to_postmaster = true;
-	if (w->final || (asked_for && !is_postmaster(walk_address(w))))
+	if (w->final || (asked_for && !is_postmaster(walk_address(w)) && !is_root_of_ours(w)))
 		next = IS_NO;
 	else if (w->conf->set.postmaster[0] == '\0')
 		next = asked_for ? IS_NO : walk_defer(w, item->origin, "an alias names it, but it exists nowhere, and no postmaster is set");

@@ -19,7 +19,8 @@ struct rec_route_target;
  *
  * Always: an alias that leads back to one of its own ancestors is that address itself, and goes on behind the alias rule (its mailbox then,
  * not its owner's forward file; so does an address that was expanded on the way to this message, facts.ancestors); depth and
- * width have bounds.  `postmaster` exists at every domain: what would refuse it leads to the setting postmaster.  A member of an
+ * width have bounds.  `postmaster` exists at every domain: what would refuse it leads to the setting postmaster, and so does `root` where
+ * the system's users have mailboxes.  A member of an
  * alias that exists nowhere is our mistake, not the sender's: it leads to the postmaster too, or defers the recipient.
  */
 enum route_outcome {

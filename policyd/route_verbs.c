@@ -172,6 +172,7 @@ static enum next deliver_system(struct walk *w, const struct rule *rule)
 		next = route_add_target(w, rule, buf_slice(&user));
 		break;
 	case ANSWER_NO:
+		w->items[w->at].is_root = slice_eq_nocase(fact_local_part(walk_address(w)), slice_of("root"));
 		next = walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
 		break;
 	case ANSWER_PENDING:

@@ -18,6 +18,7 @@ struct item {
 	bool to_postmaster; /* came here by the setting, or through what did */
 	bool held, queue_only;
 	bool is_self; /* an alias led back to it: its own mailbox */
+	bool is_root; /* a rule would have delivered to the system user root */
 	bool ours; /* named by our own tables: may be reached through us, wherever it is */
 };
 

@@ -183,6 +183,13 @@ void table_text_free(struct table_text **tp)
 	free(t);
 }
 
+void table_text_at(const struct table_text *t, size_t i, struct slice *key_out, struct slice *value_out, size_t *line_out)
+{
+	*key_out = t->entries[i].key;
+	*value_out = t->entries[i].value;
+	*line_out = t->entries[i].line;
+}
+
 size_t table_text_count(const struct table_text *t)
 {
 	return t->count;

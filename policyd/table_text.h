@@ -22,6 +22,8 @@ struct table_text *table_text_of(const struct conf_table_entry *entries, size_t 
 void table_text_free(struct table_text **tp);
 
 size_t table_text_count(const struct table_text *t);
+/* The entries in the order of their keys, from 0. */
+void table_text_at(const struct table_text *t, size_t i, struct slice *key_out, struct slice *value_out, size_t *line_out);
 /* `value_out` is borrowed from the table; "" where there is only a key. */
 bool table_text_find(const struct table_text *t, struct slice key, struct slice *value_out);
 /* The line of the key that was found last, from 1 (inline: the entry's number); for people. */

@@ -140,3 +140,64 @@ def test_metacharacters_are_shown_as_they_are(routed):
         row("E09", f"route-command-{local}", end[0]["address"] == f"{local}@example.test")
     assert "--> refused" in routed.postern("route", "a@meta.test", check=False).stdout
     assert "${run{id}}@example.test" in routed.postern("route", "a@meta.test", check=False).stdout
+
+
+def write_aliases(suite, text):
+    path = suite.folder / "users" / "aliases"
+    path.write_text(text)
+    path.chmod(0o644)
+    if suite.as_root:
+        (suite.folder / "users").chmod(0o755)
+    suite.tables += f'table system_aliases file "{path}"\n'
+    return path
+
+
+def test_check_tells_what_is_wrong_in_an_alias_file(suite):
+    path = write_aliases(suite, 'info: alice@example.test\nrun: "|/usr/bin/id"\nodd: "alice, |\nbad: alice@\nempty:\n')
+    suite.routes = "\talias system_aliases\n" + suite.routes
+    suite.write_conf()
+    done = suite.postern("check", suite.conf_path, check=False)
+    assert done.returncode == 78
+    told = [line.removeprefix(f"{path}:") for line in done.stderr.splitlines() if line.startswith(f"{path}:")]
+    assert [line.split(":")[0] for line in told] == ["4", "5", "3", "2"], done.stderr
+    assert "programs TRANSPORT" in told[3] and "quote" in told[2]
+    path.write_text("info: alice@example.test\n")
+    done = suite.postern("check", suite.conf_path)
+    assert done.stdout.endswith(": ok\n") and str(path) not in done.stderr
+    path.write_text("info: alice@example.test\ninfo: bob@example.test\n")
+    done = suite.postern("check", suite.conf_path, check=False)
+    assert done.returncode == 78 and f"{path}:2: " in done.stderr
+
+
+@pytest.mark.root
+def test_mail_for_root_is_for_the_postmaster_and_check_says_so(suite):
+    path = write_aliases(suite, "info: alice@example.test\n")
+    suite.routes = '\talias system_aliases\n\tdeliver homes if recipient.domain == "mx.example.test"\n' + suite.routes
+    suite.transports = 'transport homes { maildir "~/Maildir/" }\n'
+    suite.write_conf()
+    done = suite.postern("check", suite.conf_path)
+    assert "warning: root@mx.example.test has no alias" in done.stderr and "alice@example.test" in done.stderr
+    suite.start()
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "root@mx.example.test")
+    row("O03", "root-mail-goes-to-somebody", len(suite.wait_messages("alice@example.test")) == 1)
+    path.write_text("root: bob@example.test\n")
+    assert "warning" not in suite.postern("check", suite.conf_path).stderr
+
+
+@pytest.mark.root
+def test_newaliases_tells_mistakes(suite):
+    """With /etc as it would be there, in a mount namespace of its own."""
+    path = write_aliases(suite, "info: alice@\n")
+    suite.routes = "\talias system_aliases\n" + suite.routes
+    suite.write_conf()
+    etc = suite.folder / "etc"
+    script = (f"cp -a /etc {etc} && mkdir -p {etc}/postern && cp {suite.conf_path} {etc}/postern/postern.conf && mount --bind {etc} /etc && "
+              f"exec {BIN}/sendmail -bi")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78 and f"{path}:1: " in done.stderr and "nothing to build" in done.stdout, done
+    path.write_text("info: alice@example.test\n")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind {etc} /etc && exec {BIN}/sendmail -bi"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0 and str(path) not in done.stderr, done
