@@ -178,7 +178,8 @@ static int find_processes(struct verification *v)
 
 static void name_of(const struct one *o, const struct process_facts *f, char out[64])
 {
-	const char *kind = o->role == ROLE_SMTPD ? "session" : o->role == ROLE_LOCAL ? "mailbox" : f->name;
+	bool is_mailbox = o->role == ROLE_LOCAL && strncmp(f->name, "program", 7) != 0; /* program, programs */
+	const char *kind = o->role == ROLE_SMTPD ? "session" : is_mailbox ? "mailbox" : f->name;
 
 	snprintf(out, 64, o->is_child ? "%s.%s" : "%s", role_name(o->role), kind);
 }
@@ -319,7 +320,7 @@ static bool make_wish(struct verification *v, const struct process_row *row, str
 /* A mailbox worker is the owner of its mailbox: whoever that is, neither root nor one of the other processes. */
 static void adopt_owner(const struct one *o, const struct process_facts *f, struct process_wish *w)
 {
-	if (o->role != ROLE_LOCAL || !o->is_child || f->uids[0] == 0 || f->gids[0] == 0)
+	if (o->role != ROLE_LOCAL || !o->is_child || strcmp(f->name, "programs") == 0 || f->uids[0] == 0 || f->gids[0] == 0)
 		return;
 	w->uid = (uid_t)f->uids[0];
 	w->gid = (gid_t)f->gids[0];

@@ -52,7 +52,7 @@ static void check_cuts(struct slice in, size_t piece, bool is_binary)
 /* Two addresses, each up to a NUL, stay in their lines, whatever they are. */
 static void check_lines(struct slice rest)
 {
-	struct delivery_lines d = {slice_empty(), slice_empty(), slice_empty(), true};
+	struct delivery_lines d = {.delivered_to = true};
 	struct buf out = buf_make(1u << 20);
 	size_t lines = 0;
 

@@ -2,7 +2,7 @@
  * postern-local: the parent of local delivery.  It reads no mail: it is told by the queue manager which message goes to whom,
  * finds out who owns that mailbox, and hands the message to a worker that is this user.
  *
- * It keeps CAP_SETUID, so there is no parser in it: of a configuration it is told its Maildir transports, decoded.
+ * It keeps CAP_SETUID, so there is no parser in it: of a configuration it is told its transports, decoded.
  */
 #include "local.h"
 
@@ -17,7 +17,7 @@
 
 /* The workers inherit limits and filter, and can only get less. */
 static struct cage_spec cage = {
-	.calls = CALLS_FILES | CALLS_FORK | CALLS_BECOME,
+	.calls = CALLS_FILES | CALLS_LOCKS | CALLS_FORK | CALLS_BECOME, /* locks: of workers */
 	.takes_fds = true,
 	.files_max = 8192,
 	.file_bytes_max = 4ull << 30,
@@ -25,17 +25,20 @@ static struct cage_spec cage = {
 };
 
 static uid_t uid_floor;
+static int runner_fd = -1;
 
 /* Of the configuration this is all that is known before the cage. */
 static void prepare(struct service *s)
 {
-	uint64_t lowest;
+	uint64_t lowest, programs;
 
 	if (!service_cage_number(s, CONF_CAGE_UID_MIN, &lowest) || lowest == 0 || lowest > INT32_MAX) {
 		LOG_PLAIN(LEVEL_ERROR, "no-lowest-uid");
 		exit(75);
 	}
 	cage.become_min = uid_floor = (uid_t)lowest;
+	if (service_cage_number(s, CONF_CAGE_PROGRAMS, &programs) && programs != 0 && (runner_fd = runner_spawn(s, uid_floor)) < 0)
+		exit(75);
 }
 
 static void on_tick(void *arg)
@@ -81,6 +84,7 @@ static void start(struct service *s)
 	l->tick = timer_new(service_loop(s), on_tick, l);
 	l->drain_end = timer_new(service_loop(s), on_drain_end, l);
 	l->uid_floor = uid_floor;
+	l->runner_fd = runner_fd;
 	if (host[0] != '\0')
 		(void)slice_copy(slice_of(host), l->host, sizeof(l->host));
 	else if (gethostname(l->host, sizeof(l->host) - 1) == -1)
@@ -89,16 +93,16 @@ static void start(struct service *s)
 	loop_on_signal(service_loop(s), SIGCHLD, on_child, l);
 }
 
-static void on_maildir(struct service *s, struct link *link, struct ipc_message *m)
+static void on_delivery(struct service *s, struct link *link, struct ipc_message *m)
 {
-	struct generation *g = generation_find(s, m->body.GENERATION_MAILDIR.generation);
+	struct generation *g = generation_find(s, m->body.GENERATION_DELIVERY.generation);
 
 	(void)link;
 	if (g == NULL)
 		return;
 	if (g->state == NULL)
 		g->state = owners_new();
-	owners_add(g->state, &m->body.GENERATION_MAILDIR);
+	owners_add(g->state, m->body.GENERATION_DELIVERY.delivery_records);
 }
 
 static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
@@ -106,10 +110,10 @@ static bool generation_ready(struct service *s, struct generation *g, char *why,
 	struct owners *owners = g->state;
 
 	if (owners == NULL)
-		return true; /* no Maildirs */
+		return true; /* nothing is delivered here */
 	for (struct owner *o = owners->first; o != NULL; o = o->next)
 		o->base_fd = o->path == NULL ? -1 : service_path_fd(s, g->number, slice_of(o->path));
-	return owners_check(owners, service_is_unprivileged(s) ? 0 : uid_floor, why, why_size);
+	return owners_check(owners, service_is_unprivileged(s) ? 0 : uid_floor, runner_fd >= 0, why, why_size);
 }
 
 static void generation_free(struct service *s, struct generation *g)
@@ -149,7 +153,7 @@ static void status(struct service *s, struct buf *out)
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_JOB_START] = on_job_start,
-	[IPC_GENERATION_MAILDIR] = on_maildir,
+	[IPC_GENERATION_DELIVERY] = on_delivery,
 };
 
 static const struct service_spec spec = {

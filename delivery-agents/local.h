@@ -22,6 +22,7 @@
 #define WORKER_SPREAD 8 /* in flight at each worker before another is made */
 #define WORKER_IDLE_MS 5000u
 #define WORKER_STUCK_MS 300000u
+#define PROGRAM_STUCK_MS (WORKER_STUCK_MS + 3600000u) /* the longest `timeout`, and as long again as others have */
 #define TICK_MS 1000u
 
 struct local;
@@ -34,8 +35,9 @@ struct job {
 	int fd; /* owned: the message file */
 	bool orphan; /* the queue that asked is gone: nobody hears the verdicts */
 	struct generation *generation; /* held */
-	const struct owner *owner; /* of the generation; NULL: it has no such Maildir transport */
-	char *sender, *nexthop, *maildir; /* owned; maildir: relative to the pool's base */
+	const struct owner *owner; /* of the generation; NULL: it has no such local transport */
+	char *sender, *nexthop; /* owned */
+	char *place, *owner_folder; /* owned: the mailbox, and what `~` is, beneath the pool's base */
 	struct buf prepend; /* owned */
 	TAILQ_HEAD(delivery_list, delivery) asked; /* no owner yet */
 	size_t open; /* deliveries without a verdict */
@@ -45,7 +47,8 @@ struct delivery {
 	TAILQ_ENTRY(delivery) peers;
 	struct job *job;
 	uint64_t slot;
-	struct directive directive; /* its texts lie behind the recipient */
+	struct directive directive;
+	struct slice argument, original; /* these and the directive's texts lie behind the recipient */
 	char recipient[];
 };
 
@@ -60,14 +63,22 @@ struct worker {
 	struct delivery_list flying;
 };
 
+/* Who does it, and where. */
+struct who {
+	uid_t uid;
+	gid_t gid;
+	gid_t group; /* instead of gid, which it has besides; 0: none */
+	const char *base; /* of programs: where they begin */
+	int base_fd; /* the base, opened by the master; -1 */
+	const char *home; /* beside the base; NULL: the base is it, or there is none */
+	bool owns_base; /* it is a home, and must be the user's */
+	bool programs; /* its workers run programs, and have no cage */
+};
+
 struct pool {
 	TAILQ_ENTRY(pool) peers;
 	struct local *local;
-	char *base; /* owned */
-	int base_fd; /* owned: the base, opened by the master; -1 */
-	uid_t uid;
-	gid_t gid;
-	bool owns_base;
+	struct who who; /* its texts and its descriptor are owned */
 	struct delivery_list waiting;
 	TAILQ_HEAD(, worker) workers;
 	size_t worker_count;
@@ -81,6 +92,7 @@ struct local {
 	struct timer *tick;
 	struct timer *drain_end;
 	uid_t uid_floor;
+	int runner_fd; /* owned: what runs programs; -1: nobody */
 	char host[256];
 	uint64_t delivered, failed;
 };
@@ -92,7 +104,7 @@ void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, s
 void jobs_orphan(struct local *l);
 
 /* local_pool.c */
-struct pool *pool_open(struct local *l, const struct owner *owner, const char *base);
+struct pool *pool_open(struct local *l, const struct who *who); /* copies it; NULL: no memory */
 void pool_take(struct pool *pool, struct delivery *d);
 /* Sends what can be sent; the pool may be gone after it. */
 void pool_pump(struct pool *pool);
@@ -100,7 +112,10 @@ void pools_tick(struct local *l);
 /* Every worker is let go (they end with their links). */
 void pools_close(struct local *l);
 
-/* local_spawn.c: forks a worker of that pool; its link, or NULL (logged). */
+/* local_spawn.c */
+/* Before the cage: what runs programs of users, which a cage would be handed down to.  Its end of the link; -1: logged. */
+int runner_spawn(struct service *s, uid_t uid_floor);
+/* Forks a worker of that pool, or has it forked; its link, or NULL (logged). */
 struct link *worker_spawn(struct pool *pool, const struct link_config *config, pid_t *pid_out);
 /* For a worker that hangs. */
 void worker_kill(const struct pool *pool, pid_t pid);

@@ -58,7 +58,8 @@ static void job_free(struct job *job)
 	buf_free(&job->prepend);
 	free(job->sender);
 	free(job->nexthop);
-	free(job->maildir);
+	free(job->place);
+	free(job->owner_folder);
 	generation_release(l->service, &job->generation);
 	free(job);
 	if (service_is_draining(l->service) && TAILQ_EMPTY(&l->jobs))
@@ -101,47 +102,124 @@ static void fail_asked(struct job *job, enum outcome outcome, const char *text)
 	}
 }
 
-static void hand_to_pool(struct job *job, struct pool *pool)
+/* ---- where it goes ---- */
+
+static bool needs_program(const struct delivery *d)
 {
-	while (!TAILQ_EMPTY(&job->asked)) {
+	return d->directive.kind == DIRECTIVE_PIPE || (d->directive.kind == DIRECTIVE_NONE && d->job->owner->how.kind == TRANSPORT_PIPE);
+}
+
+/* Programs begin in the home, or where there is none in the folder that holds the mailboxes. */
+static struct pool *pool_for(struct delivery *d, const struct who *who, const char *home)
+{
+	struct who runs = {.uid = who->uid, .gid = who->gid, .group = who->group, .base = home, .base_fd = -1, .programs = true};
+
+	return pool_open(d->job->local, needs_program(d) ? &runs : who);
+}
+
+static bool may_run(const struct delivery *d)
+{
+	return d->job->owner->how.kind == TRANSPORT_PIPE || d->job->owner->how.programs != 0;
+}
+
+static void hand_over(struct delivery *d, const struct who *who, const char *home)
+{
+	struct pool *pool = pool_for(d, who, home);
+
+	if (pool == NULL)
+		delivery_end(d, OC_NO_MEMORY, slice_empty(), slice_empty());
+	else if (needs_program(d) && !may_run(d))
+		delivery_end(d, OC_MAILBOX_TEMP, slice_of("its transport runs no programs"), slice_empty());
+	else
+		pool_take(pool, d);
+	if (pool != NULL)
+		pool_pump(pool);
+}
+
+/* The job may be gone after it. */
+static void hand_all(struct job *job, const struct who *who, const char *home)
+{
+	for (size_t left = job->open; left > 0; left--) {
 		struct delivery *d = TAILQ_FIRST(&job->asked);
 
 		TAILQ_REMOVE(&job->asked, d, peers);
-		pool_take(pool, d);
+		hand_over(d, who, home);
 	}
-	pool_pump(pool);
 }
 
-/* ---- where it goes ---- */
-
-static void deliver_into(struct job *job, const struct owner *owner, const char *base, struct slice relative)
+static bool set_places(struct job *job, struct slice place, struct slice owner_folder)
 {
-	struct pool *pool;
+	job->place = slice_dup(place);
+	job->owner_folder = slice_dup(owner_folder);
+	return job->place != NULL && job->owner_folder != NULL;
+}
 
-	job->maildir = slice_dup(relative);
-	pool = job->maildir == NULL ? NULL : pool_open(job->local, owner, base);
-	if (pool == NULL)
-		fail_asked(job, OC_NO_MEMORY, "");
-	else
-		hand_to_pool(job, pool);
+/* "example.org/alice/Maildir" without its "/Maildir". */
+static struct slice without_suffix(struct slice place, struct slice suffix)
+{
+	if (suffix.len == 0 || place.len <= suffix.len + 1)
+		return place;
+	return slice_sub(place, 0, place.len - suffix.len - 1);
+}
+
+static struct who virtual_owner(const struct owner *o)
+{
+	return (struct who){
+		.uid = (uid_t)o->how.uid,
+		.gid = (gid_t)o->how.gid,
+		.group = (gid_t)o->how.group,
+		.base = o->base,
+		.base_fd = o->base_fd,
+	};
 }
 
 static void deliver_virtual(struct job *job)
 {
-	struct slice relative;
+	const struct owner *o = job->owner;
+	const struct who who = virtual_owner(o);
+	char *home = slice_dup(o->how.home.len > 0 ? o->how.home : slice_of("/"));
+	struct slice place = slice_empty();
 
-	if (!maildir_beneath(slice_of(job->owner->base), slice_of(job->nexthop), &relative))
+	if (o->how.kind != TRANSPORT_PIPE && !maildir_beneath(slice_of(o->base), slice_of(job->nexthop), &place))
 		fail_asked(job, OC_MAILBOX_TEMP, "its path is not one of this transport");
+	else if (home == NULL || !set_places(job, place, without_suffix(place, o->how.suffix)))
+		fail_asked(job, OC_NO_MEMORY, "");
 	else
-		deliver_into(job, job->owner, job->owner->base, relative);
+		hand_all(job, &who, home);
+	free(home);
 }
 
-static void deliver_home(struct job *job, const struct msg_ACCOUNT *account)
+/* A system user's: beneath the home, or called as the user is. */
+static void deliver_as(struct job *job, const struct msg_ACCOUNT *account, const char *home)
 {
-	struct owner owner = {.is_home = true,
-			      .uid = (uid_t)account->uid,
-			      .gid = (gid_t)account->gid,
-			      .base_fd = -1};
+	const struct owner *o = job->owner;
+	struct who who = {
+		.uid = (uid_t)account->uid,
+		.gid = (gid_t)account->gid,
+		.group = (gid_t)o->how.group,
+		.base = home,
+		.base_fd = -1,
+		.owns_base = true,
+	};
+	struct slice place = o->how.kind == TRANSPORT_PIPE ? slice_empty() : o->how.path;
+
+	if (o->how.kind != TRANSPORT_PIPE && o->how.is_home == 0) {
+		place = slice_of(job->nexthop);
+		who.base = o->base;
+		who.base_fd = o->base_fd;
+		who.home = home;
+		who.owns_base = false;
+	}
+	if (!maildir_is_safe(place))
+		fail_asked(job, OC_MAILBOX_TEMP, "its path is not one of this transport");
+	else if (!set_places(job, place, slice_empty()))
+		fail_asked(job, OC_NO_MEMORY, "");
+	else
+		hand_all(job, &who, home);
+}
+
+static void deliver_to_user(struct job *job, const struct msg_ACCOUNT *account)
+{
 	struct local *l = job->local;
 	bool as_root = !service_is_unprivileged(l->service);
 	char *home;
@@ -154,7 +232,7 @@ static void deliver_home(struct job *job, const struct msg_ACCOUNT *account)
 	if (home == NULL || home[0] != '/')
 		fail_asked(job, OC_MAILBOX_TEMP, "the user has no home folder");
 	else
-		deliver_into(job, &owner, home, slice_of(job->owner->home_part));
+		deliver_as(job, account, home);
 	free(home);
 }
 
@@ -164,7 +242,7 @@ static void on_account(struct ipc_message *m, void *arg)
 	enum outcome outcome = m == NULL ? OC_LOOKUP_UNKNOWN : m->body.ACCOUNT.outcome;
 
 	if (outcome == OC_DONE)
-		deliver_home(job, &m->body.ACCOUNT);
+		deliver_to_user(job, &m->body.ACCOUNT);
 	else if (outcome == OC_NOT_FOUND)
 		fail_asked(job, OC_NO_MAILBOX, "");
 	else
@@ -175,7 +253,7 @@ static void find_owner(struct job *job)
 {
 	struct msg_ACCOUNT_ASK ask = {slice_of(job->nexthop)};
 
-	if (!job->owner->is_home)
+	if (job->owner->how.is_system == 0)
 		deliver_virtual(job);
 	else if (ask.name.len == 0 || ask.name.len > 255 || slice_index(ask.name, '/') != SLICE_NONE)
 		fail_asked(job, OC_NO_MAILBOX, "");
@@ -185,16 +263,28 @@ static void find_owner(struct job *job)
 
 /* ---- a new job ---- */
 
+static struct slice keep(char **at, struct slice text)
+{
+	char *to = *at;
+
+	memcpy(to, text.at, text.len);
+	*at += text.len;
+	return slice_make(to, text.len);
+}
+
 static struct delivery *delivery_new(struct job *job, const struct rec_job_recipient *r)
 {
-	struct delivery *d = mem_new(1, sizeof(*d) + r->recipient.len + 1 + r->argument.len);
+	struct delivery *d = mem_new(1, sizeof(*d) + r->recipient.len + 1 + r->argument.len + r->original.len);
+	char *at;
 
 	if (d == NULL)
 		log_fatal("delivery", ENOMEM);
 	d->job = job;
 	d->slot = r->slot;
 	memcpy(d->recipient, r->recipient.at, r->recipient.len);
-	memcpy(d->recipient + r->recipient.len + 1, r->argument.at, r->argument.len);
+	at = d->recipient + r->recipient.len + 1;
+	d->argument = keep(&at, r->argument);
+	d->original = keep(&at, r->original);
 	return d;
 }
 
@@ -203,7 +293,7 @@ static bool add_delivery(struct job *job, const struct rec_job_recipient *r)
 {
 	struct delivery *d = delivery_new(job, r);
 
-	if (!directive_decode(r->directive, slice_make(d->recipient + r->recipient.len + 1, r->argument.len), &d->directive)) {
+	if (!directive_decode(r->directive, d->argument, &d->directive)) {
 		free(d);
 		return false;
 	}
@@ -273,7 +363,7 @@ void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
 	else if (service_is_draining(s))
 		fail_asked(job, OC_SHUTTING_DOWN, "");
 	else if (job->owner == NULL)
-		fail_asked(job, OC_ROUTE_UNKNOWN, "the configuration has no such Maildir transport any more");
+		fail_asked(job, OC_ROUTE_UNKNOWN, "the configuration has no such local transport any more");
 	else
 		find_owner(job);
 }

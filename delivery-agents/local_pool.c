@@ -19,26 +19,45 @@
 
 static void worker_lost(struct worker *w, enum outcome outcome, const char *text);
 
-struct pool *pool_open(struct local *l, const struct owner *owner, const char *base)
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_same(const struct who *a, const struct who *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->group == b->group && a->owns_base == b->owns_base && a->programs == b->programs &&
+	       is_same_text(a->base, b->base) && is_same_text(a->home, b->home);
+}
+
+static void pool_drop(struct pool *pool)
+{
+	if (pool->who.base_fd >= 0)
+		close(pool->who.base_fd);
+	free((char *)(uintptr_t)pool->who.base);
+	free((char *)(uintptr_t)pool->who.home);
+	free(pool);
+}
+
+struct pool *pool_open(struct local *l, const struct who *who)
 {
 	struct pool *pool;
 
 	TAILQ_FOREACH(pool, &l->pools, peers)
-		if (pool->uid == owner->uid && pool->gid == owner->gid && strcmp(pool->base, base) == 0)
+		if (is_same(&pool->who, who))
 			return pool;
 	pool = mem_new(1, sizeof(*pool));
 	if (pool == NULL)
 		return NULL;
-	pool->base = slice_dup(slice_of(base));
-	if (pool->base == NULL) {
-		free(pool);
+	pool->local = l;
+	pool->who = *who;
+	pool->who.base = slice_dup(slice_of(who->base));
+	pool->who.home = who->home == NULL ? NULL : slice_dup(slice_of(who->home));
+	pool->who.base_fd = who->base_fd < 0 ? -1 : fcntl(who->base_fd, F_DUPFD_CLOEXEC, 0);
+	if (pool->who.base == NULL || (who->home != NULL && pool->who.home == NULL)) {
+		pool_drop(pool);
 		return NULL;
 	}
-	pool->local = l;
-	pool->uid = owner->uid;
-	pool->gid = owner->gid;
-	pool->owns_base = owner->is_home;
-	pool->base_fd = owner->base_fd < 0 ? -1 : fcntl(owner->base_fd, F_DUPFD_CLOEXEC, 0);
 	TAILQ_INIT(&pool->waiting);
 	TAILQ_INIT(&pool->workers);
 	TAILQ_INSERT_TAIL(&l->pools, pool, peers);
@@ -48,10 +67,7 @@ struct pool *pool_open(struct local *l, const struct owner *owner, const char *b
 static void pool_free(struct pool *pool)
 {
 	TAILQ_REMOVE(&pool->local->pools, pool, peers);
-	if (pool->base_fd >= 0)
-		close(pool->base_fd);
-	free(pool->base);
-	free(pool);
+	pool_drop(pool);
 }
 
 void pool_take(struct pool *pool, struct delivery *d)
@@ -96,10 +112,11 @@ static void on_opened(struct worker *w, const struct msg_MAILBOX_OPENED *opened)
 	worker_lost(w, outcome_kind(opened->outcome) == KIND_TEMP ? opened->outcome : OC_MAILBOX_TEMP, text);
 }
 
-/* A worker's only permanent word is that the message loops. */
-static enum outcome admitted_verdict(enum outcome outcome)
+/* A worker's only permanent word is that the message loops, and of one that runs programs what the program said. */
+static enum outcome admitted_verdict(const struct worker *w, enum outcome outcome)
 {
-	bool known = outcome_kind(outcome) != KIND_PERM || outcome == OC_MAIL_LOOP;
+	bool of_program = outcome == OC_PROGRAM_FAILED || outcome == OC_NO_MAILBOX;
+	bool known = outcome_kind(outcome) != KIND_PERM || outcome == OC_MAIL_LOOP || (w->pool->who.programs && of_program);
 
 	return known ? outcome : OC_MAILBOX_TEMP;
 }
@@ -115,7 +132,7 @@ static void on_delivered(struct worker *w, const struct msg_MAILBOX_DELIVERED *b
 	TAILQ_REMOVE(&w->flying, d, peers);
 	w->in_flight--;
 	w->used_ms = clock_mono_ms();
-	delivery_end(d, admitted_verdict(b->outcome), b->text, b->path);
+	delivery_end(d, admitted_verdict(w, b->outcome), b->text, b->path);
 }
 
 static bool is_spent(const struct worker *w)
@@ -219,21 +236,31 @@ static bool worker_start(struct pool *pool)
 static bool send_delivery(struct worker *w, struct delivery *d)
 {
 	const struct job *job = d->job;
+	const struct rec_delivery *how = &job->owner->how;
 	struct buf lines = buf_make(28672);
 	const struct delivery_lines parts = {
 		.sender = slice_of(job->sender),
 		.recipient = slice_of(d->recipient),
 		.prepend = buf_slice(&job->prepend),
-		.delivered_to = job->owner->delivered_to,
+		.delivered_to = (how->add & ADD_DELIVERED_TO) != 0,
+		.envelope_to = (how->add & ADD_ENVELOPE_TO) != 0,
+		.original = d->original,
+		.delivered_s = (how->add & ADD_DELIVERY_DATE) != 0 ? clock_wall_s() : 0,
 	};
 	struct msg_MAILBOX_DELIVER told = {
 		.id = job->id,
 		.flags = job->flags,
 		.offset = job->offset,
 		.length = job->length,
-		.maildir = slice_of(job->maildir),
+		.place = slice_of(job->place),
+		.owner_folder = slice_of(job->owner_folder),
+		.sender = slice_of(job->sender),
 		.address = slice_of(d->recipient),
+		.original = d->original,
+		.user = how->is_system != 0 ? slice_of(job->nexthop) : slice_empty(),
 		.directive = d->directive.kind,
+		.argument = d->argument,
+		.delivery_records = slice_make(job->owner->record, job->owner->record_len),
 	};
 	int fd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
 	bool sent = false;
@@ -253,10 +280,6 @@ static void fly(struct worker *w, struct delivery *d)
 	TAILQ_REMOVE(&w->pool->waiting, d, peers);
 	if (d->job->orphan) {
 		delivery_end(d, OC_UNAVAILABLE, slice_of("the queue manager ended"), slice_empty());
-		return;
-	}
-	if (d->directive.kind != DIRECTIVE_NONE && d->directive.kind != DIRECTIVE_INBOX) {
-		delivery_end(d, OC_MAILBOX_TEMP, slice_of("folders, files and programs are not delivered to yet"), slice_empty());
 		return;
 	}
 	if (!send_delivery(w, d)) {
@@ -350,14 +373,19 @@ void pool_pump(struct pool *pool)
 
 /* ---- time ---- */
 
+static uint64_t stuck_ms(const struct worker *w)
+{
+	return w->pool->who.programs ? PROGRAM_STUCK_MS : WORKER_STUCK_MS;
+}
+
 static void check_worker(struct worker *w, uint64_t now)
 {
 	if (w->in_flight == 0 && w->ready && now - w->used_ms >= WORKER_IDLE_MS) {
 		worker_free(w);
 		return;
 	}
-	if ((w->in_flight > 0 || !w->ready) && now - w->used_ms >= WORKER_STUCK_MS) {
-		LOG(LEVEL_ERROR, "mailbox-worker-hangs", KV_NUM("pid", w->pid), KV_NUM("uid", w->pool->uid));
+	if ((w->in_flight > 0 || !w->ready) && now - w->used_ms >= stuck_ms(w)) {
+		LOG(LEVEL_ERROR, "mailbox-worker-hangs", KV_NUM("pid", w->pid), KV_NUM("uid", w->pool->who.uid));
 		worker_kill(w->pool, w->pid);
 		link_break(w->link, NULL);
 	}

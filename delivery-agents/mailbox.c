@@ -1,12 +1,19 @@
 #include "mailbox.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "ipc/flags.h"
 #include "ipc/link.h"
+#include "folder.h"
 #include "maildir.h"
+#include "maildir_text.h"
+#include "mail/directive.h"
+#include "mbox.h"
 #include "os/cage.h"
 #include "os/privilege.h"
+#include "quota.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +22,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -27,24 +35,41 @@
 #define FILES_MAX (32 + 4 * MAILBOX_BATCH) /* a message, its file, and the two folders of its Maildir */
 #define MEMORY_MAX (256ull << 20)
 #define TELL_AGAIN_MS 50
+#define HEADER_LOOKED_AT (64u << 10)
 #define BATCH_BYTES (16ull << 20) /* no more is taken together: nobody hears of a message before the last of its batch is settled */
+
+/* Where one message goes: what its directive and its transport make of it. */
+struct target {
+	int base_fd; /* borrowed */
+	struct slice path; /* beneath it */
+	bool is_mbox;
+	char flags[FLAG_BYTES];
+	uint32_t mode;
+};
 
 struct delivery {
 	struct maildir_message message;
 	struct maildir_draft draft;
-	struct slice path; /* of its Maildir, beneath the base */
-	struct buf texts; /* owned; path, address and prepend lie in it */
+	struct rec_delivery how; /* its transport's settings */
+	struct directive directive;
+	struct slice place; /* its mailbox, beneath the base */
+	struct slice owner_folder; /* `~`, beneath the base */
+	struct slice sender;
+	struct target target;
+	struct buf texts; /* owned; all these texts lie in it */
 	bool settled;
+	bool counted; /* its size is taken from the quota */
 };
 
 struct place {
 	struct maildir maildir;
-	struct slice path; /* the first delivery's */
+	struct target target; /* the first delivery's */
 };
 
 struct mailbox {
 	const struct mailbox_order *order;
 	int base_fd;
+	int home_fd; /* -1: the base is the home */
 	struct link_now link;
 	struct delivery batch[MAILBOX_BATCH];
 	struct place places[MAILBOX_BATCH]; /* the Maildirs of the batch */
@@ -113,7 +138,11 @@ static void keep_only_ours(const struct mailbox_order *o)
 
 static void become(const struct mailbox_order *o)
 {
-	const struct become who = {.uid = o->uid, .gid = o->gid};
+	const gid_t groups[] = {o->group, o->gid};
+	const struct become who = {.uid = o->uid,
+				   .gid = o->group != 0 ? o->group : o->gid,
+				   .groups = o->group != 0 ? groups : NULL,
+				   .group_count = o->group != 0 ? ARRAY_LEN(groups) : 0};
 	char why[256] = "";
 
 	if (o->as_root && !become_user(&who, why, sizeof(why)))
@@ -138,16 +167,38 @@ static int open_base(const struct mailbox_order *o)
 	return fd;
 }
 
-static void enter_cage(const struct mailbox_order *o, int base_fd)
+/* What of a user's must be there: mail for who has no home now waits. */
+static int open_home(const struct mailbox_order *o)
 {
+	struct stat st;
+	int fd;
+
+	if (o->home == NULL)
+		return -1;
+	fd = open(o->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		give_up_errno("opening the home folder", errno);
+	if (fstat(fd, &st) == -1 || st.st_uid != o->uid)
+		give_up(OC_MAILBOX_TEMP, "the home folder belongs to another user");
+	return fd;
+}
+
+static void enter_cage(const struct mailbox_order *o, int base_fd, int home_fd)
+{
+	const struct cage_path home = {home_fd, true};
 	const struct cage_spec spec = {
-		.calls = CALLS_FILES,
+		.calls = CALLS_FILES | CALLS_LOCKS,
 		.takes_fds = true,
 		.files_max = FILES_MAX,
 		.file_bytes_max = o->file_bytes_max,
 		.memory_max = MEMORY_MAX,
 	};
-	const struct cage_order order = {.uid = o->uid, .gid = o->gid, .as_root = false, .root_fd = base_fd};
+	const struct cage_order order = {.uid = o->uid,
+					 .gid = o->gid,
+					 .as_root = false,
+					 .root_fd = base_fd,
+					 .paths = &home,
+					 .path_count = home_fd >= 0 ? 1 : 0};
 	char missing[CAGE_MISSING_BYTES], why[256] = "";
 
 	if (!cage_enter(&spec, &order, missing, why, sizeof(why)))
@@ -165,17 +216,31 @@ static struct slice keep(struct buf *texts, struct slice text)
 	return slice_make(texts->at + at, text.len);
 }
 
-/* Texts of a message stand only until the next is received. */
+/* Texts of a message stand only until the next is received.  False: what it says of itself does not hold together. */
+static bool take_texts(struct delivery *one, const struct msg_MAILBOX_DELIVER *d)
+{
+	struct slice record;
+
+	one->place = keep(&one->texts, d->place);
+	one->owner_folder = keep(&one->texts, d->owner_folder);
+	one->sender = keep(&one->texts, d->sender);
+	record = keep(&one->texts, d->delivery_records);
+	return rec_delivery_next(&record, &one->how) && record.len == 0 &&
+	       directive_decode(d->directive, keep(&one->texts, d->argument), &one->directive);
+}
+
 static void take_delivery(struct mailbox *b, struct ipc_message *m)
 {
 	const struct msg_MAILBOX_DELIVER *d = &m->body.MAILBOX_DELIVER;
 	struct delivery *one = &b->batch[b->count++];
-	size_t room = d->maildir.len + d->address.len + d->prepend.len;
+	size_t room = d->place.len + d->owner_folder.len + d->sender.len + d->address.len + d->prepend.len + d->argument.len +
+		      d->delivery_records.len + MAILDIR_PATH_MAX;
 
-	*one = (struct delivery){.texts = buf_make(room + 1)};
+	*one = (struct delivery){.texts = buf_make(room + 1), .draft = {.file_fd = -1}};
 	if (buf_room(&one->texts, room + 1) == NULL)
 		log_fatal("delivery", ENOMEM);
-	one->path = keep(&one->texts, d->maildir);
+	if (!take_texts(one, d))
+		log_fatal("delivery", EBADMSG);
 	one->message = (struct maildir_message){
 		.fd = m->fd,
 		.offset = d->offset,
@@ -215,32 +280,169 @@ static bool take_batch(struct mailbox *b)
 	return b->count > 0;
 }
 
+/* ---- where it goes ---- */
+
+static bool refuse(struct delivery *one, const char *why)
+{
+	one->draft.outcome = OC_MAILBOX_TEMP;
+	snprintf(one->draft.text, sizeof(one->draft.text), "%s", why);
+	return false;
+}
+
+/* `folder` and `name` with a slash between, in the delivery's texts; both may be "". */
+static struct slice join(struct delivery *one, struct slice folder, struct slice name)
+{
+	size_t at = one->texts.len;
+
+	if (!buf_add_slice(&one->texts, folder) || (folder.len > 0 && name.len > 0 && !buf_add_char(&one->texts, '/')) ||
+	    !buf_add_slice(&one->texts, name))
+		log_fatal("delivery", ENOMEM);
+	return slice_make(one->texts.at + at, one->texts.len - at);
+}
+
+/* An mbox has no folders: it is the inbox then, and nothing is lost. */
+static bool choose_folder(struct delivery *one, struct slice name)
+{
+	char folder[FOLDER_BYTES];
+
+	if (one->how.kind == TRANSPORT_MBOX)
+		return true;
+	if (!folder_path(name, folder))
+		return refuse(one, "the name of the folder is none");
+	one->target.path = join(one, one->place, slice_of(folder));
+	return true;
+}
+
+static bool has_junk_field(const struct delivery *one)
+{
+	static char header[HEADER_LOOKED_AT];
+	size_t size = one->message.length < sizeof(header) ? (size_t)one->message.length : sizeof(header);
+	ssize_t n = pread(one->message.fd, header, size, (off_t)one->message.offset);
+
+	return header_has(one->message.prepend, one->how.junk_field) ||
+	       (n > 0 && header_has(slice_make(header, (size_t)n), one->how.junk_field));
+}
+
+/* Beneath the owner's folder, however it is written; never elsewhere. */
+static bool choose_file(struct mailbox *b, struct delivery *one)
+{
+	struct slice path = one->directive.text, folder = one->owner_folder;
+	const char *home = b->home_fd >= 0 ? b->order->home : b->order->base;
+
+	one->target.base_fd = b->home_fd >= 0 ? b->home_fd : b->base_fd;
+	one->target.is_mbox = path.at[path.len - 1] != '/';
+	while (path.len > 0 && path.at[path.len - 1] == '/')
+		path.len--;
+	if (path.len > 0 && path.at[0] == '/') {
+		if (!maildir_beneath(slice_of(home), path, &path) ||
+		    (folder.len > 0 && !maildir_beneath(folder, path, &path)))
+			return refuse(one, "the file lies outside of its owner's home");
+	}
+	if (path.len == 0)
+		return refuse(one, "the file has no name");
+	one->target.path = join(one, folder, path);
+	for (size_t i = 0; i < one->directive.extra.len; i++)
+		one->target.mode = one->target.mode * 8 + (uint32_t)(one->directive.extra.at[i] - '0');
+	return true;
+}
+
+/* False: the draft says why not. */
+static bool choose(struct mailbox *b, struct delivery *one)
+{
+	one->target = (struct target){.base_fd = b->base_fd, .path = one->place, .is_mbox = one->how.kind == TRANSPORT_MBOX};
+	if (one->how.kind != TRANSPORT_MAILDIR && one->how.kind != TRANSPORT_MBOX && one->directive.kind != DIRECTIVE_FILE)
+		return refuse(one, "its transport has no mailbox");
+	switch (one->directive.kind) {
+	case DIRECTIVE_NONE:
+	case DIRECTIVE_INBOX:
+		folder_flags(one->directive.extra, one->target.flags);
+		return one->how.junk_field.len == 0 || !has_junk_field(one) || choose_folder(one, one->how.junk_folder);
+	case DIRECTIVE_FOLDER:
+		folder_flags(one->directive.extra, one->target.flags);
+		return choose_folder(one, one->directive.text);
+	case DIRECTIVE_FILE:
+		return choose_file(b, one);
+	case DIRECTIVE_PIPE:
+	case DIRECTIVE_COUNT:
+		break;
+	}
+	return refuse(one, "no mailbox worker runs a program");
+}
+
+static bool is_same_place(const struct target *a, const struct target *b)
+{
+	return a->base_fd == b->base_fd && (a->flags[0] != '\0') == (b->flags[0] != '\0') && slice_eq(a->path, b->path);
+}
+
 /* The Maildir of the same path that this batch has open, or a new one.  NULL: it cannot be opened, the draft says why. */
 static struct maildir *open_place(struct mailbox *b, struct delivery *one)
 {
 	struct place *p = b->places;
 
 	for (; p < b->places + b->place_count; p++)
-		if (slice_eq(p->path, one->path))
+		if (is_same_place(&p->target, &one->target))
 			return &p->maildir;
-	one->draft.outcome = maildir_open(b->base_fd, one->path, &p->maildir, one->draft.text);
+	one->draft.outcome =
+		maildir_open(one->target.base_fd, one->target.path, one->target.flags[0] != '\0', &p->maildir, one->draft.text);
 	if (one->draft.outcome != OC_DONE) {
 		maildir_close(&p->maildir);
 		return NULL;
 	}
-	p->path = one->path;
+	p->target = one->target;
 	b->place_count++;
 	return &p->maildir;
 }
 
+/* ---- one message ---- */
+
+static bool has_quota(const struct delivery *one)
+{
+	return one->how.kind == TRANSPORT_MAILDIR && one->how.quota != 0 && one->directive.kind != DIRECTIVE_FILE;
+}
+
+static void take_quota(struct mailbox *b, struct delivery *one)
+{
+	if (one->draft.outcome != OC_DONE || !has_quota(one))
+		return;
+	one->draft.outcome = quota_take(b->base_fd, one->place, one->how.quota, one->draft.size, one->draft.text);
+	one->counted = one->draft.outcome == OC_DONE;
+}
+
+static void write_to_maildir(struct mailbox *b, struct delivery *one)
+{
+	struct maildir *md = open_place(b, one);
+
+	if (md == NULL)
+		return;
+	one->message.flags = one->target.flags;
+	one->message.sized = has_quota(one);
+	(void)maildir_write(md, &one->message, &one->draft);
+	take_quota(b, one);
+	if (one->draft.outcome != OC_DONE)
+		maildir_drop(&one->draft); /* what is too big for the disk shall not keep the others out */
+}
+
+static void write_to_mbox(struct delivery *one)
+{
+	const struct mbox box = {.base_fd = one->target.base_fd,
+				 .path = one->target.path,
+				 .mode = one->target.mode,
+				 .sender = one->sender,
+				 .now_s = clock_wall_s()};
+
+	one->draft.outcome = mbox_deliver(&box, &one->message, one->draft.text);
+	one->settled = one->draft.outcome == OC_DONE;
+}
+
 static void write_one(struct mailbox *b, struct delivery *one)
 {
-	struct maildir *md;
-
 	one->draft = (struct maildir_draft){.file_fd = -1};
-	md = open_place(b, one);
-	if (md != NULL && maildir_write(md, &one->message, &one->draft) != OC_DONE)
-		maildir_drop(&one->draft); /* what is too big for the disk shall not keep the others out */
+	if (!choose(b, one))
+		return;
+	if (one->target.is_mbox)
+		write_to_mbox(one);
+	else
+		write_to_maildir(b, one);
 }
 
 static void close_places(struct mailbox *b)
@@ -261,6 +463,19 @@ static void answer(struct delivery *one)
 		_exit(75);
 }
 
+/* Into a Maildir, and all is well so far. */
+static bool is_under_way(const struct delivery *d)
+{
+	return d->draft.maildir != NULL && d->draft.outcome == OC_DONE;
+}
+
+static void drop(struct mailbox *b, struct delivery *d)
+{
+	maildir_drop(&d->draft);
+	if (d->counted && !d->settled)
+		quota_give_back(b->base_fd, d->place, d->draft.size);
+}
+
 static void deliver_batch(struct mailbox *b)
 {
 	struct delivery *end = b->batch + b->count;
@@ -268,16 +483,16 @@ static void deliver_batch(struct mailbox *b)
 	for (struct delivery *d = b->batch; d < end; d++)
 		write_one(b, d);
 	for (struct delivery *d = b->batch; d < end; d++)
-		if (d->draft.outcome == OC_DONE)
+		if (is_under_way(d))
 			maildir_sync(&d->draft);
 	for (struct delivery *d = b->batch; d < end; d++)
-		if (d->draft.outcome == OC_DONE)
+		if (is_under_way(d))
 			maildir_publish(&d->draft, &d->message);
 	for (struct delivery *d = b->batch; d < end; d++)
-		if (d->draft.outcome == OC_DONE)
+		if (is_under_way(d))
 			d->settled = maildir_settle(&d->draft) == OC_DONE;
 	for (struct delivery *d = b->batch; d < end; d++)
-		maildir_drop(&d->draft);
+		drop(b, d);
 	for (struct delivery *d = b->batch; d < end; d++) {
 		answer(d);
 		close(d->message.fd);
@@ -307,10 +522,12 @@ void mailbox_run(const struct mailbox_order *order)
 	static struct mailbox box;
 
 	keep_only_ours(order);
+	tzset(); /* before the cage: dates are of here */
 	become(order);
 	box.order = order;
 	box.base_fd = open_base(order);
-	enter_cage(order, box.base_fd);
+	box.home_fd = open_home(order);
+	enter_cage(order, box.base_fd, box.home_fd);
 	box.link = LINK_NOW(LINK_FD, ROLE_MAILBOX, ROLE_LOCAL, space);
 	tell_opened(OC_DONE, "");
 	while (take_batch(&box))

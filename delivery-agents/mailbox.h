@@ -13,9 +13,11 @@ struct mailbox_order {
 	int socket; /* to the parent */
 	uid_t uid;
 	gid_t gid;
+	gid_t group; /* instead of gid, which it has besides; 0: none */
 	bool as_root; /* false: stays the caller */
 	bool owns_base; /* the base is a home and must belong to uid */
 	const char *base; /* absolute; opened only after becoming the user */
+	const char *home; /* where the base is none: what belongs to the user besides; NULL: nothing */
 	int base_fd; /* the base as the master opened it, where the user may not walk to it by name; -1: none */
 	const char *host;
 	uint64_t file_bytes_max;

@@ -17,7 +17,7 @@ bool maildir_is_safe(struct slice relative);
 
 /* A name nobody has used in that folder: time, message id, process, counter and host ('/' and ':' replaced, as in
  * https://cr.yp.to/proto/maildir.html). */
-#define MAILDIR_NAME_BYTES 160
+#define MAILDIR_NAME_BYTES 208
 struct maildir_name {
 	int64_t wall_ms;
 	uint64_t id;

@@ -1,5 +1,7 @@
 #include "maildir_text.h"
 
+#include "base/clock.h"
+
 /* The header of a binary message, of which it is known that its lines end with CRLF; returns how many bytes it is. */
 static size_t header_length(struct lf_writer *w, struct slice in)
 {
@@ -70,6 +72,14 @@ static bool add_address(struct slice address, struct buf *out)
 	return true;
 }
 
+static bool add_date(int64_t at_s, struct buf *out)
+{
+	char date[CLOCK_DATE_BYTES];
+
+	clock_rfc5322(at_s, date);
+	return buf_addf(out, "Delivery-Date: %s\n", date);
+}
+
 static bool add_prepend(struct slice prepend, struct buf *out)
 {
 	struct lf_writer w = {.is_binary = false};
@@ -87,7 +97,94 @@ bool delivery_lines_add(const struct delivery_lines *d, struct buf *out)
 
 	if (ok && d->delivered_to)
 		ok = buf_add_text(out, "Delivered-To: ") && add_address(d->recipient, out) && buf_add_char(out, '\n');
+	if (ok && d->envelope_to)
+		ok = buf_add_text(out, "Envelope-To: ") && add_address(d->original, out) && buf_add_char(out, '\n');
+	if (ok && d->delivered_s != 0)
+		ok = add_date(d->delivered_s, out);
 	return ok && add_prepend(d->prepend, out);
+}
+
+/* ---- mboxrd ---- */
+
+static const char from_line[] = "From ";
+#define FROM_BYTES (sizeof(from_line) - 1)
+
+void from_quoter_begin(struct from_quoter *q)
+{
+	q->matched = 0;
+}
+
+size_t from_quote_end(struct from_quoter *q, char *out)
+{
+	size_t held = q->matched == FROM_NOT ? 0 : q->matched;
+
+	memcpy(out, from_line, held);
+	q->matched = FROM_NOT;
+	return held;
+}
+
+static size_t quote_byte(struct from_quoter *q, char c, char *out)
+{
+	size_t n;
+
+	if (q->matched != FROM_NOT && c == from_line[q->matched]) {
+		if (++q->matched < FROM_BYTES)
+			return 0;
+		out[0] = '>';
+		memcpy(out + 1, from_line, FROM_BYTES);
+		q->matched = FROM_NOT;
+		return 1 + FROM_BYTES;
+	}
+	if (q->matched == 0 && c == '>') {
+		out[0] = c;
+		return 1;
+	}
+	n = from_quote_end(q, out);
+	out[n++] = c;
+	if (c == '\n')
+		q->matched = 0;
+	return n;
+}
+
+size_t from_quote(struct from_quoter *q, struct slice in, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in.len; i++)
+		n += quote_byte(q, in.at[i], out + n);
+	return n;
+}
+
+/* ---- one field ---- */
+
+static struct slice next_line(struct slice *rest)
+{
+	struct slice line;
+
+	if (!slice_cut(rest, '\n', &line))
+		return slice_empty();
+	return line.len > 0 && line.at[line.len - 1] == '\r' ? slice_sub(line, 0, line.len - 1) : line;
+}
+
+static bool is_folded(struct slice rest)
+{
+	return rest.len > 0 && (rest.at[0] == ' ' || rest.at[0] == '\t');
+}
+
+bool header_has(struct slice header, struct slice field)
+{
+	size_t colon = slice_index(field, ':');
+	struct slice name = slice_sub(field, 0, colon), want = slice_trim(slice_from(field, colon + 1)), line;
+
+	while ((line = next_line(&header)).len > 0) {
+		size_t at = slice_index(line, ':');
+		bool alone = !is_folded(header);
+
+		if (at != SLICE_NONE && slice_eq_nocase(slice_trim(slice_sub(line, 0, at)), name) && alone &&
+		    slice_eq_nocase(slice_trim(slice_from(line, at + 1)), want))
+			return true;
+	}
+	return false;
 }
 
 void loop_guard_begin(struct loop_guard *g, struct slice address)

@@ -19,15 +19,31 @@ size_t lf_write(struct lf_writer *w, struct slice in, char *out);
 /* After the last piece: 0 or 1 bytes. */
 size_t lf_end(struct lf_writer *w, char *out);
 
-/* The lines of the delivery itself: Return-Path (RFC 5321 §4.4), Delivered-To where wanted, then `prepend` (CRLF lines as the
+/* The lines of the delivery itself: Return-Path (RFC 5321 §4.4); Delivered-To, Envelope-To and Delivery-Date where wanted; then `prepend` (CRLF lines as the
  * queue gave them) with LF.  No control byte of an address gets into a line.  False: no memory or beyond the ceiling. */
 struct delivery_lines {
 	struct slice sender; /* "" is the null sender */
 	struct slice recipient;
 	struct slice prepend;
 	bool delivered_to;
+	bool envelope_to;
+	struct slice original; /* envelope_to: RCPT TO */
+	int64_t delivered_s; /* delivery_date: seconds since 1970; 0: none */
 };
 bool delivery_lines_add(const struct delivery_lines *d, struct buf *out);
+
+/* Quoting of an mbox, "mboxrd": a line of any number of `>` and "From " gets one `>` more, so that reading takes one off again.  In
+ * pieces, of LF lines; `out` has room for twice as much. */
+#define FROM_NOT SIZE_MAX
+struct from_quoter {
+	size_t matched; /* bytes of "From " that stand behind the `>`s of this line, and are held back; or FROM_NOT: no such line */
+};
+void from_quoter_begin(struct from_quoter *q);
+size_t from_quote(struct from_quoter *q, struct slice in, char *out);
+size_t from_quote_end(struct from_quoter *q, char *out);
+
+/* Whether a header (lines with LF or CRLF) has that field, "Name: value": ASCII case and blanks around the value do not count. */
+bool header_has(struct slice header, struct slice field);
 
 /* Reads the header section (LF lines, in pieces) and finds out whether this message was delivered to `address` before: a
  * Delivered-To with just that address (RFC 9228 §2; ASCII case does not count). */

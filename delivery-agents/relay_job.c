@@ -71,7 +71,7 @@ static bool find_transport(struct job *j, const struct msg_JOB_START *start)
 		return false;
 	j->generation = generation_hold(g);
 	j->transport = conf_transport_find(g->conf, start->transport);
-	return j->transport != NULL && j->transport->kind != TRANSPORT_MAILDIR;
+	return j->transport != NULL && !conf_transport_is_local(j->transport);
 }
 
 static void end_unstarted(struct link *queue, const struct msg_JOB_START *start)

@@ -115,7 +115,7 @@ struct trust *trust_new(struct service *s, const struct generation *g, char *why
 		const struct conf_transport *of = &g->conf->transports[i];
 
 		t->store_of[i] = SIZE_MAX;
-		if (of->kind == TRANSPORT_MAILDIR || of->tls == TLS_OFF)
+		if (conf_transport_is_local(of) || of->tls == TLS_OFF)
 			continue;
 		t->store_of[i] = store_for(t, s, g, of, why, why_size);
 		if (t->store_of[i] == SIZE_MAX)

@@ -1,6 +1,7 @@
 /* postern-local as a process: this test is its master, its queue manager and its authd. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "ipc/link.h"
 #include "mail/directive.h"
 
@@ -95,7 +96,7 @@ static void attach(struct peer *p, enum role role)
 }
 
 /* No text goes to local: its Maildir transports come decoded. */
-static void open_generation(uint64_t number, const struct msg_GENERATION_MAILDIR *maildirs, size_t count)
+static void open_generation(uint64_t number, const struct rec_delivery *maildirs, size_t count)
 {
 	char key[300];
 	int mail = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -103,11 +104,14 @@ static void open_generation(uint64_t number, const struct msg_GENERATION_MAILDIR
 	snprintf(key, sizeof(key), "%s/.", base);
 	tell(&local.master, IPC_GENERATION_OPEN, &(struct msg_GENERATION_OPEN){number, LEVEL_INFO, slice_of("mx.example.test")}, -1);
 	for (size_t i = 0; i < count; i++) {
-		struct msg_GENERATION_MAILDIR m = maildirs[i];
+		struct rec_delivery d = maildirs[i];
+		struct buf record = buf_make(12000);
 
-		m.generation = number;
-		m.path = m.path.len == 0 ? slice_of(key) : m.path;
-		tell(&local.master, IPC_GENERATION_MAILDIR, &m, -1);
+		d.path = d.path.len == 0 ? slice_of(key) : d.path;
+		d.add = ADD_DELIVERED_TO;
+		assert_true(rec_delivery_add(&record, &d));
+		tell(&local.master, IPC_GENERATION_DELIVERY, &(struct msg_GENERATION_DELIVERY){number, buf_slice(&record)}, -1);
+		buf_free(&record);
 	}
 	tell(&local.master, IPC_GENERATION_PATH, &(struct msg_GENERATION_PATH){number, slice_of(key)}, mail);
 	assert_true(link_tell_now(local.master.fd, IPC_GENERATION_CHECK, number, false, &(struct msg_GENERATION_CHECK){number}, -1));
@@ -117,9 +121,9 @@ static void open_generation(uint64_t number, const struct msg_GENERATION_MAILDIR
 static void hand_over(void)
 {
 	const uint64_t owner = is_root() ? OWNER_UID : geteuid(), group = is_root() ? OWNER_UID : getegid();
-	const struct msg_GENERATION_MAILDIR maildirs[] = {
+	const struct rec_delivery maildirs[] = {
 		{.transport = slice_of("mailboxes"), .path = slice_empty(), .uid = owner, .gid = group},
-		{.transport = slice_of("homes"), .is_home = 1, .path = slice_of("Maildir")},
+		{.transport = slice_of("homes"), .is_system = 1, .is_home = 1, .path = slice_of("Maildir")},
 	};
 	struct buf facts = buf_make(1000);
 	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -439,7 +443,7 @@ static void malformed_job(void **state)
 static void refuses_generations(void **state)
 {
 	static const struct {
-		struct msg_GENERATION_MAILDIR maildir;
+		struct rec_delivery maildir;
 		const char *why;
 		bool root_only;
 	} cases[] = {
@@ -449,14 +453,14 @@ static void refuses_generations(void **state)
 		{{.uid = 1ull << 32, .gid = 1000}, "its user is none", false},
 		{{.path = {"relative/.", 10}, .uid = 1000, .gid = 1000}, "its path", false},
 		{{.path = {"/no/dot", 7}, .uid = 1000, .gid = 1000}, "its path", false},
-		{{.is_home = 1, .path = {"../x", 4}}, "beneath ~ is plain", false},
-		{{.is_home = 1, .path = {"a//b", 4}}, "beneath ~ is plain", false},
+		{{.is_system = 1, .is_home = 1, .path = {"../x", 4}}, "beneath ~ is plain", false},
+		{{.is_system = 1, .is_home = 1, .path = {"a//b", 4}}, "beneath ~ is plain", false},
 	};
 	char path[300];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct msg_GENERATION_MAILDIR maildir = cases[i].maildir;
+		struct rec_delivery maildir = cases[i].maildir;
 		struct ipc_message m;
 		char why[300];
 
@@ -479,7 +483,7 @@ static void refuses_generations(void **state)
 /* One is taken up, and the transport that it does not have is gone. */
 static void takes_generation_up(void **state)
 {
-	const struct msg_GENERATION_MAILDIR maildir = {.transport = slice_of("mailboxes"),
+	const struct rec_delivery maildir = {.transport = slice_of("mailboxes"),
 						       .path = slice_empty(),
 						       .uid = is_root() ? OWNER_UID : geteuid(),
 						       .gid = is_root() ? OWNER_UID : getegid()};

@@ -2,6 +2,7 @@
 #include "mailbox.h"
 
 #include "base/mem.h"
+#include "conf/conf.h"
 #include "ipc/link.h"
 
 #include <dirent.h>
@@ -97,18 +98,23 @@ static void send_one(struct running *r, const char *maildir, uint64_t length)
 {
 	static const char text[] = "Subject: x\r\n\r\nbody\r\n";
 	int fd = memfd_create("message", MFD_CLOEXEC);
+	struct buf record = buf_make(1000);
 	struct msg_MAILBOX_DELIVER d = {
 		.id = 1,
 		.offset = 0,
 		.length = length > 0 ? length : sizeof(text) - 1,
-		.maildir = slice_of(maildir),
+		.place = slice_of(maildir),
 		.address = slice_of("a@b"),
 		.prepend = slice_of("Return-Path: <>\n"),
 	};
 
+	assert_true(rec_delivery_add(&record, &(struct rec_delivery){.transport = slice_of("t"), .kind = TRANSPORT_MAILDIR}));
+	d.delivery_records = buf_slice(&record);
+
 	assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
 	assert_true(link_tell_now(r->fd, IPC_MAILBOX_DELIVER, 0, false, &d, fd));
 	close(fd);
+	buf_free(&record);
 }
 
 static enum outcome verdict(struct running *r)

@@ -52,7 +52,7 @@ static enum outcome deliver(const char *maildir, const struct maildir_message *m
 	enum outcome oc;
 
 	*d = (struct maildir_draft){.file_fd = -1};
-	oc = maildir_open(base_fd, slice_of(maildir), &md, d->text);
+	oc = maildir_open(base_fd, slice_of(maildir), false, &md, d->text);
 	if (oc == OC_DONE)
 		oc = maildir_write(&md, m, d);
 	if (oc == OC_DONE)
@@ -275,7 +275,7 @@ static struct maildir opened(const char *maildir)
 	struct maildir md;
 	char text[MAILDIR_TEXT_BYTES];
 
-	assert_int_equal(maildir_open(base_fd, slice_of(maildir), &md, text), OC_DONE);
+	assert_int_equal(maildir_open(base_fd, slice_of(maildir), false, &md, text), OC_DONE);
 	return md;
 }
 

@@ -97,8 +97,10 @@ static void lines(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct delivery_lines d = {slice_of(cases[i].sender), slice_of(cases[i].recipient),
-						 slice_of(cases[i].prepend), cases[i].delivered_to};
+		const struct delivery_lines d = {.sender = slice_of(cases[i].sender),
+						 .recipient = slice_of(cases[i].recipient),
+						 .prepend = slice_of(cases[i].prepend),
+						 .delivered_to = cases[i].delivered_to};
 		struct buf out = buf_make(1000);
 
 		assert_true(delivery_lines_add(&d, &out));
@@ -109,7 +111,13 @@ static void lines(void **state)
 
 static void lines_have_a_ceiling(void **state)
 {
-	const struct delivery_lines d = {slice_of("a@b"), slice_of("c@d"), slice_of("Received: x\r\n"), true};
+	const struct delivery_lines d = {.sender = slice_of("a@b"),
+					 .recipient = slice_of("c@d"),
+					 .prepend = slice_of("Received: x\r\n"),
+					 .delivered_to = true,
+					 .envelope_to = true,
+					 .original = slice_of("e@f"),
+					 .delivered_s = 1000};
 
 	(void)state;
 	for (size_t max = 0; max < 46; max++) {

@@ -65,16 +65,15 @@ static bool hand_listeners(struct slot *s, const struct plan *plan)
 	return done;
 }
 
-static bool hand_maildirs(struct slot *s, const struct plan *plan)
+static bool hand_deliveries(struct slot *s, const struct plan *plan)
 {
 	bool done = true;
 
-	for (size_t i = 0; done && i < plan->maildir_count; i++) {
-		const struct plan_maildir *from = &plan->maildirs[i];
-		const struct msg_GENERATION_MAILDIR m = {plan->number, slice_of(from->transport), from->is_home, slice_of(from->path),
-							 from->uid,    from->gid,		   from->delivered_to};
+	for (size_t i = 0; done && i < plan->delivery_count; i++) {
+		const struct plan_delivery *from = &plan->deliveries[i];
+		const struct msg_GENERATION_DELIVERY m = {plan->number, slice_make(from->record, from->len)};
 
-		done = link_tell(s->link, IPC_GENERATION_MAILDIR, &m, -1);
+		done = link_tell(s->link, IPC_GENERATION_DELIVERY, &m, -1);
 	}
 	return done;
 }
@@ -86,7 +85,7 @@ static bool open_generation(struct slot *s, const struct plan *plan)
 
 	if (s->row->role != ROLE_LOCAL)
 		return tell_with(s, IPC_GENERATION_OPEN, &open, plan->bundle_fd);
-	return link_tell(s->link, IPC_GENERATION_OPEN, &open, -1) && hand_maildirs(s, plan);
+	return link_tell(s->link, IPC_GENERATION_OPEN, &open, -1) && hand_deliveries(s, plan);
 }
 
 bool hand_generation(struct slot *s, const struct plan *plan)

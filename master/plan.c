@@ -40,8 +40,8 @@ void plan_free(struct plan **pp)
 		os_close(&p->listeners[i].fds[0]);
 		os_close(&p->listeners[i].fds[1]);
 	}
-	for (size_t i = 0; i < p->maildir_count; i++)
-		free(p->maildirs[i].path);
+	for (size_t i = 0; i < p->delivery_count; i++)
+		free(p->deliveries[i].record);
 	for (size_t role = 0; role < ROLE_COUNT; role++)
 		buf_free(&p->cage_facts[role]);
 	os_close(&p->bundle_fd);
@@ -79,18 +79,17 @@ bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct sli
 	return true;
 }
 
-bool plan_add_maildir(struct plan *p, const struct msg_CONF_MAILDIR *m)
+bool plan_add_delivery(struct plan *p, const struct msg_CONF_DELIVERY *m)
 {
-	struct plan_maildir *at = &p->maildirs[p->maildir_count];
+	struct plan_delivery *at = &p->deliveries[p->delivery_count];
+	char *record = p->delivery_count == PLAN_DELIVERIES_MAX ? NULL : mem_new(1, m->delivery_records.len + 1);
 
-	if (p->maildir_count == PLAN_MAILDIRS_MAX)
+	if (record == NULL)
 		return false;
-	*at = (struct plan_maildir){.is_home = m->is_home != 0, .uid = m->uid, .gid = m->gid, .delivered_to = m->delivered_to};
-	if (!slice_copy(m->transport, at->transport, sizeof(at->transport)))
-		return false;
-	at->path = slice_dup(m->path);
-	p->maildir_count += at->path != NULL;
-	return at->path != NULL;
+	memcpy(record, m->delivery_records.at, m->delivery_records.len);
+	*at = (struct plan_delivery){record, m->delivery_records.len};
+	p->delivery_count++;
+	return true;
 }
 
 bool plan_add_cage_fact(struct plan *p, const struct msg_CONF_CAGE_FACT *m)
@@ -264,14 +263,12 @@ static bool copy_settings(struct plan *p, const struct plan *old)
 	return p->bundle_fd >= 0 && plan_set(p, &same);
 }
 
-static bool copy_maildirs(struct plan *p, const struct plan *old)
+static bool copy_deliveries(struct plan *p, const struct plan *old)
 {
-	for (size_t i = 0; i < old->maildir_count; i++) {
-		const struct plan_maildir *from = &old->maildirs[i];
-		const struct msg_CONF_MAILDIR same = {slice_of(from->transport), from->is_home, slice_of(from->path),
-						      from->uid,		from->gid,     from->delivered_to};
+	for (size_t i = 0; i < old->delivery_count; i++) {
+		const struct msg_CONF_DELIVERY same = {slice_make(old->deliveries[i].record, old->deliveries[i].len)};
 
-		if (!plan_add_maildir(p, &same))
+		if (!plan_add_delivery(p, &same))
 			return false;
 	}
 	return true;
@@ -305,7 +302,7 @@ struct plan *plan_again(const struct plan *old, uint64_t number)
 {
 	struct plan *p = plan_new(number);
 
-	if (p != NULL && !(copy_settings(p, old) && copy_paths(p, old) && copy_listeners(p, old) && copy_maildirs(p, old)))
+	if (p != NULL && !(copy_settings(p, old) && copy_paths(p, old) && copy_listeners(p, old) && copy_deliveries(p, old)))
 		plan_free(&p);
 	return p;
 }

@@ -8,12 +8,12 @@
 
 /*
  * One generation of the configuration as the master has it: the sealed text, which it never looks into, and what the reader
- * said about it, each a message of its own: paths to open, addresses to listen on, Maildirs, what cages depend on, a few settings.
+ * said about it, each a message of its own: paths to open, addresses to listen on, how mail is delivered here, what cages depend on, a few settings.
  */
 #define PLAN_PATHS_MAX 768u /* two for each certificate */
 #define PLAN_COPY_MAX (4u << 20) /* bytes of a file that is copied */
 #define PLAN_LISTENERS_MAX 64u
-#define PLAN_MAILDIRS_MAX 768u
+#define PLAN_DELIVERIES_MAX 768u
 
 struct plan_path {
 	uint32_t roles;
@@ -30,12 +30,10 @@ struct plan_listener {
 	int fds[2]; /* owned; the second only for every address */
 };
 
-/* For local, which compiles nothing; handed on as it is. */
-struct plan_maildir {
-	char transport[65];
-	bool is_home;
-	char *path; /* owned */
-	uint64_t uid, gid, delivered_to;
+/* For local, which compiles nothing; handed on as it is, and not looked into. */
+struct plan_delivery {
+	char *record; /* owned */
+	size_t len;
 };
 
 struct plan {
@@ -45,8 +43,8 @@ struct plan {
 	size_t path_count;
 	struct plan_listener listeners[PLAN_LISTENERS_MAX];
 	size_t listener_count;
-	struct plan_maildir maildirs[PLAN_MAILDIRS_MAX];
-	size_t maildir_count;
+	struct plan_delivery deliveries[PLAN_DELIVERIES_MAX];
+	size_t delivery_count;
 	struct buf cage_facts[ROLE_COUNT]; /* owned: what CAGE says to each role, not looked into */
 	char *spool, *runtime, *user_prefix, *host, *require; /* owned; NULL until told */
 	enum log_level log_level;
@@ -64,7 +62,7 @@ void plan_free(struct plan **pp);
 /* What the reader says; false: it says too much. */
 bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path);
 bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct slice address, struct slice name);
-bool plan_add_maildir(struct plan *p, const struct msg_CONF_MAILDIR *m);
+bool plan_add_delivery(struct plan *p, const struct msg_CONF_DELIVERY *m);
 bool plan_add_cage_fact(struct plan *p, const struct msg_CONF_CAGE_FACT *m);
 bool plan_set(struct plan *p, const struct msg_CONF_SETTINGS *m);
 /* All that a start needs was said. */

@@ -14,7 +14,7 @@
 #define READER_MS 30000u
 
 /*
- *   started --CONF_PATH, CONF_LISTENER, CONF_MAILDIR, CONF_CAGE_FACT, CONF_SETTINGS, CONF_MISTAKE--> --CONF_DONE--> done
+ *   started --CONF_PATH, CONF_LISTENER, CONF_DELIVERY, CONF_CAGE_FACT, CONF_SETTINGS, CONF_MISTAKE--> --CONF_DONE--> done
  *      '---- link broken (it died, or broke the rules), or time over ----> done, refused as temporary
  */
 struct reader {
@@ -64,9 +64,9 @@ static bool on_settings(struct reader *r, struct ipc_message *m)
 	return plan_set(r->plan, &m->body.CONF_SETTINGS);
 }
 
-static bool on_maildir(struct reader *r, struct ipc_message *m)
+static bool on_delivery(struct reader *r, struct ipc_message *m)
 {
-	return plan_add_maildir(r->plan, &m->body.CONF_MAILDIR);
+	return plan_add_delivery(r->plan, &m->body.CONF_DELIVERY);
 }
 
 static bool on_cage_fact(struct reader *r, struct ipc_message *m)
@@ -92,7 +92,7 @@ static bool on_done(struct reader *r, struct ipc_message *m)
 }
 
 static bool (*const handlers[IPC_COUNT])(struct reader *r, struct ipc_message *m) = {
-	[IPC_CONF_PATH] = on_path,	       [IPC_CONF_LISTENER] = on_listener, [IPC_CONF_MAILDIR] = on_maildir,
+	[IPC_CONF_PATH] = on_path,	       [IPC_CONF_LISTENER] = on_listener, [IPC_CONF_DELIVERY] = on_delivery,
 	[IPC_CONF_CAGE_FACT] = on_cage_fact, [IPC_CONF_SETTINGS] = on_settings, [IPC_CONF_MISTAKE] = on_mistake,
 	[IPC_CONF_DONE] = on_done,
 };

@@ -132,7 +132,7 @@ static enum outcome say_facts(const struct conf *c, const struct reader_order *o
 	conf_each_path(c, say_path, &said);
 	conf_each_cage_fact(c, say_cage_fact, &said);
 	if (said && say_log_folder(c) && say_listeners(c) && say_settings(c))
-		return reader_child_maildirs(c, order->uid != 0, say);
+		return reader_child_deliveries(c, order->uid != 0, say);
 	return too_large();
 }
 

@@ -88,7 +88,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_GUESTS_LEAVE] = on_guests_leave,
 	[IPC_LOG_RECORD] = on_record,
 	[IPC_LISTENER] = ignore,
-	[IPC_GENERATION_MAILDIR] = ignore,
+	[IPC_GENERATION_DELIVERY] = ignore,
 };
 
 int main(int argc, char **argv)

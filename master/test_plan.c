@@ -96,17 +96,17 @@ static void test_cage_facts(void **state)
 	plan_free(&p);
 }
 
-static void test_maildirs(void **state)
+static void test_deliveries(void **state)
 {
-	const struct msg_CONF_MAILDIR m = {text("t"), 0, text("/var/mail/."), 1000, 1001, 1};
+	const struct msg_CONF_DELIVERY m = {slice_make("a\0record", 8)};
 	struct plan *p = plan_new(1);
 
 	(void)state;
-	for (unsigned i = 0; i < PLAN_MAILDIRS_MAX; i++)
-		assert_true(plan_add_maildir(p, &m));
-	assert_false(plan_add_maildir(p, &m));
-	assert_string_equal(p->maildirs[0].path, "/var/mail/.");
-	assert_int_equal(p->maildirs[0].gid, 1001);
+	for (unsigned i = 0; i < PLAN_DELIVERIES_MAX; i++)
+		assert_true(plan_add_delivery(p, &m));
+	assert_false(plan_add_delivery(p, &m));
+	assert_int_equal(p->deliveries[0].len, 8);
+	assert_memory_equal(p->deliveries[0].record, "a\0record", 8);
 	plan_free(&p);
 }
 
@@ -180,7 +180,7 @@ static struct plan *plan_of_copies(const char *a, const char *b)
 {
 	struct plan *p = plan_new(1);
 
-	assert_true(plan_set(p, &settings) && plan_add_maildir(p, &(struct msg_CONF_MAILDIR){text("t"), 1, text("Maildir"), 0, 0, 0}));
+	assert_true(plan_set(p, &settings) && plan_add_delivery(p, &(struct msg_CONF_DELIVERY){text("record")}));
 	p->bundle_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_true(plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(a)) && plan_add_path(p, 1, PATH_FILE, text("/etc/passwd")) &&
 		    plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(b)));
@@ -252,8 +252,8 @@ static void test_again_is_for_who_runs(void **state)
 	assert_non_null(next);
 	for (enum role role = 0; role < ROLE_COUNT; role++)
 		assert_false(plan_needs_new_process(next, p, role));
-	assert_int_equal(next->maildir_count, 1);
-	assert_string_equal(next->maildirs[0].path, "Maildir");
+	assert_int_equal(next->delivery_count, 1);
+	assert_memory_equal(next->deliveries[0].record, "record", 6);
 	assert_string_equal(next->host, "mx.example.test");
 	plan_free(&p);
 	plan_free(&next);
@@ -441,7 +441,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_the_reader_says), cmocka_unit_test(test_mad_settings),
-		cmocka_unit_test(test_cage_facts), cmocka_unit_test(test_maildirs), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_cage_facts), cmocka_unit_test(test_deliveries), cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_paths_are_opened), cmocka_unit_test(test_copies), cmocka_unit_test(test_what_is_no_copy),
 		cmocka_unit_test(test_again_is_for_who_runs),     cmocka_unit_test(test_new_folders),
 		cmocka_unit_test(test_listeners),	     cmocka_unit_test(test_every_address),

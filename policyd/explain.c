@@ -281,7 +281,7 @@ static struct slice user_of(const struct explain *e, const struct rec_route_targ
 {
 	const struct conf_transport *transport = conf_transport_find(e->conf, t->transport);
 
-	if (transport == NULL || transport->kind != TRANSPORT_MAILDIR)
+	if (transport == NULL || !conf_transport_is_local(transport))
 		return slice_empty();
 	return transport->user != NULL ? slice_of(transport->user) : t->nexthop;
 }

@@ -101,7 +101,7 @@ static enum answer is_owners(const struct owner *o, const struct rec_route_targe
 	enum answer by_address = o->login.len > 0 && slice_eq_nocase(t->recipient, o->login) ? ANSWER_YES : ANSWER_NO;
 
 	/* A home's next hop is its user's name. */
-	if (by_address == ANSWER_YES || t->kind != TRANSPORT_MAILDIR || slice_index(t->nexthop, '/') != SLICE_NONE)
+	if (by_address == ANSWER_YES || (t->kind != TRANSPORT_MAILDIR && t->kind != TRANSPORT_MBOX) || slice_index(t->nexthop, '/') != SLICE_NONE)
 		return by_address;
 	return is_called(o, t->nexthop, lookups);
 }

@@ -17,7 +17,7 @@ static bool would_send_away_our_postmaster(const struct walk *w, const struct co
 /* Who was expanded before on the way to this message, or names itself in an alias, means the mailbox. */
 static enum directive_kind directive_of(const struct walk *w, const struct conf_transport *t)
 {
-	bool is_local = t != NULL && t->kind == TRANSPORT_MAILDIR;
+	bool is_local = t != NULL && conf_transport_is_local(t);
 
 	if (is_local && (w->items[w->at].is_self || ancestors_have(w->facts.ancestors, walk_address(w))))
 		return DIRECTIVE_INBOX;
@@ -208,8 +208,10 @@ static enum next run_transport(struct walk *w, const struct route_step *step)
 {
 	const struct conf_transport *t = step->rule->transport;
 
-	if (t->kind != TRANSPORT_MAILDIR)
+	if (!conf_transport_is_local(t))
 		return hand_over(w, step->rule);
+	if (t->kind == TRANSPORT_PIPE && t->user != NULL)
+		return route_add_target(w, step->rule, slice_of(t->name));
 	return t->user != NULL ? deliver_virtual(w, step->rule) : deliver_system(w, step->rule);
 }
 

@@ -38,23 +38,18 @@ const struct conf_transport *deliver_transport(struct queue *q, const char *dest
 	return conf_transport_find(queue_conf(q), transport_name(destination));
 }
 
-static bool is_local(const struct conf_transport *t)
-{
-	return t->kind == TRANSPORT_MAILDIR;
-}
-
 bool deliver_is_local(struct queue *q, const char *destination)
 {
 	const struct conf_transport *t = deliver_transport(q, destination);
 
-	return t != NULL && is_local(t);
+	return t != NULL && conf_transport_is_local(t);
 }
 
 size_t deliver_batch_max(struct queue *q, const char *destination)
 {
 	const struct conf_transport *t = deliver_transport(q, destination);
 
-	return t == NULL || is_local(t) || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
+	return t == NULL || conf_transport_is_local(t) || t->recipients == 0 ? LOCAL_BATCH_MAX : t->recipients;
 }
 
 #define WAITING_MAX 3000u
@@ -160,7 +155,7 @@ static struct link *agent_for(struct queue *q, const struct conf_transport *t)
 {
 	struct choice choice = {q, NULL};
 
-	if (is_local(t))
+	if (conf_transport_is_local(t))
 		return service_link(q->service, ROLE_LOCAL, SERVICE_ANY);
 	service_each_link(q->service, ROLE_RELAY, consider, &choice);
 	return choice.link;
@@ -227,7 +222,7 @@ static bool tell_agent(struct queue *q, struct batch *b, const struct conf_trans
 static bool may_go_by(const struct batch *b, const struct conf_transport *t)
 {
 	for (size_t i = 0; i < b->count; i++)
-		if (b->message->file.mail.rcpts[b->slots[i]].bound_to.len > 0 && !is_local(t))
+		if (b->message->file.mail.rcpts[b->slots[i]].bound_to.len > 0 && !conf_transport_is_local(t))
 			return false;
 	return true;
 }

@@ -101,7 +101,7 @@ static bool find_destination(const struct conf *c, enum role asker, uint64_t num
 		*out = (struct destination){"ldap", l->servers[number].host, l->servers[number].path, l->servers[number].port, false, true};
 		return true;
 	}
-	if (number >= c->transport_count || c->transports[number].kind == TRANSPORT_MAILDIR)
+	if (number >= c->transport_count || conf_transport_is_local(&c->transports[number]))
 		return false;
 	*out = (struct destination){c->transports[number].name,  c->transports[number].host,  c->transports[number].path,
 				    c->transports[number].port, c->transports[number].by_mx, c->transports[number].allow_local};

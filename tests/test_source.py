@@ -63,6 +63,7 @@ def test_memory_that_only_an_attacker_sizes():
 # Those that make it so themselves: spool_ops.c adds it to every openat of the spool; the program that exec follows inherits by dup2.
 MAKES_IT_ITSELF = {"queue-manager": re.compile(r"sp->ops->openat"), "master": re.compile(r"\bdup2\("), "common/harness": re.compile(r"\bdup2\("),
                    "cli/run_queue_check.c": re.compile(r"\bdup2\("), "cli/run_route.c": re.compile(r"\bdup2\("),
+                   "delivery-agents/program.c": re.compile(r"\bdup2\("),
                    "common/conf": re.compile(r"\bopendir\(")}
 MAKERS = (r"open|openat|openat2|creat|socket|socketpair|accept|accept4|dup|dup2|dup3|pipe|pipe2|memfd_create|epoll_create1?|eventfd|"
           r"timerfd_create|signalfd|inotify_init1?|fopen|fdopen|opendir|mkostemp|mkstemp|open_tree|pidfd_open")

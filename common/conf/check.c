@@ -204,12 +204,19 @@ static void check_listener(struct compiler *c, size_t i)
 /* Which statement has a meaning for which kind. */
 #define KIND(k) (1u << (k))
 #define REMOTE (KIND(TRANSPORT_SMTP) | KIND(TRANSPORT_LMTP))
+#define BOXES (KIND(TRANSPORT_MAILDIR) | KIND(TRANSPORT_MBOX))
+#define LOCAL (BOXES | KIND(TRANSPORT_PIPE))
 static const struct {
 	const char *keyword;
 	unsigned kinds;
 } fits[] = {
-	{"user", KIND(TRANSPORT_MAILDIR)},
-	{"delivered-to", KIND(TRANSPORT_MAILDIR)},
+	{"user", LOCAL},
+	{"group", LOCAL},
+	{"delivered-to", LOCAL},
+	{"add", LOCAL},
+	{"quota", KIND(TRANSPORT_MAILDIR)},
+	{"junk", KIND(TRANSPORT_MAILDIR)},
+	{"timeout", LOCAL},
 	{"tls", REMOTE},
 	{"tls-ca", REMOTE},
 	{"tls-name", REMOTE},
@@ -224,7 +231,9 @@ static const char *kind_name(enum conf_transport_kind kind)
 {
 	static const char *const names[] = {[TRANSPORT_MAILDIR] = "a maildir",
 					    [TRANSPORT_SMTP] = "an smtp",
-					    [TRANSPORT_LMTP] = "an lmtp"};
+					    [TRANSPORT_LMTP] = "an lmtp",
+					    [TRANSPORT_MBOX] = "an mbox",
+					    [TRANSPORT_PIPE] = "a pipe"};
 
 	return names[kind];
 }
@@ -240,25 +249,25 @@ static void check_fits(struct compiler *c, size_t i)
 				    fits[f].keyword, kind_name(t->kind));
 }
 
-/* True: exactly one of the three was said. */
+/* True: exactly one of them was said. */
 static bool check_kind(struct compiler *c, size_t i)
 {
-	static const char *const kinds[] = {"maildir", "smtp", "lmtp"};
+	static const char *const kinds[] = {"maildir", "mbox", "pipe", "smtp", "lmtp"};
 	struct conf_pos pos;
 	size_t count = 0;
 
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
 		if (transport_said(c, i, kinds[k], &pos) && count++ > 0)
-			mistake_add(c->mistakes, pos, "a transport is one of maildir, smtp and lmtp",
+			mistake_add(c->mistakes, pos, "a transport is one of maildir, mbox, pipe, smtp and lmtp",
 				    "transport %s is two things", c->conf->transports[i].name);
 	if (count == 0)
 		mistake_add(c->mistakes, c->conf->transports[i].pos,
-			    "expected one of maildir PATH, smtp mx, smtp \"HOST:PORT\", lmtp PATH",
+			    "expected one of maildir PATH, mbox PATH, pipe PROGRAM, smtp mx, smtp \"HOST:PORT\", lmtp PATH",
 			    "transport %s leads nowhere", c->conf->transports[i].name);
 	return count == 1;
 }
 
-static void check_maildir(struct compiler *c, const struct conf_transport *t)
+static void check_place(struct compiler *c, const struct conf_transport *t)
 {
 	struct slice path = slice_of(t->maildir);
 	bool home = slice_starts(path, slice_of("~/"));
@@ -268,7 +277,10 @@ static void check_maildir(struct compiler *c, const struct conf_transport *t)
 			    "leave user out: mail in a home is written as its owner", "~/ has no user");
 	if (!home && slice_index(path, '{') == SLICE_NONE)
 		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it",
-			    "everybody's mail would lie in one Maildir");
+			    "everybody's mail would lie in one mailbox");
+	else if (!home && t->user == NULL && t->kind == TRANSPORT_MBOX && !conf_transport_names_user(t))
+		mistake_add(c->mistakes, t->pos, "expected such as \"/var/mail/{local}\", or user NAME",
+			    "an mbox of system users is called as they are");
 }
 
 static bool is_encrypted(const struct conf_transport *t)
@@ -325,8 +337,10 @@ static void check_transport(struct compiler *c, size_t i)
 	if (c->transports[i].broken || !check_kind(c, i))
 		return;
 	check_fits(c, i);
-	if (t->kind == TRANSPORT_MAILDIR) {
-		check_maildir(c, t);
+	if (t->kind == TRANSPORT_PIPE)
+		return;
+	if (conf_transport_is_local(t)) {
+		check_place(c, t);
 		return;
 	}
 	check_remote_tls(c, i);

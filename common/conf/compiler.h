@@ -84,6 +84,14 @@ void check_ldap(struct compiler *c);
 bool read_ldap(struct compiler *c, const struct statement *st, void *into);
 bool read_table(struct compiler *c, const struct statement *st, void *into);
 bool read_transport(struct compiler *c, const struct statement *st, void *into);
+/* Of a transport of the local agent: delivery.c. */
+bool read_maildir(struct compiler *c, const struct statement *st, void *into);
+bool read_mbox(struct compiler *c, const struct statement *st, void *into);
+bool read_pipe(struct compiler *c, const struct statement *st, void *into);
+bool read_add(struct compiler *c, const struct statement *st, void *into);
+bool read_quota(struct compiler *c, const struct statement *st, void *into);
+bool read_junk(struct compiler *c, const struct statement *st, void *into);
+bool read_owner_file(struct compiler *c, const struct statement *st, void *into);
 bool read_retry(struct compiler *c, const struct statement *st, void *into);
 bool read_trusted(struct compiler *c, const struct statement *st, void *into);
 bool read_policy(struct compiler *c, const struct statement *st, void *into);

@@ -107,17 +107,39 @@ enum conf_transport_kind {
 	TRANSPORT_MAILDIR, /* local agent */
 	TRANSPORT_SMTP, /* relay: a smarthost by name and port, or by MX */
 	TRANSPORT_LMTP, /* relay */
+	TRANSPORT_MBOX, /* local agent */
+	TRANSPORT_PIPE, /* local agent */
 };
+
+/* Fields that the delivery itself adds, beside Return-Path (RFC 5321 §4.4). */
+enum conf_add {
+	ADD_DELIVERED_TO = 1 << 0,
+	ADD_ENVELOPE_TO = 1 << 1, /* as the recipient was accepted: RCPT TO */
+	ADD_DELIVERY_DATE = 1 << 2,
+};
+
+#define CONF_QUOTA_MIN (64u << 10)
+#define CONF_PROGRAM_BYTES_MAX 4096u
+#define CONF_PROGRAM_WORDS_MAX 64u
 
 struct conf_transport {
 	struct conf_pos pos;
 	const char *name;
 	enum conf_transport_kind kind;
 	size_t index; /* in conf_transports; also the `target` of DIAL_ASK */
-	/* maildir */
-	const char *maildir; /* "~/Maildir/" or a template with {domain} {local} {address} */
-	const char *user; /* who owns a virtual Maildir; NULL: the recipient's own system user */
+	/* maildir, mbox, pipe: the local agent's */
+	const char *maildir; /* of maildir and mbox: "~/Maildir/", or a template with {domain} {local} {address} */
+	const char *user; /* whom mail is delivered as; NULL: the recipient's own system user */
+	const char *group; /* instead of the user's; NULL: none */
 	bool delivered_to; /* add Delivered-To (default) */
+	unsigned add; /* enum conf_add, without ADD_DELIVERED_TO */
+	uint64_t quota; /* of a Maildir; bytes; 0: none */
+	const char *junk_field, *junk_folder; /* mail with that field, "X-Spam-Flag: YES", goes to that folder; NULL: none does */
+	const char *forward, *filter; /* "~/.forward": its owner's files; NULL: not asked */
+	bool programs; /* they may name programs and files */
+	const char *program; /* pipe: words, a NUL behind each; NULL: only what a directive says */
+	size_t program_bytes;
+	uint64_t timeout_ms; /* of a program */
 	/* smtp, lmtp */
 	bool by_mx; /* smtp mx */
 	const char *host; /* name or address; NULL with by_mx or path */
@@ -133,6 +155,11 @@ struct conf_transport {
 	uint32_t messages; /* on one connection */
 	uint32_t recipients; /* in one transaction */
 };
+
+static inline bool conf_transport_is_local(const struct conf_transport *t)
+{
+	return t->kind == TRANSPORT_MAILDIR || t->kind == TRANSPORT_MBOX || t->kind == TRANSPORT_PIPE;
+}
 
 /* retry { every 15m until 2h  then from 1h by 1.5 until 16h  then every 6h until 4d }: one step each. */
 struct conf_retry_step {
@@ -262,6 +289,8 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
  * the transport has none (homes, or no Maildir), or its path is too long. */
 #define CONF_BASE_MAX 4096
 bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]);
+/* "/var/mail/{local}": the last part is the name of a system user, and nothing else differs. */
+bool conf_transport_names_user(const struct conf_transport *t);
 /* The part beneath a user's home: "~/Maildir/" -> "Maildir".  False: its Maildirs lie elsewhere, or it has none. */
 bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_out);
 
@@ -273,6 +302,7 @@ bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_o
 #define CONF_CAGE_CA "ca" /* text: file of the directory's certificates; "": the system's; no such fact: no TLS */
 #define CONF_CAGE_BLOCK "block" /* text: the directory, as printed; another one takes another process */
 #define CONF_CAGE_UID_MIN "uid-min" /* number: the lowest uid that mail is delivered as */
+#define CONF_CAGE_PROGRAMS "programs" /* number: 1 where a transport may run programs */
 /* text NULL: it is beyond its bound, and such a configuration cannot be served. */
 typedef void conf_cage_fact_fn(unsigned role, const char *name, uint64_t number, const char *text, void *arg);
 void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg);

@@ -333,16 +333,56 @@ static void print_remote(const struct conf_transport *t, struct buf *out)
 	buf_addf(out, "\tmessages %u\n\trecipients %u\n", t->messages, t->recipients);
 }
 
+static void print_program(const struct conf_transport *t, struct buf *out)
+{
+	struct slice rest = slice_make(t->program, t->program_bytes), word;
+
+	buf_add_text(out, "\tpipe");
+	while (slice_cut(&rest, '\0', &word)) {
+		buf_add_char(out, ' ');
+		rules_print_text(out, word.at);
+	}
+	buf_add_char(out, '\n');
+}
+
+static void print_local(const struct conf_transport *t, struct buf *out)
+{
+	if (t->kind == TRANSPORT_PIPE)
+		print_program(t, out);
+	else
+		print_quoted(out, t->kind == TRANSPORT_MBOX ? "mbox" : "maildir", t->maildir);
+	print_word(out, "user", t->user);
+	print_word(out, "group", t->group);
+	print_yes_no(out, "delivered-to", t->delivered_to);
+	if (t->add != 0)
+		buf_addf(out, "\tadd%s%s\n", (t->add & ADD_ENVELOPE_TO) != 0 ? " envelope-to" : "",
+			 (t->add & ADD_DELIVERY_DATE) != 0 ? " delivery-date" : "");
+	if (t->quota != 0) {
+		buf_add_text(out, "\tquota ");
+		unit_print_size(out, t->quota);
+		buf_add_char(out, '\n');
+	}
+	if (t->junk_field != NULL) {
+		buf_add_text(out, "\tjunk ");
+		rules_print_text(out, t->junk_field);
+		buf_add_char(out, ' ');
+		rules_print_text(out, t->junk_folder);
+		buf_add_char(out, '\n');
+	}
+	print_quoted(out, "forward", t->forward);
+	print_quoted(out, "filter", t->filter);
+	buf_add_text(out, "\ttimeout ");
+	unit_print_time(out, t->timeout_ms);
+	buf_add_char(out, '\n');
+}
+
 static void print_transport(const struct conf_transport *t, struct buf *out)
 {
 	buf_addf(out, "transport %s {\n", t->name);
-	if (t->kind == TRANSPORT_MAILDIR) {
-		print_quoted(out, "maildir", t->maildir);
-		print_word(out, "user", t->user);
-		print_yes_no(out, "delivered-to", t->delivered_to);
-	} else {
+	if (conf_transport_is_local(t))
+		print_local(t, out);
+	else
 		print_remote(t, out);
-	}
 	buf_addf(out, "\tconnections %u\n}\n", t->connections);
 }
 

@@ -126,7 +126,7 @@ static void visit_base(const struct visit *v, const struct conf_transport *t)
 
 bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX])
 {
-	size_t len = t->kind == TRANSPORT_MAILDIR ? strcspn(t->maildir, "{") : 0;
+	size_t len = t->maildir != NULL ? strcspn(t->maildir, "{") : 0;
 	int n;
 
 	if (len == 0 || t->maildir[0] != '/')
@@ -150,9 +150,17 @@ static void visit_certificates(const struct visit *v, const struct conf *c)
 		visit(v, 1u << ROLE_SMTPD, PATH_COPY, c->listeners[i].client_ca);
 }
 
+bool conf_transport_names_user(const struct conf_transport *t)
+{
+	static const char name[] = "{local}";
+	const char *open = t->maildir == NULL ? NULL : strchr(t->maildir, '{');
+
+	return open != NULL && open > t->maildir && open[-1] == '/' && strcmp(open, name) == 0;
+}
+
 bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_out)
 {
-	struct slice part = t->kind == TRANSPORT_MAILDIR ? slice_of(t->maildir) : slice_empty();
+	struct slice part = slice_of(t->maildir);
 
 	if (!slice_starts(part, slice_of("~/")))
 		return false;

@@ -3,13 +3,13 @@
 #include "base/mem.h"
 #include "conf/net.h"
 
-/* transport NAME { maildir | smtp | lmtp ... } */
+/* transport NAME { maildir | mbox | pipe | smtp | lmtp ... }; what is only of local transports: delivery.c */
 
 #define CONNECTIONS_DEFAULT 20u
 #define MESSAGES_DEFAULT 100u
+#define PROGRAM_TIMEOUT_DEFAULT_MS (5u * 60000u)
 #define RECIPIENTS_DEFAULT 100u /* RFC 5321 §4.5.3.1.8: every server takes as many */
 
-static bool read_maildir(struct compiler *c, const struct statement *st, void *into);
 static bool read_smtp(struct compiler *c, const struct statement *st, void *into);
 static bool read_lmtp(struct compiler *c, const struct statement *st, void *into);
 
@@ -19,10 +19,17 @@ static const char *const tls_modes[] = {"off", "optional", "required", "implicit
 #define OF(member) offsetof(struct conf_transport, member)
 static const struct statement rows[] = {
 	{"maildir", read_maildir, 0, 0, 0, NULL, false},
+	{"mbox", read_mbox, 0, 0, 0, NULL, false},
+	{"pipe", read_pipe, 0, 0, 0, NULL, false},
 	{"smtp", read_smtp, 0, 0, 0, NULL, false},
 	{"lmtp", read_lmtp, 0, 0, 0, NULL, false},
 	{"user", read_name_field, OF(user), 0, 0, NULL, false},
+	{"group", read_name_field, OF(group), 0, 0, NULL, false},
 	{"delivered-to", read_yes_no_field, OF(delivered_to), 0, 0, NULL, false},
+	{"add", read_add, 0, 0, 0, NULL, false},
+	{"quota", read_quota, 0, 0, 0, NULL, false},
+	{"junk", read_junk, 0, 0, 0, NULL, false},
+	{"timeout", read_time_field, OF(timeout_ms), 1000, 3600000, NULL, false},
 	{"tls", read_choice_field, OF(tls), 0, 0, tls_modes, false},
 	{"tls-ca", read_path_field, OF(tls_ca), 0, 0, NULL, false},
 	{"tls-name", read_domain_field, OF(tls_name), 0, 0, NULL, false},
@@ -38,69 +45,6 @@ bool transport_said(const struct compiler *c, size_t transport, const char *keyw
 		    struct conf_pos *at_out)
 {
 	return statement_said(&c->transports[transport].said, rows, ARRAY_LEN(rows), keyword, at_out);
-}
-
-/* {domain} {local} {address} are whole components' parts; anything else in braces is a mistake. */
-static bool are_braces_good(struct slice path)
-{
-	static const char *const names[] = {"{domain}", "{local}", "{address}"};
-	size_t open;
-
-	while ((open = slice_index(path, '{')) != SLICE_NONE) {
-		size_t i = 0;
-
-		path = slice_from(path, open);
-		while (i < ARRAY_LEN(names) && !slice_starts(path, slice_of(names[i])))
-			i++;
-		if (i == ARRAY_LEN(names))
-			return false;
-		path = slice_from(path, strlen(names[i]));
-	}
-	return slice_index(path, '}') == SLICE_NONE;
-}
-
-static bool has_dots(struct slice path)
-{
-	struct slice part;
-
-	while (slice_cut(&path, '/', &part))
-		if (slice_eq(part, slice_of("..")) || slice_eq(part, slice_of(".")))
-			return true;
-	return false;
-}
-
-static const char *maildir_mistake(struct slice path)
-{
-	if (!slice_starts(path, slice_of("~/")) && !slice_starts(path, slice_of("/")))
-		return "a Maildir is beneath the home (~/Maildir/) or an absolute path";
-	if (path.len > 1024 || memchr(path.at, '\0', path.len) != NULL)
-		return "this is no path";
-	if (has_dots(path))
-		return "a Maildir's path has no . and .. in it";
-	if (path.at[0] == '~' && (slice_index(path, '{') != SLICE_NONE || slice_find(path, slice_of("//")) != SLICE_NONE))
-		return "a path beneath ~ is plain: no braces and no empty part in it";
-	return are_braces_good(path) ? NULL : "in braces there may be {domain}, {local} or {address}";
-}
-
-static bool read_maildir(struct compiler *c, const struct statement *st, void *into)
-{
-	struct conf_transport *t = into;
-	const char *mistake;
-	struct token path;
-
-	(void)st;
-	t->kind = TRANSPORT_MAILDIR;
-	if (!take_text(c->p, "the path of a Maildir", &path))
-		return false;
-	mistake = maildir_mistake(path.text);
-	if (mistake != NULL) {
-		mistake_add(c->mistakes, path.pos,
-			    "expected such as \"~/Maildir/\" or \"/var/mail/{domain}/{local}/\"", "%s",
-			    mistake);
-		return false;
-	}
-	t->maildir = arena_text(c->arena, path.text);
-	return t->maildir != NULL;
 }
 
 static bool take_host_port(struct compiler *c, struct conf_transport *t, const char *expected)
@@ -176,6 +120,7 @@ bool read_transport(struct compiler *c, const struct statement *st, void *into)
 {
 	struct conf_transport read = {.pos = c->p->now.pos,
 				      .delivered_to = true,
+				      .timeout_ms = PROGRAM_TIMEOUT_DEFAULT_MS,
 				      .tls_verify = true,
 				      .connections = CONNECTIONS_DEFAULT,
 				      .messages = MESSAGES_DEFAULT,

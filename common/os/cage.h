@@ -31,6 +31,8 @@ enum cage_syscalls {
 	CALLS_BECOME = 1 << 9, /* keeps CAP_SETUID CAP_SETGID; its children become users (never below become_min), take cages of
 				* their own and can be killed: the local agent's parent.  With CALLS_FORK.  No landlock here
 				* but scopes, and no mdwe: both would be handed down. */
+	CALLS_PROGRAMS = 1 << 11, /* with CALLS_BECOME: what is called here is allowed but for a list, for the filter is handed down to
+				  * programs of users; never below become_min here either */
 	CALLS_MODULES = 1 << 10, /* maps libraries (dlopen) from files; with CALLS_FILES_READ: PAM */
 };
 

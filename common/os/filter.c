@@ -412,11 +412,92 @@ static int load(scmp_filter_ctx filter, unsigned calls, uid_t become_min)
 	return err == 0 ? seccomp_load(filter) : err;
 }
 
+/* ---- what programs of users may not ---- */
+
+/* None of it is a program's business that mail is given to, and each has been a way out of a process.  Answered, so that it can say so. */
+static const int denied_calls[] = {
+	SCMP_SYS(ptrace),	 SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kexec_load),	      SCMP_SYS(kexec_file_load),
+	SCMP_SYS(init_module),	 SCMP_SYS(finit_module),     SCMP_SYS(delete_module),	  SCMP_SYS(mount),	      SCMP_SYS(umount2),
+	SCMP_SYS(move_mount),	 SCMP_SYS(fsopen),	     SCMP_SYS(fsmount),		  SCMP_SYS(fsconfig),	      SCMP_SYS(fspick),
+	SCMP_SYS(open_tree),	 SCMP_SYS(mount_setattr),    SCMP_SYS(pivot_root),	  SCMP_SYS(chroot),	      SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),	 SCMP_SYS(reboot),	     SCMP_SYS(acct),		  SCMP_SYS(bpf),	      SCMP_SYS(perf_event_open),
+	SCMP_SYS(keyctl),	 SCMP_SYS(add_key),	     SCMP_SYS(request_key),	  SCMP_SYS(unshare),	      SCMP_SYS(setns),
+	SCMP_SYS(userfaultfd),	 SCMP_SYS(io_uring_setup),   SCMP_SYS(io_uring_enter),	  SCMP_SYS(io_uring_register), SCMP_SYS(clock_settime),
+	SCMP_SYS(settimeofday), SCMP_SYS(quotactl),	     SCMP_SYS(sethostname),	  SCMP_SYS(setdomainname),    SCMP_SYS(open_by_handle_at),
+};
+
+static const struct {
+	int call;
+	unsigned args;
+	bool is_group;
+} id_calls[] = {
+	{SCMP_SYS(setuid), 1, false},  {SCMP_SYS(setreuid), 2, false}, {SCMP_SYS(setresuid), 3, false}, {SCMP_SYS(setfsuid), 1, false},
+	{SCMP_SYS(setgid), 1, true},   {SCMP_SYS(setregid), 2, true},  {SCMP_SYS(setresgid), 3, true},	 {SCMP_SYS(setfsgid), 1, true},
+};
+
+static int deny_ids(scmp_filter_ctx filter, uid_t become_min)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(id_calls); i++)
+		for (unsigned arg = 0; err == 0 && arg < id_calls[i].args; arg++) {
+			const struct scmp_arg_cmp below = {arg, SCMP_CMP_LT, id_calls[i].is_group ? 1 : become_min, 0};
+
+			err = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), id_calls[i].call, 1, &below);
+		}
+	return err;
+}
+
+static int deny_namespaces(scmp_filter_ctx filter)
+{
+	static const unsigned long flags[] = {CLONE_NEWNS,   CLONE_NEWUTS, CLONE_NEWIPC,    CLONE_NEWUSER,
+					      CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP};
+	/* its flags lie in memory: libc falls back to clone */
+	int err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+
+	for (size_t i = 0; err == 0 && i < ARRAY_LEN(flags); i++)
+		err = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+					     &(struct scmp_arg_cmp)MASKED(0, flags[i], flags[i]));
+	return err;
+}
+
+static int load_deny_list(uid_t become_min)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int err = filter == NULL ? -ENOMEM : seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
+
+	for (size_t i = 0; err == 0 && i < ARRAY_LEN(denied_calls); i++)
+		if (!is_asan_call(denied_calls[i]))
+			err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_calls[i], 0);
+	if (err == 0)
+		err = deny_namespaces(filter);
+	if (err == 0)
+		err = deny_ids(filter, become_min);
+	if (err == 0)
+		err = seccomp_load(filter);
+	if (filter != NULL)
+		seccomp_release(filter);
+	return err;
+}
+
+static bool tell_filter(int err, char *why, size_t why_size)
+{
+	if (err != 0)
+		snprintf(why, why_size, "cannot load the system call filter: %s", strerror(-err));
+	return err == 0;
+}
+
 bool filter_load(unsigned calls, uid_t become_min, char *why, size_t why_size)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int err = filter == NULL ? -ENOMEM : 0;
+	scmp_filter_ctx filter;
+	int err;
 
+	if ((calls & CALLS_PROGRAMS) != 0) {
+		err = load_id_guard();
+		return tell_filter(err == 0 ? load_deny_list(become_min > 0 ? become_min : 1) : err, why, why_size);
+	}
+	filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	err = filter == NULL ? -ENOMEM : 0;
 	if (err == 0 && (calls & CALLS_BECOME) != 0)
 		err = load_id_guard();
 	if (err == 0)
@@ -424,7 +505,5 @@ bool filter_load(unsigned calls, uid_t become_min, char *why, size_t why_size)
 
 	if (filter != NULL)
 		seccomp_release(filter);
-	if (err != 0)
-		snprintf(why, why_size, "cannot load the system call filter: %s", strerror(-err));
-	return err == 0;
+	return tell_filter(err, why, why_size);
 }

@@ -3,6 +3,7 @@
 
 #include "base/outcome.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <stddef.h>
 
@@ -15,6 +16,8 @@
  * getpwnam_r(3) only 0 is a no: a module whose daemon does not run yet says ENOENT.
  */
 enum outcome os_user_find(const char *name, struct passwd *out, char space[OS_USER_BYTES]) __attribute__((warn_unused_result));
+/* The same of a group. */
+enum outcome os_group_find(const char *name, struct group *out, char space[OS_USER_BYTES]) __attribute__((warn_unused_result));
 /* What it loads is loaded: before a cage. */
 void os_user_prepare(void);
 

@@ -15,7 +15,7 @@
  * and the order is always: inherit one socket (descriptor 3, to the master); be told CAGE, GENERATION_OPEN, its paths and
  * GENERATION_CHECK; `prepare` (files may still be opened; of the configuration there are the facts of CAGE, and nothing else); the cage;
  * the text is compiled; `generation_ready`; `start`; GENERATION_CHECKED, READY.  All else (LINK_ATTACH, messages) arrives after that;
- * LISTENER and GENERATION_MAILDIR come with their generation.
+ * LISTENER and GENERATION_DELIVERY come with their generation.
  *
  * At a reload: GENERATION_OPEN, its paths and LISTENERs, GENERATION_CHECK (`generation_ready`), and when all processes agreed
  * GENERATION_SWITCH (`generation_switched`); else GENERATION_DROP.

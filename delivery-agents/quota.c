@@ -1,0 +1,256 @@
+#include "quota.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "maildir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SIZE_FILE "maildirsize"
+#define SIZE_FILE_MAX 5120
+#define JUST_NOW_S (15 * 60)
+
+struct usage {
+	int64_t bytes, files;
+	bool is_fresh; /* counted in this call, or so lately that nothing else can be said */
+};
+
+/* ---- counting ---- */
+
+/* "…,S=1234:2,S" says it; else the file itself. */
+static bool size_of_name(const char *name, uint64_t *out)
+{
+	const char *at = strstr(name, ",S=");
+	struct slice digits;
+
+	if (at == NULL)
+		return false;
+	digits = slice_of(at + 3);
+	digits.len = strspn(digits.at, "0123456789");
+	return slice_u64(digits, INT64_MAX / 4, out);
+}
+
+static void count_file(int folder, const char *name, struct usage *u)
+{
+	uint64_t bytes;
+	struct stat st;
+
+	if (name[0] == '.')
+		return;
+	if (!size_of_name(name, &bytes)) {
+		if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == -1 || !S_ISREG(st.st_mode))
+			return;
+		bytes = (uint64_t)st.st_size;
+	}
+	u->bytes += (int64_t)bytes;
+	u->files++;
+}
+
+/* A folder that is not there holds nothing. */
+static bool each_name(int parent, const char *name, void (*fn)(int folder, const char *name, struct usage *u), struct usage *u)
+{
+	int fd = beneath_open(parent, name, O_RDONLY | O_DIRECTORY);
+	struct dirent *entry;
+	DIR *dir;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		close(fd);
+		return false;
+	}
+	errno = 0;
+	while ((entry = readdir(dir)) != NULL) {
+		fn(dirfd(dir), entry->d_name, u);
+		errno = 0;
+	}
+	bool ok = errno == 0;
+
+	closedir(dir);
+	return ok;
+}
+
+static bool count_messages(int maildir, struct usage *u)
+{
+	return each_name(maildir, "new", count_file, u) && each_name(maildir, "cur", count_file, u);
+}
+
+static void count_folder(int top, const char *name, struct usage *u)
+{
+	int fd;
+
+	if (name[0] != '.' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".Trash") == 0)
+		return;
+	fd = beneath_open(top, name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return;
+	(void)count_messages(fd, u);
+	close(fd);
+}
+
+static bool count_all(int top, struct usage *u)
+{
+	*u = (struct usage){.is_fresh = true};
+	return count_messages(top, u) && each_name(top, ".", count_folder, u);
+}
+
+/* Nobody may read half of it: a file of its own, renamed.  Without it the next delivery counts again. */
+static void write_usage(int top, uint64_t limit, const struct usage *u)
+{
+	char name[64], text[128];
+	int n = snprintf(text, sizeof(text), "%" PRIu64 "S\n%" PRId64 " %" PRId64 "\n", limit, u->bytes, u->files), fd;
+
+	snprintf(name, sizeof(name), "tmp/maildirsize.%" PRIu64 ".%ld", clock_mono_ms(), (long)getpid());
+	fd = beneath_open(top, name, O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t)n) != n || renameat(top, name, top, SIZE_FILE) == -1)
+		(void)unlinkat(top, name, 0);
+	close(fd);
+}
+
+/* ---- the file ---- */
+
+static bool read_number(struct slice *rest, int64_t *out)
+{
+	struct slice word;
+	bool minus;
+	uint64_t n;
+
+	if (!slice_word(rest, &word))
+		return false;
+	minus = word.at[0] == '-';
+	if (!slice_u64(minus ? slice_from(word, 1) : word, INT64_MAX / 4, &n))
+		return false;
+	*out = minus ? -(int64_t)n : (int64_t)n;
+	return true;
+}
+
+/* The limit among "1000000S,100C": of bytes. */
+static bool says_limit(struct slice line, uint64_t limit)
+{
+	struct slice part;
+	uint64_t n;
+
+	while (slice_cut(&line, ',', &part))
+		if (part.len > 1 && part.at[part.len - 1] == 'S' && slice_u64(slice_sub(part, 0, part.len - 1), UINT64_MAX, &n))
+			return n == limit;
+	return false;
+}
+
+static bool read_usage(struct slice text, uint64_t limit, struct usage *u, size_t *lines_out)
+{
+	struct slice line;
+	int64_t bytes, files;
+
+	*lines_out = 0;
+	if (!slice_cut(&text, '\n', &line) || !says_limit(line, limit))
+		return false;
+	while (slice_cut(&text, '\n', &line)) {
+		if (!read_number(&line, &bytes) || !read_number(&line, &files) || u->bytes > INT64_MAX / 2 || u->bytes < INT64_MIN / 2)
+			return false;
+		u->bytes += bytes;
+		u->files += files;
+		++*lines_out;
+	}
+	return u->bytes >= 0 && u->files >= 0;
+}
+
+static bool look_at_file(int top, uint64_t limit, struct usage *u)
+{
+	char text[SIZE_FILE_MAX + 1];
+	int fd = beneath_open(top, SIZE_FILE, O_RDONLY | O_NONBLOCK);
+	size_t lines;
+	struct stat st;
+	ssize_t n;
+
+	*u = (struct usage){.is_fresh = false};
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text));
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || n <= 0 || n > SIZE_FILE_MAX) {
+		close(fd);
+		return false;
+	}
+	close(fd);
+	if (!read_usage(slice_make(text, (size_t)n), limit, u, &lines))
+		return false;
+	u->is_fresh = lines <= 1 && clock_wall_s() - (int64_t)st.st_mtim.tv_sec < JUST_NOW_S;
+	return true;
+}
+
+static void append(int top, int64_t bytes, int files)
+{
+	char text[64];
+	int fd = beneath_open(top, SIZE_FILE, O_WRONLY | O_APPEND | O_NONBLOCK);
+	int n = snprintf(text, sizeof(text), "%" PRId64 " %d\n", bytes, files);
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t)n) != n)
+		(void)unlinkat(top, SIZE_FILE, 0); /* counted again */
+	close(fd);
+}
+
+static int open_top(int base_fd, struct slice maildir)
+{
+	char path[MAILDIR_PATH_MAX];
+
+	if (!slice_copy(maildir.len == 0 ? slice_of(".") : maildir, path, sizeof(path))) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return beneath_open(base_fd, path, O_RDONLY | O_DIRECTORY);
+}
+
+static bool has_room(const struct usage *u, uint64_t limit, uint64_t bytes)
+{
+	return (uint64_t)u->bytes <= limit && bytes <= limit - (uint64_t)u->bytes;
+}
+
+static enum outcome take(int top, uint64_t limit, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
+{
+	struct usage u;
+	bool known = look_at_file(top, limit, &u);
+
+	if (!known || (!has_room(&u, limit, bytes) && !u.is_fresh)) {
+		if (!count_all(top, &u))
+			return body_fail(text, "counting the mailbox", errno);
+		write_usage(top, limit, &u);
+	}
+	if (!has_room(&u, limit, bytes)) {
+		snprintf(text, MAILDIR_TEXT_BYTES, "%" PRId64 " of %" PRIu64 " bytes are used", u.bytes, limit);
+		return OC_MAILBOX_FULL;
+	}
+	append(top, (int64_t)bytes, 1);
+	return OC_DONE;
+}
+
+enum outcome quota_take(int base_fd, struct slice maildir, uint64_t limit, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
+{
+	int top = open_top(base_fd, maildir);
+	enum outcome outcome;
+
+	if (top < 0)
+		return body_fail(text, "opening the mailbox", errno);
+	outcome = take(top, limit, bytes, text);
+	close(top);
+	return outcome;
+}
+
+void quota_give_back(int base_fd, struct slice maildir, uint64_t bytes)
+{
+	int top = open_top(base_fd, maildir);
+
+	if (top < 0)
+		return;
+	append(top, -(int64_t)bytes, -1);
+	close(top);
+}

@@ -1,0 +1,293 @@
+"""Where mail of this host ends: folders by header, quotas, mbox files, programs."""
+
+import json
+import mailbox
+import os
+import pathlib
+import pwd
+import re
+
+import pytest
+
+from harness import row, wait_until
+
+
+def deliver_by(suite, transport):
+    """All mail for ours.test goes by this transport."""
+    suite.tables += "table ours { ours.test }\n"
+    suite.routes = "\tdeliver here if recipient.domain in ours\n" + suite.routes
+    suite.transports += f"transport here {{ {transport} }}\n"
+    return suite
+
+
+def send(suite, to="bob@ours.test", text="Subject: hello\n\nhello\n", sender="you@elsewhere.test"):
+    c = suite.smtp()
+    c.ehlo()
+    got = c.message(sender, to, text)
+    c.close()
+    assert got.startswith("250"), got
+    return got.split()[-1]
+
+
+def last_of(suite, needle=""):
+    def look():
+        return [m["last"] for m in suite.queue() if needle in m["last"] and m["last"]]
+    return wait_until(look, what=f"a deferral with {needle!r}")[0]
+
+
+def as_owner(suite):
+    return "user " + pwd.getpwuid((suite.folder / "mail").stat().st_uid).pw_name
+
+
+@pytest.fixture
+def boxes(suite, tmp_path):
+    """The folder that holds the mailboxes, which their owner can walk to."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    return suite.folder / "mail"
+
+
+def files(folder):
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+# ---- Maildirs ----
+
+def test_junk_goes_to_its_folder(suite, boxes):
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} junk "X-Spam-Flag: YES" Junk').start()
+    send(suite, text="Subject: buy\nX-SPAM-FLAG:  yes\n\nbuy\n")
+    send(suite, text="Subject: no\nX-Spam-Flag: NO\n\nX-Spam-Flag: YES\n")
+    junk = boxes / "bob" / ".Junk"
+    wait_until(lambda: files(junk / "new") and files(boxes / "bob" / "new"), what="both")
+    assert len(files(junk / "new")) == 1 and len(files(boxes / "bob" / "new")) == 1
+    assert (junk / "maildirfolder").exists()
+    assert all(f.stat().st_mode & 0o077 == 0 for f in [junk, junk / "cur", junk / "new", junk / "tmp"])
+
+
+def test_fields_that_are_added(suite, boxes):
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} add envelope-to delivery-date')
+    suite.tables += 'table aliases { "info@ours.test: bob" }\n'
+    suite.routes = "\talias aliases\n" + suite.routes
+    suite.start()
+    send(suite, "info@ours.test")
+    (path,) = wait_until(lambda: files(boxes / "bob" / "new"), what="a message")
+    lines = path.read_text().splitlines()
+    assert lines[:3] == ["Return-Path: <you@elsewhere.test>", "Delivered-To: bob@ours.test", "Envelope-To: info@ours.test"]
+    assert re.match(r"Delivery-Date: \w{3}, \d+ \w{3} \d{4} ", lines[3])
+
+
+def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} quota 64K').start()
+    text = "Subject: big\n\n" + ("x" * 70 + "\n") * 500
+    for _ in range(2):
+        send(suite, text=text)
+    assert "452 4.2.2" in last_of(suite, "mailbox is full")
+    new = boxes / "bob" / "new"
+    (path,) = files(new)
+    assert ",S=" in path.name and int(re.search(r",S=(\d+)", path.name).group(1)) == path.stat().st_size
+    first, *rest = (boxes / "bob" / "maildirsize").read_text().splitlines()
+    assert first == "65536S" and sum(int(line.split()[0]) for line in rest) == path.stat().st_size
+    path.unlink()
+    size = boxes / "bob" / "maildirsize"
+    os.utime(size, (1, 1))
+    suite.postern("queue", "retry", "all")
+    wait_until(lambda: files(new), what="the other")
+
+
+@pytest.mark.parametrize("what", ["garbage", "another limit", "negative", "huge"])
+def test_a_maildirsize_that_is_wrong_is_counted_anew(suite, boxes, what):
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} quota 64K').start()
+    send(suite)
+    wait_until(lambda: files(boxes / "bob" / "new"), what="a message")
+    size = boxes / "bob" / "maildirsize"
+    text = {"garbage": "\0\xff\n", "another limit": "999S\n60000 1\n", "negative": "65536S\n-5 -1\n", "huge": "65536S\n" + "9" * 30 + " 1\n"}[what]
+    size.write_text(text)
+    send(suite)
+    wait_until(lambda: len(files(boxes / "bob" / "new")) == 2, what="the second")
+    assert size.read_text().startswith("65536S\n")
+
+
+# ---- mbox ----
+
+def read_mbox(path):
+    """As another program reads it."""
+    return list(mailbox.mbox(path, create=False))
+
+
+def test_an_mbox_is_read_by_others(suite, boxes):
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    body = "From here on\n>From there\nnot From\n\nFrom\n"
+    for i in range(3):
+        send(suite, text=f"Subject: {i}\n\n{body}")
+    path = boxes / "bob"
+    wait_until(lambda: path.exists() and len(read_mbox(path)) == 3, what="three messages")
+    for message in read_mbox(path):
+        got = message.get_payload()
+        assert re.sub(r"(?m)^>(>*From )", r"\1", got).rstrip("\n") == body.rstrip("\n")
+    assert sorted(m["Subject"] for m in read_mbox(path)) == ["0", "1", "2"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    wait_until(lambda: not (boxes / "bob.lock").exists(), what="the end of the lock")
+
+
+@pytest.mark.parametrize("mode, after", [(0o660, 0o660), (0o666, 0o660), (0o600, 0o600)])
+def test_the_mode_of_an_mbox_is_kept_or_narrowed(suite, boxes, mode, after):
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    path = boxes / "bob"
+    path.write_text("From a@b Thu Jan  1 00:00:00 1970\n\nold, without an end")
+    os.chown(path, boxes.stat().st_uid, boxes.stat().st_gid)
+    path.chmod(mode)
+    send(suite)
+    wait_until(lambda: len(read_mbox(path)) == 2, what="a second message")
+    assert path.stat().st_mode & 0o777 == after
+
+
+@pytest.mark.parametrize("what", ["link", "hard link", "fifo", "folder"])
+def test_an_mbox_that_is_no_plain_file_waits(suite, boxes, tmp_path, what):
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    path, trap = boxes / "bob", boxes / "trap"
+    trap.write_text("")
+    os.chown(trap, boxes.stat().st_uid, boxes.stat().st_gid)
+    if what == "link":
+        path.symlink_to(trap)
+    elif what == "hard link":
+        os.link(trap, path)
+    elif what == "fifo":
+        os.mkfifo(path)
+        os.chown(path, boxes.stat().st_uid, boxes.stat().st_gid)
+    else:
+        path.mkdir()
+    send(suite)
+    said = last_of(suite)
+    row("L02" if what == "fifo" else "L01", f"mbox-{what.replace(' ', '-')}", bool(said) and trap.read_text() == "")
+
+
+def test_a_lock_of_another_is_waited_for(suite, boxes):
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    lock = boxes / "bob.lock"
+    lock.write_text("")
+    send(suite)
+    assert "locked" in last_of(suite)
+    assert not (boxes / "bob").exists() or (boxes / "bob").stat().st_size == 0
+    lock.unlink()
+    suite.postern("queue", "retry", "all")
+    wait_until(lambda: (boxes / "bob").exists() and len(read_mbox(boxes / "bob")) == 1, what="the message")
+
+
+# ---- programs ----
+
+@pytest.fixture
+def program(suite, boxes):
+    """A program that writes what it got into its folder."""
+    place = boxes / "out"
+    place.mkdir()
+    os.chown(place, boxes.stat().st_uid, boxes.stat().st_gid)
+
+    def write(lines):
+        path = boxes / "program"
+        path.write_text(f"#!/bin/sh\nout={place}\n" + lines)
+        path.chmod(0o755)
+        return path
+    write.place = place
+    return write
+
+
+def test_a_program_gets_the_message(suite, boxes, program):
+    path = program('cat > $out/message; printf "%s\\n" "$@" > $out/words; env > $out/env; id -u > $out/uid\n')
+    deliver_by(suite, f'pipe {path} "--to" "{{recipient}}" "a b;$(id)" {as_owner(suite)}').start()
+    send(suite, text="Subject: x\n\nFrom here\nend\n")
+    wait_until(lambda: (program.place / "uid").exists() and (program.place / "uid").read_text(), what="the program")
+    got = (program.place / "message").read_text()
+    assert got.startswith("Return-Path: <you@elsewhere.test>\nDelivered-To: bob@ours.test\n") and got.endswith("\nFrom here\nend\n") and "\r" not in got
+    row("E10", "pipe-words-are-words", (program.place / "words").read_text() == "--to\nbob@ours.test\na b;$(id)\n")
+    names = {line.split("=")[0] for line in (program.place / "env").read_text().splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "SHELL", "LANG", "HOME", "USER", "LOGNAME", "SENDER", "RECIPIENT",
+                                                       "ORIGINAL_RECIPIENT", "LOCAL", "DOMAIN"}
+    assert int((program.place / "uid").read_text()) == boxes.stat().st_uid
+
+
+@pytest.mark.parametrize("code, outcome", [(75, "later"), (71, "later"), (1, "back"), (67, "back"), (69, "back"), (127, "back")])
+def test_exit_codes(suite, boxes, program, code, outcome):
+    path = program(f"cat >/dev/null; echo because; exit {code}\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    ident = send(suite)
+    if outcome == "later":
+        assert "because" in last_of(suite)
+    else:
+        log = wait_until(lambda: [line for line in suite.log().splitlines() if ident in line and "failed" in line and "because" in line],
+                         what="a failure")
+        assert ("5.1.1" if code == 67 else "5.3.0") in " ".join(log)
+
+
+@pytest.mark.parametrize("lines, words", [
+    ("kill -9 $$\n", "signal 9"),
+    ("sleep 600\n", "longer than 1 s"),
+    ("trap '' TERM; sleep 600 & sleep 600\n", "longer than 1 s"),
+])
+def test_programs_that_do_not_end_well_are_tried_again(suite, program, lines, words):
+    path = program("echo $$ > $out/pid\n" + lines)
+    deliver_by(suite, f"pipe {path} {as_owner(suite)} timeout 1s").start()
+    send(suite)
+    assert words in last_of(suite)
+    pid = int((program.place / "pid").read_text())
+    gone = wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="its end")
+    row("S20", "program-is-ended", gone)
+
+
+def test_what_a_program_leaves_behind_is_killed(suite, program):
+    path = program("cat >/dev/null; sleep 611 & echo $! > $out/child\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite)
+    child = wait_until(lambda: (program.place / "child").exists() and (program.place / "child").read_text().strip(), what="the program")
+    row("S20", "group-is-killed", wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists(), what="the end of its child"))
+
+
+@pytest.mark.parametrize("sender", ["() { :;}; echo hi >x", "a\"b", "-oQ/tmp", "a" * 60])
+def test_what_the_environment_never_holds(suite, program, sender):
+    """S11: a shell that takes a value for a function."""
+    path = program('cat >/dev/null; printf "%s" "$SENDER" > $out/sender; touch $out/done\n')
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    c = suite.smtp()
+    c.ehlo()
+    quoted = '"' + sender.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    got = c.command(f"MAIL FROM:<{quoted}@elsewhere.test>")
+    if not got.startswith("250"):
+        row("S11", f"sender-{sender[:8]}", True)
+        return
+    c.expect(250, "RCPT TO:<bob@ours.test>")
+    assert c.data("Subject: x\n\nx\n").startswith("250")
+    wait_until(lambda: (program.place / "done").exists(), what="the program")
+    value = (program.place / "sender").read_text()
+    row("S11", f"sender-{sender[:8]}", "() {" not in value and "\n" not in value)
+
+
+@pytest.mark.parametrize("local", ["-bs", "--help"])
+def test_no_word_becomes_an_option(suite, program, local):
+    path = program("cat >/dev/null; touch $out/ran\n")
+    deliver_by(suite, f'pipe {path} "{{recipient}}" {as_owner(suite)}').start()
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    got = c.command(f"RCPT TO:<{local}@ours.test>")
+    if got.startswith("250"):
+        ident = c.data("Subject: x\n\nx\n").split()[-1]
+        wait_until(lambda: any(ident in line and "failed" in line for line in suite.log().splitlines()), what="a refusal")
+    row("O01", f"pipe-{local}", not (program.place / "ran").exists())
+
+
+def test_a_program_that_is_not_there_is_our_own_fault(suite, boxes):
+    deliver_by(suite, f"pipe {boxes}/none {as_owner(suite)}").start()
+    send(suite)
+    assert "cannot be begun" in last_of(suite)
+
+
+def test_what_runs_programs_is_locked_in(suite, boxes, program):
+    """It may change users, and nothing else of what root may; it holds one link."""
+    path = program("cat >/dev/null; grep -E '^(NoNewPrivs|Seccomp|CapEff|CapPrm|CapBnd)' /proc/self/status > $out/status\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite)
+    text = wait_until(lambda: (program.place / "status").exists() and (program.place / "status").read_text(), what="the program")
+    have = dict(line.split(":\t") for line in text.splitlines())
+    row("SANDBOX", "program", have["NoNewPrivs"] == "1" and have["Seccomp"] == "2" and int(have["CapEff"], 16) == int(have["CapPrm"], 16) == 0)
+    done = suite.postern("--json", "sandbox", "verify", check=False)
+    weaker = [r for r in json.loads(done.stdout) if r["process"].startswith("local.program") and r["verdict"] != "ok"]
+    assert not weaker, weaker
