@@ -117,20 +117,39 @@ static enum answer is_among_targets(const struct owner *o, const struct route_re
 	return answer;
 }
 
+/* An alias may lead to the login on the way to where its mail lies in the end. */
+struct passing {
+	struct slice login;
+	bool seen;
+};
+
+static void note_address(void *arg, const struct route_note *note)
+{
+	struct passing *p = arg;
+
+	if (note->kind == NOTE_ADDRESS && note->rule != NULL && note->rule->verb == VERB_ALIAS && p->login.len > 0)
+		p->seen = p->seen || slice_eq_nocase(note->address, p->login);
+}
+
 static enum answer comes_to(const struct conf *conf, const struct facts *facts, const struct owner *o, struct slice address,
 			    const struct lookups *lookups)
 {
 	static const enum answer answers[] = {[ROUTE_TARGETS] = ANSWER_NO, [ROUTE_REFUSED] = ANSWER_NO,
 					      [ROUTE_DEFERRED] = ANSWER_UNKNOWN, [ROUTE_PENDING] = ANSWER_PENDING};
 	struct facts f = *facts;
-	const struct route_question question = {.conf = conf, .facts = &f, .lookups = lookups};
+	struct passing passing = {o->login, false};
+	const struct route_trace trace = {note_address, &passing};
+	const struct route_question question = {.conf = conf, .facts = &f, .lookups = lookups, .trace = &trace};
 	struct route_result r;
 	enum answer answer;
 
 	f.value[FACT_SENDER].text = slice_empty();
 	f.value[FACT_RECIPIENT].text = address;
 	route_run(&question, &r);
-	answer = r.outcome == ROUTE_TARGETS ? is_among_targets(o, &r, lookups) : answers[r.outcome];
+	if (r.outcome == ROUTE_TARGETS)
+		answer = passing.seen ? ANSWER_YES : is_among_targets(o, &r, lookups);
+	else
+		answer = answers[r.outcome];
 	route_result_free(&r);
 	return answer;
 }

@@ -7,7 +7,7 @@
  * Whose an address is: what somebody who is logged in, or a user of this host, may send as.  Pure.
  *
  * An address is its owner's when it is the login itself; when mail for it comes to the owner (by aliases too: each of those whom a
- * shared address leads to may use it); or when the table `delegations` gives it to him, by its key or that of its domain (`@domain`).
+ * shared address leads to, at its end or on the way, may use it); or when the table `delegations` gives it to him, by its key or that of its domain (`@domain`).
  * root is everybody on this host.
  */
 #define OWNER_NO_UID UINT64_MAX

@@ -22,7 +22,7 @@ static const char text[] =
 	"table shared { \"support@example.test\": alice@example.test, web; \"@shop.test\": bob@example.test }\n"
 	"table broken sqlite /nowhere/x.db \"select 1 where 1 = ?\"\n"
 	"table boxes { alice@example.test; bob@example.test; boss@example.test }\n"
-	"table aliases { sales@example.test: alice@example.test, bob@example.test; info@example.test: sales@example.test }\n"
+	"table aliases { sales@example.test: alice@example.test, bob@example.test; info@example.test: sales@example.test; team@example.test: erin@example.test; erin@example.test: erin@far.test }\n"
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
@@ -99,6 +99,8 @@ static const struct {
 	{"another's", "alice@example.test", OWNER_NO_UID, "bob@example.test", ANSWER_NO},
 	{"a shared alias", "bob@example.test", OWNER_NO_UID, "sales@example.test", ANSWER_YES},
 	{"an alias of an alias", "alice@example.test", OWNER_NO_UID, "info@example.test", ANSWER_YES},
+	{"an alias on the way to another host", "erin@example.test", OWNER_NO_UID, "team@example.test", ANSWER_YES},
+	{"where mail is forwarded to", "erin@example.test", OWNER_NO_UID, "erin@far.test", ANSWER_NO},
 	{"an alias of others", "boss@example.test", OWNER_NO_UID, "sales@example.test", ANSWER_NO},
 	{"given by key", "alice@example.test", OWNER_NO_UID, "support@example.test", ANSWER_YES},
 	{"given to another", "bob@example.test", OWNER_NO_UID, "support@example.test", ANSWER_NO},
