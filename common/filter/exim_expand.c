@@ -92,18 +92,18 @@ static bool put_length(struct exim_run *run, uint32_t line, const struct slice *
 	return add(run, line, out, slice_sub(args[1], 0, length < 0 ? 0 : (size_t)length));
 }
 
-static bool is_atom(char c)
+static bool is_bare(char c)
 {
-	return ascii_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
+	return ascii_is_alnum(c) || c == '_' || c == '.' || c == '-';
 }
 
-/* In quotes, unless it is a dot-atom: fit for the local part of an address. */
+/* In quotes, unless it needs none in any place: fit for the local part of an address. */
 static bool put_quoted(struct exim_run *run, uint32_t line, struct slice text, struct buf *out)
 {
 	bool plain = text.len > 0;
 
 	for (size_t i = 0; plain && i < text.len; i++)
-		plain = is_atom(text.at[i]);
+		plain = is_bare(text.at[i]);
 	if (plain)
 		return add(run, line, out, text);
 	if (!add(run, line, out, slice_of("\"")))

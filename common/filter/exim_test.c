@@ -388,7 +388,7 @@ static bool any_of(struct exim_run *run, const struct exim_test *t, const struct
 	return true;
 }
 
-/* The address where it held is $thisaddress behind it, so it is kept with the result's texts. */
+/* The last address is $thisaddress until the `if` is over, so it is kept with the result's texts. */
 static bool test_for_any(struct exim_run *run, const struct exim_test *t, bool *holds_out)
 {
 	struct buf text = exim_room(run);
@@ -401,10 +401,10 @@ static bool test_for_any(struct exim_run *run, const struct exim_test *t, bool *
 	good = (arena != NULL || no_memory(run, t->line)) && exim_expand_flat(run, t->a, &text);
 	good = good && (view_addresses_parse(arena, buf_slice(&text), &list) || no_memory(run, t->line));
 	good = good && any_of(run, t, &list, holds_out);
-	if (!good || !*holds_out)
-		run->this_address = before;
-	else
+	if (good && run->this_address.at != before.at)
 		good = filter_keep(&run->gather, t->line, run->this_address, &run->this_address);
+	if (!good)
+		run->this_address = before;
 	*holds_out = *holds_out != t->negated;
 	if (good)
 		filter_tell(&run->gather, t->line, "%sforanyaddress, of %zu: %s", t->negated ? "not " : "", list.count,
