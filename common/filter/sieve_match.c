@@ -245,8 +245,11 @@ static bool matches_regex(struct sieve_matcher *m, struct slice value, size_t i,
 		own = pattern_new(NULL, key_of(m, i), sieve_pattern_options(m->node), why, &offset);
 		if (own == NULL && why[0] == '\0')
 			return sieve_no_memory(m->run);
-		if (own == NULL)
-			return filter_fail(&m->run->gather, FILTER_ERROR, s->pos.line, "a bad pattern: %s", why);
+		if (own == NULL) { /* a sender's text may be in it, and must not end the script */
+			filter_tell(&m->run->gather, s->pos.line, "a bad pattern, which matches nothing: %s", why);
+			*out = false;
+			return true;
+		}
 	}
 	found = pattern_match_groups(own == NULL ? s->pattern : own, slice_sub(value, 0, PATTERN_SUBJECT_MAX), parts);
 	pattern_free(&own);

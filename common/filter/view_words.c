@@ -12,15 +12,30 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* Octets of a line end at the front with all blanks behind it. */
+static size_t fold_length(struct slice s)
+{
+	size_t n = 0;
+
+	if (s.at[0] != '\r' && s.at[0] != '\n')
+		return 0;
+	while (n < s.len && is_space(s.at[n]))
+		n++;
+	return n;
+}
+
 bool view_unfold(struct slice raw, struct buf *out)
 {
 	while (raw.len > 0 && is_space(raw.at[0]))
 		raw = slice_from(raw, 1);
 	while (raw.len > 0 && is_space(raw.at[raw.len - 1]))
 		raw.len--;
-	for (size_t i = 0; i < raw.len; i++)
-		if (raw.at[i] != '\r' && raw.at[i] != '\n')
-			buf_add_char(out, raw.at[i]);
+	while (raw.len > 0) {
+		size_t fold = fold_length(raw);
+
+		buf_add_char(out, fold > 0 ? ' ' : raw.at[0]);
+		raw = slice_from(raw, fold > 0 ? fold : 1);
+	}
 	return buf_ok(out);
 }
 

@@ -3,7 +3,8 @@
 
 #include "base/buf.h"
 
-/* CR and LF taken out (RFC 5322 §2.2.3), blanks at both ends cut off. */
+/* One line (RFC 5322 §2.2.3), blanks at both ends cut off; a line end and the blanks behind it are one blank, whichever they were: what
+ * was folded where a blank stood is what it was before. */
 bool view_unfold(struct slice raw, struct buf *out);
 
 /* Octets of the comment (§3.2.2) at the front of `s`, which begins with its parenthesis; of one without an end: all. */
