@@ -305,6 +305,8 @@ static void json_action(const struct filter_action *a, struct buf *out)
 		buf_addf(out, ",\"mode\":\"%o\"", a->mode);
 	if (a->flags.len > 0)
 		json_text("flags", a->flags, false, out);
+	if (a->create)
+		buf_add_text(out, ",\"create\":true");
 	if (a->once_seconds > 0)
 		buf_addf(out, ",\"once_seconds\":%llu", (unsigned long long)a->once_seconds);
 	buf_add_char(out, '}');
