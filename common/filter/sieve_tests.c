@@ -141,8 +141,11 @@ struct parts {
 	struct slice all, local, domain;
 };
 
+/* `:count` counts addresses (RFC 5231 §4.2), whatever part is asked for. */
 static enum sieve_tag part_of(const struct sieve_node *node)
 {
+	if (node->match == SIEVE_COUNT)
+		return SIEVE_TAG_ALL;
 	for (size_t i = 0; i < node->tag_count; i++)
 		if (node->tags[i].word->group == SIEVE_TAG_ALL)
 			return sieve_tag_of(node->tags[i].word);
