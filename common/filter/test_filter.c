@@ -1,6 +1,5 @@
 #include "filter/filter.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "filter/forward.h"
 #include "filter/sample.h"
@@ -12,9 +11,8 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
-/* What filters may cost, and what becomes of a message whose filter goes wrong.  What each word does stands in golden/. */
-
-#define SECONDS_MAX 60 /* on a loaded machine: without bounds these would take years */
+/* What filters may cost (without bounds these would take years: the time a test has ends them), and what becomes of a message whose filter
+ * goes wrong.  What each word does stands in golden/. */
 
 static const char plain_message[] = "From: alice@example.test\nTo: bob@example.org\nSubject: hello\n\nbody\n";
 
@@ -106,7 +104,6 @@ static void test_costly(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(costly); i++) {
 		struct buf text = buf_make(FILTER_SOURCE_MAX);
 		struct filter_result r;
-		uint64_t before = clock_mono_ms();
 
 		buf_addf(&text, "# Exim filter\n%s", costly[i].before);
 		repeat(&text, costly[i].again, costly[i].count);
@@ -117,7 +114,6 @@ static void test_costly(void **state)
 					  : r.outcome != FILTER_ERROR || strstr(r.why, costly[i].why) == NULL)
 			fail_msg("%s: %s (%s)", costly[i].name, r.why, costly[i].why == NULL ? "done" : costly[i].why);
 		assert_true(r.outcome == FILTER_DONE || (r.count == 0 && r.actions == NULL));
-		assert_true(clock_mono_ms() - before < SECONDS_MAX * 1000);
 		filter_result_free(&r);
 		buf_free(&text);
 	}
