@@ -1,4 +1,4 @@
-"""Sieve scripts: a real Pigeonhole (Dovecot's sieve-test) asked what it would do with the same scripts and messages."""
+"""Sieve scripts: what they must not do, and a real Pigeonhole (Dovecot's sieve-test) asked what it would do with the same scripts and messages."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sieve_scripts
-from harness import BIN, ROOT, TOP
+from harness import BIN, ROOT, TOP, row
 
 GOLDEN = TOP / "common" / "filter" / "golden"
 SIEVE_TEST = os.environ.get("POSTERN_SIEVE_TEST") or shutil.which("sieve-test", path="/usr/bin:/usr/local/bin")
@@ -112,6 +112,26 @@ def of_postern(folder, case):
              "redirect": lambda a: ("redirect", a["text"]), "reject": lambda a: ("reject",), "mail": lambda a: ("mail",)}
     return {kinds[a["action"]](a) for a in told["actions"]}
 
+
+# ---- promises ----
+
+def test_nothing_is_evaluated_twice(tmp_path):
+    """What a message holds is text in folders, variables, patterns and answers."""
+    meta = "${v} ${1} ${hex: 41} ${unicode: 42} :copy * ? (a+)+$"
+    script = ('require ["fileinto", "variables", "encoded-character", "regex", "vacation"];\nset "v" "secret";\n'
+              'if header :matches "Subject" "*" { set "s" "${1}"; }\nset "t" "x${s}y"; fileinto "${t}";\n'
+              'if header :regex "X-Tag" "${nope}${s}" { discard; }\nvacation :subject "${s}" "said ${s}";\n')
+    (tmp_path / "message").write_text(f"To: {OWNER}\nSubject: {meta}\nX-Tag: secret\n\n")
+    (tmp_path / "script.sieve").write_text(script)
+    done = subprocess.run([BIN / "postern", "filter", "test", tmp_path / "script.sieve", tmp_path / "message", "--json", "--sender", "alice@example.test",
+                           "--recipient", OWNER], capture_output=True, text=True, timeout=60, check=True)
+    actions = {a["action"]: a for a in json.loads(done.stdout)["actions"]}
+    assert set(actions) == {"folder", "mail"}
+    row("E09", "sieve-folder", actions["folder"]["text"] == f"x{meta}y")
+    row("E09", "sieve-answer", f"\nSubject: {meta}\n" in actions["mail"]["text"] and actions["mail"]["text"].endswith(f"\n\nsaid {meta}\n"))
+
+
+# ---- Pigeonhole says what it would do ----
 
 def test_pigeonhole_does_the_same(tmp_path, pigeonhole):
     different, compared = [], 0
