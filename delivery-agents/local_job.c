@@ -168,7 +168,7 @@ static struct who virtual_owner(const struct owner *o)
 		.uid = (uid_t)o->how.uid,
 		.gid = (gid_t)o->how.gid,
 		.group = (gid_t)o->how.group,
-		.base = o->base,
+		.base = o->how.kind == TRANSPORT_PIPE ? "/" : o->base, /* a file of an alias lies anywhere that user may write */
 		.base_fd = o->base_fd,
 	};
 }

@@ -406,18 +406,25 @@ static void take_verdict(struct queue *q, struct batch *b, size_t slot, const st
 	message_verdict(q, b->message, slot, reply);
 }
 
+struct batch *deliver_job_of(struct queue *q, struct link *link, uint64_t job, uint64_t slot)
+{
+	struct batch *b = job_of(q, link, job);
+
+	if (b != NULL && (index_of_slot(b, slot) == b->count || b->message->rcpts[slot].step != STEP_BUSY)) {
+		link_break(link, "a recipient that is not in its job");
+		return NULL;
+	}
+	return b;
+}
+
 void deliver_on_recipient(struct queue *q, struct link *link, struct ipc_message *m)
 {
 	const struct msg_JOB_RECIPIENT *said = &m->body.JOB_RECIPIENT;
-	struct batch *b = job_of(q, link, said->job);
+	struct batch *b = deliver_job_of(q, link, said->job, said->slot);
 	struct reply reply;
 
 	if (b == NULL)
 		return;
-	if (index_of_slot(b, said->slot) == b->count || b->message->rcpts[said->slot].step != STEP_BUSY) {
-		link_break(link, "a recipient that is not in its job");
-		return;
-	}
 	fill_reply(&reply, said);
 	take_verdict(q, b, (size_t)said->slot, &reply, said->detail);
 }

@@ -18,6 +18,8 @@ void deliver_on_recipient(struct queue *q, struct link *link, struct ipc_message
 void deliver_on_end(struct queue *q, struct link *link, struct ipc_message *m);
 void deliver_link_down(struct queue *q, struct link *link);
 
+/* The job, where this link has it and that slot of it is still open.  NULL: the link has been cut. */
+struct batch *deliver_job_of(struct queue *q, struct link *link, uint64_t job, uint64_t slot);
 /* The transport of a destination in the current configuration; NULL: gone. */
 const struct conf_transport *deliver_transport(struct queue *q, const char *destination);
 /* It is a transport of the local agent. */

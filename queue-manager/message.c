@@ -643,6 +643,8 @@ static enum spool_slot slot_of_success(const struct message *m, size_t i, const 
 	if (m->file.mail.sender.len == 0 || !dsn_wants(m->file.mail.rcpts[i].notify, DSN_SUCCESS) ||
 	    reply->handover == HANDOVER_PASSED_ON)
 		return SLOT_DELIVERED;
+	if (reply->handover == HANDOVER_EXPANDED)
+		return SLOT_EXPANDED_OWED;
 	return reply->handover == HANDOVER_DELIVERED ? SLOT_DELIVERED_OWED : SLOT_RELAYED_OWED;
 }
 

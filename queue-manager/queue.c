@@ -8,6 +8,7 @@
 #include "deliver.h"
 #include "disk.h"
 #include "draft.h"
+#include "expand.h"
 #include "ending.h"
 #include "message.h"
 #include "queue_service.h"
@@ -225,6 +226,8 @@ HANDLER(on_draft_abort, draft_on_abort)
 HANDLER(on_draft_status_ask, draft_on_status_ask)
 HANDLER(on_job_recipient, deliver_on_recipient)
 HANDLER(on_job_end, deliver_on_end)
+HANDLER(on_job_expand, expand_on_expand)
+HANDLER(on_job_mail, expand_on_mail)
 HANDLER(on_control_ask, control_on_ask)
 
 service_message_fn *const queue_handlers[IPC_COUNT] = {
@@ -241,5 +244,7 @@ service_message_fn *const queue_handlers[IPC_COUNT] = {
 	[IPC_DRAFT_STATUS_ASK] = on_draft_status_ask,
 	[IPC_JOB_RECIPIENT] = on_job_recipient,
 	[IPC_JOB_END] = on_job_end,
+	[IPC_JOB_EXPAND] = on_job_expand,
+	[IPC_JOB_MAIL] = on_job_mail,
 	[IPC_CONTROL_ASK] = on_control_ask,
 };

@@ -84,6 +84,15 @@ struct spool_draft {
 };
 /* Proves that no writer is left, sums the body, finishes, renames and syncs.  As spool_new_sync; else the draft is gone. */
 enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int *read_fd_out, int *err_out);
+/* A draft of that id with `head` and the body of another message, without the fields named in its header (a LF between).  0, or an
+ * errno: then there is none. */
+struct spool_body {
+	uint64_t id;
+	enum spool_folder folder;
+	uint64_t offset, length;
+};
+int spool_draft_copy(struct spool *sp, const struct spool_body *from, uint64_t id, struct slice head, struct slice without,
+		     uint64_t *length_out);
 void spool_draft_remove(struct spool *sp, uint64_t id);
 
 /* 0, or an errno. */

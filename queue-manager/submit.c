@@ -67,6 +67,26 @@ bool submission_add_rcpt(struct submission *sub, const struct asked_rcpt *rcpt)
 	return true;
 }
 
+bool submission_add_ready(struct submission *sub, const struct spool_rcpt *rcpt, struct slice destination)
+{
+	void *items = sub->targets;
+	struct target *t;
+
+	if (!mem_grow(&items, &sub->target_cap, sub->target_count, sizeof(*t), SPOOL_RECIPIENTS_MAX))
+		return false;
+	sub->targets = items;
+	t = &sub->targets[sub->target_count++];
+	*t = (struct target){.rcpt = *rcpt};
+	t->rcpt.fail_dsn = t->rcpt.fail_text = t->rcpt.bound_to = slice_empty();
+	if (!pool_copy(&sub->pool, rcpt->address, &t->rcpt.address) || !pool_copy(&sub->pool, rcpt->original, &t->rcpt.original) ||
+	    !pool_copy(&sub->pool, rcpt->orcpt, &t->rcpt.orcpt) || !pool_copy(&sub->pool, rcpt->argument, &t->rcpt.argument) ||
+	    !pool_copy(&sub->pool, destination, &t->destination))
+		return false;
+	if (directive_is_bound(rcpt->directive))
+		t->rcpt.bound_to = t->destination;
+	return true;
+}
+
 void submission_fail(struct submission *sub, enum outcome outcome, const char *text)
 {
 	const struct outcome_info *info = outcome_info(outcome);
@@ -275,7 +295,7 @@ static bool make_prepend(struct submission *sub)
 	struct slice only = sub->asked_count == 1 ? sub->asked[0].address : slice_empty();
 	bool ok = true;
 
-	if (!sub->own)
+	if (!sub->own && !sub->made_here)
 		ok = received_add(&lines, &sub->mail, slice_of(sub->generation->conf->set.hostname), only, sub->withholds_client);
 	ok = ok && buf_add_slice(&lines, sub->uninvited) && pool_copy(&sub->pool, buf_slice(&lines), &sub->mail.prepend);
 	buf_free(&lines);
@@ -566,6 +586,10 @@ void submission_commit(struct submission *sub)
 	sub->q->submissions++;
 	if (sub->mail.id == 0)
 		sub->mail.id = spool_id_next(&sub->q->ids, clock_wall_ms());
+	if (outcome_kind(sub->outcome) == KIND_OK && sub->asked_count == 0 && sub->target_count > 0) {
+		on_routed(sub);
+		return;
+	}
 	if (outcome_kind(sub->outcome) == KIND_OK &&
 	    !routing_start(sub->q, &facts, sub->asked_count, &routing_calls, sub))
 		submission_fail(sub, OC_NO_MEMORY, NULL);

@@ -29,6 +29,7 @@ struct submission {
 	struct buf head; /* owned; what stands at the start of the draft's file */
 	bool in_file;
 	bool own; /* a report: made here, may leave */
+	bool made_here; /* of another message, or by a user's filter: no Received of its own */
 	bool may_leave; /* attested */
 	bool withholds_client; /* Received says nothing of it */
 	struct slice uninvited; /* header lines the worker wants before the body */
@@ -47,6 +48,8 @@ struct submission {
 void submission_init(struct submission *sub, struct queue *q);
 /* Frees what it owns, not the struct. */
 void submission_clear(struct submission *sub);
+/* One whose destination is known: nothing is asked about it. */
+bool submission_add_ready(struct submission *sub, const struct spool_rcpt *rcpt, struct slice destination);
 bool submission_add_rcpt(struct submission *sub, const struct asked_rcpt *rcpt);
 /* Begins; `done` is called exactly once, later or (a failure) from inside, with `outcome` and its words set.  A file
  * draft is gone after any but DONE. */

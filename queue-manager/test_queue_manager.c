@@ -397,6 +397,126 @@ static void test_a_program_stays_at_its_transport(void **state)
 	play_wait_list(p, "");
 }
 
+static void ask_expand(struct play *p, uint64_t request, const struct rec_expansion *to, size_t count)
+{
+	struct buf records = buf_make(80000);
+	struct msg_JOB_EXPAND ask = {.job = job.job,
+				     .slot = job.slots[0],
+				     .prepend = slice_of("X-New: yes\r\n"),
+				     .without = slice_of("X-None\nSubject")};
+
+	for (size_t i = 0; i < count; i++)
+		assert_true(rec_expansion_add(&records, &to[i]));
+	ask.expansion_records = buf_slice(&records);
+	play_ask(p, PART_LOCAL, IPC_JOB_EXPAND, request, &ask);
+	buf_free(&records);
+}
+
+/* What a delivery makes of a recipient is in the spool before that slot may be closed. */
+static void test_an_expansion(void **state)
+{
+	const struct rec_expansion to[] = {
+		{0, slice_of("carol@y.test"), DIRECTIVE_NONE, slice_empty()},
+		{1, slice_empty(), DIRECTIVE_FOLDER, slice_of("Copies")},
+	};
+	struct play *p = *state;
+	struct job parent;
+	uint64_t child;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	parent = job;
+	ask_expand(p, 7, to, ARRAY_LEN(to));
+	play_route(p, "carol@y.test", false, &away);
+	child = play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.id;
+	assert_int_not_equal(child, parent.id);
+	assert_int_equal(play_files(p, "new"), 2);
+	play_job(p, PART_RELAY, &job);
+	assert_int_equal(job.id, child);
+	assert_string_equal(job.recipients[0], "carol@y.test");
+	assert_string_equal(job.sender, "a@x.test");
+	assert_in(job.text, "X-New: yes\r\nFrom: a@x.test\r\n\r\nbody\r\n");
+	assert_null(strstr(job.text, "Subject:"));
+	deliver(p, PART_RELAY);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.id, child);
+	assert_int_equal(job.directives[0], DIRECTIVE_FOLDER);
+	assert_string_equal(job.recipients[0], "bob@x.test");
+	deliver(p, PART_LOCAL);
+	job = parent;
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+/* Addresses that were expanded on the way are told to who routes, and only so many are. */
+static void test_an_expansion_knows_its_ancestors(void **state)
+{
+	const struct rec_expansion back = {0, slice_of("bob@x.test"), DIRECTIVE_NONE, slice_empty()};
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	for (size_t i = 0; i < ANCESTORS_MAX; i++) {
+		struct ipc_message *m;
+		struct buf records = buf_make(1000);
+		struct job parent;
+
+		play_job(p, PART_LOCAL, &job);
+		parent = job;
+		ask_expand(p, 7, &back, 1);
+		m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+		assert_true(ancestors_have(m->body.ROUTE_ASK.ancestors, slice_of("bob@x.test")));
+		assert_true(rec_route_target_add(&records, &(struct rec_route_target){.recipient = slice_of("bob@x.test"),
+										      .transport = slice_of("home"),
+										      .nexthop = slice_of("/var/mail/x/bob"),
+										      .rule = slice_of("t:1")}));
+		play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER,
+			    &(struct msg_ROUTE_ANSWER){.outcome = OC_DONE, .route_target_records = buf_slice(&records)});
+		buf_free(&records);
+		assert_int_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.outcome, OC_DONE);
+		play_verdict(p, PART_LOCAL, &parent, 0, OC_DONE, "expanded");
+		play_job_end(p, PART_LOCAL, &parent);
+	}
+	play_job(p, PART_LOCAL, &job);
+	ask_expand(p, 7, &back, 1);
+	assert_int_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.outcome, OC_MAIL_LOOP);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+static void test_mail_of_a_filter(void **state)
+{
+	struct play *p = *state;
+	struct job parent;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	parent = job;
+	play_ask(p, PART_LOCAL, IPC_JOB_MAIL, 9,
+		 &(struct msg_JOB_MAIL){job.job, job.slots[0], slice_empty(), slice_of("a@x.test"), slice_of("Subject: away\n\nI am away\n")});
+	play_route(p, "a@x.test", false, &away);
+	assert_int_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.outcome, OC_DONE);
+	play_job(p, PART_RELAY, &job);
+	assert_string_equal(job.sender, "");
+	assert_string_equal(job.text, "Subject: away\r\n\r\nI am away\r\n");
+	deliver(p, PART_RELAY);
+	job = parent;
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+/* Of a slot that is not its own, or is closed, an agent may not say anything. */
+static void test_an_expansion_of_anothers_slot(void **state)
+{
+	const struct rec_expansion to = {0, slice_of("carol@y.test"), DIRECTIVE_NONE, slice_empty()};
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	job.slots[0]++;
+	ask_expand(p, 7, &to, 1);
+	play_hear_end(p, PART_LOCAL);
+}
+
 /* Routes that are not known, or refuse now what was accepted: it waits. */
 static void test_a_route_lost_later_is_no_bounce(void **state)
 {
@@ -696,6 +816,10 @@ int main(void)
 		STORY(test_an_undeliverable_report_is_held_then_dropped),
 		STORY(test_a_temporary_failure_is_tried_again),
 		STORY(test_a_program_stays_at_its_transport),
+		STORY(test_an_expansion),
+		STORY(test_an_expansion_knows_its_ancestors),
+		STORY(test_mail_of_a_filter),
+		STORY(test_an_expansion_of_anothers_slot),
 		STORY(test_a_route_lost_later_is_no_bounce),
 		STORY(test_delay_warning_then_expiry),
 		STORY(test_kill_after_commit),

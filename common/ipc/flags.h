@@ -25,6 +25,7 @@ enum job_handover {
 	HANDOVER_DELIVERED, /* nobody comes after: we do */
 	HANDOVER_RELAYED, /* to a host without DSN: we do, for nobody else will */
 	HANDOVER_PASSED_ON, /* with all that was asked for, to a host with DSN: that host */
+	HANDOVER_EXPANDED, /* to several, who do not ask for it: we do, of that much */
 };
 
 #endif

@@ -1,0 +1,287 @@
+#include "expand.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "deliver.h"
+#include "ipc/flags.h"
+#include "mail/directive.h"
+#include "mail/dsn.h"
+#include "submit.h"
+
+#include <errno.h>
+
+#define RECIPIENTS_MAX 1100u /* of one message: what a forward file may name, and a few */
+
+struct expansion {
+	struct crew_task task;
+	struct queue *q;
+	struct link *link; /* borrowed, while links hold */
+	uint64_t request, parent;
+	struct spool_body from;
+	struct slice without; /* in the submission's pool */
+	struct submission sub;
+	size_t redirects;
+	bool is_mail;
+	int err;
+};
+
+/* The agent may have gone meanwhile: then nobody waits. */
+static bool still_asks(const struct expansion *e)
+{
+	return e->link != NULL && service_link(e->q->service, ROLE_LOCAL, SERVICE_ANY) == e->link && !link_is_broken(e->link);
+}
+
+static void answer(struct queue *q, struct link *link, uint64_t request, enum outcome outcome, uint64_t id, struct slice text)
+{
+	(void)q;
+	link_answer(link, request, IPC_JOB_EXPANDED, &(struct msg_JOB_EXPANDED){outcome, id, slice_sub(text, 0, 400)}, -1);
+}
+
+static void expansion_end(struct expansion *e)
+{
+	bool done = outcome_kind(e->sub.outcome) == KIND_OK;
+
+	if (done)
+		LOG(LEVEL_INFO, "expanded", KV_ID(e->parent), KV_NUM("mail", e->is_mail), KV_NUM("recipients", e->sub.target_count),
+		    KV_NUM("discarded", e->sub.discarded));
+	else
+		LOG(LEVEL_WARN, "not-expanded", KV_ID(e->parent), KV_STR("text", e->sub.text));
+	if (still_asks(e))
+		answer(e->q, e->link, e->request, e->sub.outcome, e->sub.mail.id, slice_of(done ? "" : e->sub.text));
+	submission_clear(&e->sub);
+	free(e);
+}
+
+static void on_submitted(struct submission *sub, void *arg)
+{
+	(void)sub;
+	expansion_end(arg);
+}
+
+/* ---- what it takes over ---- */
+
+static bool take_texts(struct submission *sub, const struct spool_mail *from)
+{
+	const struct {
+		struct slice text;
+		struct slice *into;
+	} rows[] = {
+		{from->sender, &sub->mail.sender},     {from->envid, &sub->mail.envid},	      {from->login, &sub->mail.login},
+		{from->client, &sub->mail.client},     {from->listener, &sub->mail.listener}, {from->hostname, &sub->mail.hostname},
+		{from->ancestors, &sub->mail.ancestors}, {from->helo, &sub->mail.helo},	      {from->protocol, &sub->mail.protocol},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!pool_copy(&sub->pool, rows[i].text, rows[i].into))
+			return false;
+	sub->mail.role = from->role;
+	sub->mail.flags = from->flags;
+	sub->mail.raw = from->raw;
+	sub->mail.ret = from->ret;
+	sub->mail.session = from->session;
+	return true;
+}
+
+static size_t count_lines(struct slice text)
+{
+	struct slice one;
+	size_t count = 0;
+
+	while (slice_cut(&text, '\n', &one))
+		count++;
+	return count;
+}
+
+/* False: it has come by too many addresses. */
+static bool add_ancestor(struct submission *sub, struct slice address)
+{
+	struct buf text = buf_make(ANCESTORS_BYTES_MAX);
+	bool ok = count_lines(sub->mail.ancestors) < ANCESTORS_MAX && buf_add_slice(&text, sub->mail.ancestors) &&
+		  (text.len == 0 || buf_add_char(&text, '\n')) && buf_add_slice(&text, address) &&
+		  pool_copy(&sub->pool, buf_slice(&text), &sub->mail.ancestors);
+
+	buf_free(&text);
+	return ok;
+}
+
+static bool make_lines(struct submission *sub, struct slice before, struct slice added)
+{
+	struct buf lines = buf_make(SPOOL_TEXT_MAX);
+	bool ok = buf_add_slice(&lines, before) && buf_add_slice(&lines, added) && pool_copy(&sub->pool, buf_slice(&lines), &sub->uninvited);
+
+	buf_free(&lines);
+	return ok;
+}
+
+/* RFC 3461 §5.2.7: passed on whole where there is one; else members do not ask for success, for that is told here. */
+static uint64_t notify_of(const struct expansion *e, const struct spool_rcpt *rcpt)
+{
+	return e->redirects > 1 ? dsn_notify_of_member(rcpt->notify) : rcpt->notify;
+}
+
+static bool add_recipient(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct rec_expansion *r)
+{
+	const struct asked_rcpt asked = {r->recipient, rcpt->orcpt, notify_of(e, rcpt)};
+	struct spool_rcpt here = {.address = rcpt->address,
+				  .original = rcpt->original,
+				  .orcpt = rcpt->orcpt,
+				  .notify = dsn_notify_of_member(rcpt->notify),
+				  .directive = r->directive,
+				  .argument = r->argument};
+	struct directive directive;
+
+	if (r->here == 0)
+		return submission_add_rcpt(&e->sub, &asked);
+	return directive_decode(r->directive, r->argument, &directive) && submission_add_ready(&e->sub, &here, slice_of(b->destination));
+}
+
+/* False: malformed, or more than it may be. */
+static bool add_recipients(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, struct slice records)
+{
+	struct slice rest = records;
+	struct rec_expansion r;
+	size_t count = 0;
+
+	while (rec_expansion_next(&rest, &r))
+		e->redirects += r.here == 0;
+	while (rec_expansion_next(&records, &r))
+		if (++count > RECIPIENTS_MAX || !add_recipient(e, b, rcpt, &r))
+			return false;
+	return records.len == 0 && count > 0;
+}
+
+static struct expansion *expansion_new(struct queue *q, struct link *link, uint64_t request, const struct batch *b)
+{
+	struct expansion *e = mem_new(1, sizeof(*e));
+
+	if (e == NULL)
+		log_fatal("expansion", ENOMEM);
+	e->q = q;
+	e->link = link;
+	e->request = request;
+	e->parent = b->message->id;
+	submission_init(&e->sub, q);
+	e->sub.made_here = e->sub.may_leave = true;
+	e->sub.generation = generation_hold(service_generation(q->service));
+	e->sub.mail.id = spool_id_next(&q->ids, clock_wall_ms());
+	e->sub.done = on_submitted;
+	e->sub.arg = e;
+	return e;
+}
+
+/* ---- the same message, for others ---- */
+
+static void run_copy(struct crew_task *task)
+{
+	struct expansion *e = (struct expansion *)(void *)task;
+
+	e->err = spool_draft_copy(e->q->spool, &e->from, e->sub.mail.id, buf_slice(&e->sub.head), e->without, &e->sub.mail.body_length);
+}
+
+static void on_copied(struct crew_task *task)
+{
+	struct expansion *e = (struct expansion *)(void *)task;
+
+	e->sub.in_file = e->err == 0;
+	if (e->err != 0) {
+		queue_trouble("spool-draft-failed", e->sub.mail.id, e->err);
+		submission_fail(&e->sub, e->err == ENOSPC || e->err == EDQUOT ? OC_SPOOL_FULL : OC_IO_ERROR, NULL);
+	}
+	submission_commit(&e->sub);
+}
+
+static bool prepare(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct msg_JOB_EXPAND *ask)
+{
+	const struct spool_mail *from = &b->message->file.mail;
+
+	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, ask->prepend) ||
+	    !pool_copy(&e->sub.pool, ask->without, &e->without)) {
+		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
+		return false;
+	}
+	if (!add_ancestor(&e->sub, rcpt->address)) {
+		submission_fail(&e->sub, OC_MAIL_LOOP, NULL);
+		return false;
+	}
+	e->sub.mail.hold = ask->hold != 0;
+	e->from = (struct spool_body){from->id, b->message->folder, from->body_offset, from->body_length};
+	if (!add_recipients(e, b, rcpt, ask->expansion_records)) {
+		submission_fail(&e->sub, OC_BAD_INPUT, "what it was expanded to was not understood");
+		return false;
+	}
+	return spool_encode_head(&e->sub.mail, &e->sub.head);
+}
+
+void expand_on_expand(struct queue *q, struct link *link, struct ipc_message *m)
+{
+	const struct msg_JOB_EXPAND *ask = &m->body.JOB_EXPAND;
+	struct batch *b = deliver_job_of(q, link, ask->job, ask->slot);
+	struct expansion *e;
+
+	if (b == NULL)
+		return;
+	e = expansion_new(q, link, m->request, b);
+	if (!prepare(e, b, &b->message->file.mail.rcpts[ask->slot], ask)) {
+		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
+		expansion_end(e);
+		return;
+	}
+	e->task = (struct crew_task){NULL, NULL, run_copy, on_copied};
+	crew_give(q->writers, e->parent, &e->task);
+}
+
+/* ---- mail of the owner's own ---- */
+
+static bool add_crlf(struct slice text, struct buf *out)
+{
+	struct slice line;
+
+	while (slice_cut(&text, '\n', &line)) {
+		if (line.len > 0 && line.at[line.len - 1] == '\r')
+			line.len--;
+		buf_add_slice(out, line);
+		buf_add_text(out, "\r\n");
+	}
+	return buf_ok(out);
+}
+
+static bool has_8bit(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.at[i] > 0x7f)
+			return true;
+	return false;
+}
+
+static bool prepare_mail(struct expansion *e, const struct spool_mail *about, const struct msg_JOB_MAIL *ask)
+{
+	struct slice rest = ask->recipients, one;
+	size_t count = 0;
+
+	while (slice_cut(&rest, '\n', &one))
+		if (++count > RECIPIENTS_MAX || !submission_add_rcpt(&e->sub, &(struct asked_rcpt){one, slice_empty(), DSN_NEVER}))
+			return false;
+	e->sub.mail.role = LISTENER_LOCAL;
+	e->sub.mail.flags = has_8bit(ask->text) ? (uint64_t)JOB_8BIT : 0;
+	return count > 0 && pool_copy(&e->sub.pool, ask->sender, &e->sub.mail.sender) &&
+	       pool_copy(&e->sub.pool, about->hostname, &e->sub.mail.hostname) && add_crlf(ask->text, &e->sub.body);
+}
+
+void expand_on_mail(struct queue *q, struct link *link, struct ipc_message *m)
+{
+	const struct msg_JOB_MAIL *ask = &m->body.JOB_MAIL;
+	struct batch *b = deliver_job_of(q, link, ask->job, ask->slot);
+	struct expansion *e;
+
+	if (b == NULL)
+		return;
+	e = expansion_new(q, link, m->request, b);
+	e->is_mail = true;
+	if (!prepare_mail(e, &b->message->file.mail, ask)) {
+		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
+		expansion_end(e);
+		return;
+	}
+	submission_commit(&e->sub);
+}

@@ -1,0 +1,37 @@
+#include "header_cut.h"
+
+#include "base/mem.h"
+#include "test.h"
+
+static const struct {
+	const char *name, *text, *names, *want;
+} cases[] = {
+	{"nothing named", "A: 1\r\n\r\nx", "", "A: 1\r\n\r\nx"},
+	{"one field", "A: 1\r\nB: 2\r\n\r\nB: 3\r\n", "b", "A: 1\r\n\r\nB: 3\r\n"},
+	{"folded", "B: 2\r\n 3\r\n\t4\r\nA: 1\r\n\r\n", "B", "A: 1\r\n\r\n"},
+	{"several", "A: 1\nB: 2\nA: 3\n\nA: x\n", "A\nB", "\nA: x\n"},
+	{"a longer name stays", "AB: 1\r\nA: 2\r\n\r\n", "A", "AB: 1\r\n\r\n"},
+	{"no header", "\r\nA: 1\r\n", "A", "\r\nA: 1\r\n"},
+	{"no end of the header", "B: 1\r\nA: 2", "A", "B: 1\r\nA: 2"},
+	{"space before the colon", "A : 1\r\n\r\n", "A", "\r\n"},
+};
+
+static void test_cut(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf out = buf_make(1000);
+
+		assert_true(header_cut(slice_of(cases[i].text), slice_of(cases[i].names), &out));
+		if (!slice_eq(buf_slice(&out), slice_of(cases[i].want)))
+			fail_msg("%s: %s", cases[i].name, buf_text(&out));
+		buf_free(&out);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
