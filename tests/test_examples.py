@@ -85,6 +85,30 @@ def test_smarthost(example, next_hop, tmp_path):
 
 
 @pytest.mark.root
+def test_dial_up(example, next_hop, tmp_path, home, person):  # noqa: F811
+    certified = make_certificate(tmp_path, ("localhost",), "hop")
+    hop = next_hop(tls=certified, login=("my_username", "secret"))
+    e = example("dial-up")
+    e.must_put('smtp "smtp.isp.example:587"', f'smtp "localhost:{hop.port}"  tls-ca {certified[0]}  allow-local yes')
+    e.put("me@desk.home.example", f"{person.pw_name}@desk.home.example")
+    e.file("credentials", "isp: my_username secret\n", 0o640, "postern-authd")
+    e.file("local-domains", "home.example\n")
+    suite = e.start()
+    c = suite.smtp()
+    c.ehlo()
+    c.message("me@home.example", "friend@elsewhere.test")
+    c.message("me@home.example", f"{person.pw_name}@home.example", "Subject: at home\n\nx\n")
+    got = home / "Maildir" / "new"
+    wait_until(lambda: got.is_dir() and len(list(got.iterdir())) == 1, 20, "mail at home")
+    assert not hop.sessions
+    (kept,) = suite.queue()
+    assert "flush" in kept["last"]
+    suite.postern("queue", "flush")
+    ((sender, recipients, _),) = hop.wait()
+    assert (sender, recipients) == ("me@home.example", ["friend@elsewhere.test"])
+
+
+@pytest.mark.root
 def test_virtual_domains(example, home, person):  # noqa: F811
     e = example("virtual-domains")
     alice = f"{person.pw_name}@mx1.example.org"
