@@ -293,7 +293,7 @@ static void on_status(struct service *s, struct buf *out)
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_OPEN] = on_session_open, [IPC_SESSION_CLOSE] = on_session_close, [IPC_AUTH_START] = on_auth_start,
 	[IPC_AUTH_NEXT] = on_auth_next,	      [IPC_AUTH_CANCEL] = on_auth_cancel,     [IPC_JOB_GRANT] = on_job_grant,
-	[IPC_JOB_REVOKE] = on_job_revoke,     [IPC_CREDENTIAL_ASK] = on_credential_ask, [IPC_ACCOUNT_ASK] = on_account_ask,
+	[IPC_JOB_REVOKE] = on_job_revoke,     [IPC_CREDENTIAL_ASK] = on_credential_ask, [IPC_TABLE_LOGIN_ASK] = on_table_login_ask, [IPC_ACCOUNT_ASK] = on_account_ask,
 };
 
 static const struct cage_spec cage = {

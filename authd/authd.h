@@ -52,6 +52,7 @@ size_t grants_count(const struct grants *g);
 void on_job_grant(struct service *s, struct link *link, struct ipc_message *m);
 void on_job_revoke(struct service *s, struct link *link, struct ipc_message *m);
 void on_credential_ask(struct service *s, struct link *link, struct ipc_message *m);
+void on_table_login_ask(struct service *s, struct link *link, struct ipc_message *m);
 
 struct names *names_new(struct authd *a, int finder_fd);
 void names_link_down(struct names *n, const struct link *link);

@@ -30,7 +30,7 @@ static bool ask(struct authd *a, struct password_check *check, link_answer_fn *a
 						   buf_slice(&secret)};
 
 	if (found)
-		service_ask(a->service, ROLE_LOOKUP, IPC_DIRECTORY_ASK, &question, ANSWER_MS, answered, check);
+		service_ask_instance(a->service, ROLE_LOOKUP, 0, IPC_DIRECTORY_ASK, &question, ANSWER_MS, answered, check);
 	buf_free(&name);
 	buf_free(&secret);
 	return found;

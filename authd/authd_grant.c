@@ -122,3 +122,32 @@ void on_credential_ask(struct service *s, struct link *link, struct ipc_message 
 	buf_free(&user);
 	buf_free(&password);
 }
+
+/* ---- tables of other servers ---- */
+
+/* NULL: this instance of lookup asks no table of that name. */
+static const char *table_login(const struct conf *conf, uint64_t instance, struct slice name)
+{
+	const struct conf_table *t = conf_lookup_table(conf, instance);
+
+	return t != NULL && slice_eq(slice_of(t->name), name) ? t->backend->login : NULL;
+}
+
+void on_table_login_ask(struct service *s, struct link *link, struct ipc_message *m)
+{
+	const struct msg_TABLE_LOGIN_ASK *b = &m->body.TABLE_LOGIN_ASK;
+	struct buf user = buf_make_secret(1024), password = buf_make_secret(2048);
+	struct msg_CREDENTIAL answer = {OC_UNAVAILABLE, {"", 0}, {"", 0}};
+	struct backends *backends = authd_backends_of(service_generation(s));
+	const char *login = table_login(service_conf(s), link_instance(link), b->table);
+
+	if (login == NULL)
+		LOG(LEVEL_WARN, "credential-of-another-table", KV_NUM("lookup", link_instance(link)), KV_TEXT("table", b->table));
+	else if (backends != NULL)
+		answer.outcome = backends_find_credential(backends, slice_of(login), &user, &password);
+	answer.user = buf_slice(&user);
+	answer.secret = buf_slice(&password);
+	link_answer(link, m->request, IPC_CREDENTIAL, &answer, -1);
+	buf_free(&user);
+	buf_free(&password);
+}

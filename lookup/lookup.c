@@ -1,5 +1,5 @@
 /*
- * postern-lookup: asks a directory whether a password is right.
+ * postern-lookup: asks a directory whether a password is right; or, another instance, a server that keeps a table (asker.h).
  *
  *   DIRECTORY_ASK --> next server --name?--> resolving --> dialling --connection--> a child has it --DIRECTORY_END--> answered
  *                       ^                       |            |                         |
@@ -10,6 +10,7 @@
  * Always: one answer a question, within OVERALL_MS, for no step is waited for longer than until then; whoever did not answer leaves it unknown, and only unknown goes on to the next
  * server.
  */
+#include "asker.h"
 #include "directory.h"
 
 #include "base/clock.h"
@@ -55,6 +56,7 @@ struct lookup {
 	LIST_HEAD(, question) questions;
 	size_t count;
 	uint64_t last_number;
+	struct asker *asker; /* owned; NULL: this instance asks the directory */
 };
 
 static int children_fd = -1;
@@ -264,7 +266,7 @@ static struct question *question_new(struct lookup *l, struct link *link, const 
 static void on_directory_ask(struct service *s, struct link *link, struct ipc_message *m)
 {
 	struct lookup *l = service_state(s);
-	struct question *q = question_new(l, link, m);
+	struct question *q = l->asker != NULL ? NULL : question_new(l, link, m);
 	const struct msg_VERIFIED busy = {OC_UNAVAILABLE, slice_of("too many questions at once"), slice_empty()};
 
 	if (q == NULL)
@@ -273,10 +275,24 @@ static void on_directory_ask(struct service *s, struct link *link, struct ipc_me
 		begin_server(q);
 }
 
+static void on_lookup_ask(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct lookup *l = service_state(s);
+	const struct msg_LOOKUP none = {OC_UNAVAILABLE, slice_of("this process asks no table"), slice_empty()};
+
+	if (l->asker == NULL)
+		link_answer(link, m->request, IPC_LOOKUP, &none, -1);
+	else
+		asker_ask(l->asker, link, m);
+}
+
 static void on_link_down(struct service *s, struct link *link)
 {
 	struct lookup *l = service_state(s);
 	struct question *q;
+
+	if (l->asker != NULL)
+		asker_link_down(l->asker, link);
 
 	LIST_FOREACH(q, &l->questions, next)
 		if (q->link == link)
@@ -306,6 +322,14 @@ static bool read_block(void)
 	return conf != NULL && conf->auth.ldap != NULL;
 }
 
+static bool asks_table(struct service *s)
+{
+	uint64_t number;
+
+	return service_cage_number(s, CONF_CAGE_TABLES, &number) &&
+	       (service_instance(s) > 0 || !service_cage_number(s, CONF_CAGE_SECONDS, &number));
+}
+
 static void prepare(struct service *s)
 {
 	struct warm_spec spec = {.owner = ROLE_LOOKUP,
@@ -317,6 +341,9 @@ static void prepare(struct service *s)
 	uint64_t seconds;
 	char ca[1025];
 
+	/* The directory is asked by the first instance, and its parent is there before the cage; a table needs nothing from outside. */
+	if (asks_table(s))
+		return;
 	if (!service_cage_number(s, CONF_CAGE_SECONDS, &seconds)) {
 		LOG_PLAIN(LEVEL_ERROR, "no-directory");
 		exit(75);
@@ -337,26 +364,37 @@ static void start(struct service *s)
 		log_fatal("lookup", ENOMEM);
 	l->service = s;
 	LIST_INIT(&l->questions);
+	service_set_state(s, l);
+	if (children_fd < 0) {
+		l->asker = asker_new(s);
+		if (l->asker == NULL)
+			log_fatal("no table is asked here", 0);
+		return;
+	}
 	l->children = link_new(service_loop(s), children_fd, &config);
 	if (l->children == NULL)
 		log_fatal("link to children", ENOMEM);
-	service_set_state(s, l);
 }
 
 static void status(struct service *s, struct buf *out)
 {
 	const struct lookup *l = service_state(s);
 
-	service_status_number(out, "questions", l->count);
+	if (l->asker != NULL)
+		asker_status(l->asker, out);
+	else
+		service_status_number(out, "questions", l->count);
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_DIRECTORY_ASK] = on_directory_ask,
+	[IPC_LOOKUP_ASK] = on_lookup_ask,
 };
 
 static const struct cage_spec cage = {
 	.chroot = true,
 	.takes_fds = true, /* connections, from dial */
+	.memory_max = 512u << 20,
 };
 
 static const struct service_spec spec = {

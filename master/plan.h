@@ -51,7 +51,7 @@ struct plan {
 	uint64_t smtpd_workers, relay_workers;
 	uint64_t session_timeout_ms;
 	uint64_t watchdog_ms; /* 0: hung children are left alone */
-	uint64_t lookups; /* 1 where a directory is asked */
+	uint64_t lookups; /* of a directory, and of tables that other servers keep */
 	uint64_t files_mark; /* of the files that were copied, as they were then */
 	uint64_t smtpd_parents; /* 1 where a listener has a process for each connection */
 };

@@ -104,7 +104,7 @@ static bool say_settings(const struct conf *c)
 		.smtpd_workers = c->set.smtpd_workers,
 		.smtpd_parents = parents_of(c),
 		.relay_workers = c->set.relay_workers,
-		.lookups = c->auth.ldap == NULL ? 0 : 1,
+		.lookups = conf_lookup_count(c),
 		.watchdog_ms = c->set.watchdog_ms,
 		.session_timeout_ms = c->set.session_timeout_ms,
 	};

@@ -60,8 +60,16 @@ static void drop(struct reload *r)
 	plan_free(&r->next);
 }
 
+/* A lookup that the next configuration has nothing for cannot agree to it: it ends at the switch (slots_fit). */
+static bool has_place(const struct slot *s, const struct plan *next)
+{
+	return s->row->role != ROLE_LOOKUP || s->instance < next->lookups;
+}
+
 static void switch_slot(struct slot *s, const struct plan *old, const struct plan *next)
 {
+	if (!has_place(s, next))
+		return;
 	/* What lies beyond its cage the next process of the role has; this one ends what it has begun. */
 	if (plan_needs_new_process(next, old, s->row->role)) {
 		LOG(LEVEL_INFO, "restart-for-reload", KV_STR("role", role_name(s->row->role)));
@@ -235,7 +243,7 @@ static void ask_all(struct reload *r)
 	for (size_t i = 0; i < m->slot_count; i++) {
 		struct slot *s = m->slots[i];
 
-		if (s->life.state != SUPERVISE_READY || s->link == NULL)
+		if (s->life.state != SUPERVISE_READY || s->link == NULL || !has_place(s, r->next))
 			continue;
 		if (!ask_slot(r, i, s)) {
 			refuse(r, slice_of("a process could not be asked; try again"));

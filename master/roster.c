@@ -33,6 +33,7 @@ static const struct trust_pair pairs[] = {
 	{ROLE_LOCAL, ROLE_AUTHD}, /* accounts */
 	{ROLE_AUTHD, ROLE_DIAL}, /* a directory that knows the passwords */
 	{ROLE_AUTHD, ROLE_LOOKUP}, /* passwords in a directory */
+	{ROLE_POLICYD, ROLE_LOOKUP}, /* tables that other servers keep */
 	{ROLE_LOOKUP, ROLE_RESOLVER}, /* names */
 	{ROLE_LOOKUP, ROLE_DIAL}, /* connections */
 };

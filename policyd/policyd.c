@@ -1,5 +1,6 @@
 #include "policyd.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "check_main.h"
@@ -8,9 +9,11 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define ROUNDS_MAX 4000u
+
 /*
  *   question --served--> answered
- *      '-- a name is not known yet --> parked --ACCOUNT--> served again
+ *      '-- a name, or a key of a table, is not known yet --> parked --ACCOUNT, LOOKUP--> served again
  *                                        '-- its link ends --> gone
  */
 struct parked {
@@ -21,6 +24,9 @@ struct parked {
 	enum ipc_type type;
 	struct buf payload; /* owned */
 	struct accounts_waiter *waiter; /* owned; NULL once called */
+	struct remote_waiter *remote_waiter; /* the same; at most one of them */
+	unsigned rounds; /* it was served again */
+	uint64_t began_us;
 };
 
 static policyd_serve_fn *server_of(enum ipc_type type)
@@ -73,9 +79,20 @@ static enum answer find_uid(void *arg, struct slice name, uint64_t *uid_out)
 	return answer == ANSWER_YES ? accounts_uid(p->accounts, name, uid_out) : answer;
 }
 
+static enum answer find_remote(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out, char why[REMOTE_WHY_MAX])
+{
+	struct policyd *p = arg;
+
+	return remote_find(p->remote, p->generation, table, key, value_out, why);
+}
+
 struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 {
 	p->tables = g->state;
+	p->generation = g;
+	if (p->tables != NULL)
+		tables_set_remote(p->tables, &(struct tables_remote){find_remote, p});
+	remote_begin(p->remote);
 	p->missing = slice_empty();
 	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid};
 }
@@ -87,6 +104,7 @@ static void parked_free(struct parked *q)
 	LIST_REMOVE(q, peers);
 	q->policyd->parked_count--;
 	accounts_forget(&q->waiter);
+	remote_forget(&q->remote_waiter);
 	buf_free(&q->payload);
 	free(q);
 }
@@ -111,23 +129,30 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 						       slice_empty(), slice_empty()}, -1);
 }
 
-static void on_name_known(void *arg);
+static void on_known(void *arg);
 
 static bool wait_for_missing(struct parked *q)
 {
 	struct policyd *p = q->policyd;
 
-	q->waiter = accounts_wait(p->accounts, p->missing, on_name_known, q);
-	return q->waiter != NULL;
+	/* What ends before it is asked for again could make it wait for ever. */
+	if (++q->rounds > ROUNDS_MAX)
+		return false;
+	q->remote_waiter = remote_wait(p->remote, on_known, q);
+	if (q->remote_waiter == NULL)
+		q->waiter = accounts_wait(p->accounts, p->missing, on_known, q);
+	return q->remote_waiter != NULL || q->waiter != NULL;
 }
 
-static void on_name_known(void *arg)
+static void on_known(void *arg)
 {
 	struct parked *q = arg;
 	struct ipc_message m = {.type = q->type, .request = q->request, .fd = -1};
 	bool decoded = ipc_decode(q->type, buf_slice(&q->payload), &m);
 
 	q->waiter = NULL;
+	q->remote_waiter = NULL;
+	q->policyd->began_us = q->began_us;
 	if (decoded && !server_of(q->type)(q->policyd, q->link, q->request, &m)) {
 		if (wait_for_missing(q))
 			return;
@@ -149,6 +174,7 @@ static bool park(struct policyd *p, struct link *link, const struct ipc_message 
 	q->request = m->request;
 	q->type = m->type;
 	q->payload = buf_make(LINK_PACKET_MAX);
+	q->began_us = p->began_us;
 	LIST_INSERT_HEAD(&p->parked, q, peers);
 	p->parked_count++;
 	if (ipc_encode(m->type, &m->body, &q->payload) && wait_for_missing(q))
@@ -162,6 +188,7 @@ static void on_question(struct service *s, struct link *link, struct ipc_message
 	struct policyd *p = service_state(s);
 
 	p->asked++;
+	p->began_us = clock_mono_us();
 	if (server_of(m->type)(p, link, m->request, m))
 		return;
 	if (!park(p, link, m))
@@ -269,6 +296,7 @@ static void on_start(struct service *s)
 	LIST_INIT(&p->parked);
 	p->sessions = attested_new(s, sizeof(struct policy_session));
 	p->accounts = accounts_new(s);
+	p->remote = remote_new(s);
 	service_set_state(s, p);
 }
 
@@ -298,6 +326,7 @@ static void on_status(struct service *s, struct buf *out)
 	service_status_number(out, "questions", p->asked);
 	service_status_number(out, "unknown", p->unknown);
 	service_status_number(out, "accounts_cached", accounts_count(p->accounts));
+	service_status_number(out, "keys_cached", remote_count(p->remote));
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {

@@ -4,6 +4,7 @@
 #include "accounts.h"
 #include "attested/attested.h"
 #include "facts.h"
+#include "remote.h"
 #include "tables.h"
 #include "tags.h"
 
@@ -22,11 +23,14 @@ struct policyd {
 	struct service *service;
 	struct attested *sessions; /* own: struct policy_session */
 	struct accounts *accounts;
+	struct remote *remote;
 	LIST_HEAD(, parked) parked;
 	size_t parked_count;
+	uint64_t began_us; /* of the question in hand: when it came */
 	uint64_t asked, unknown; /* questions, and those that could not be decided */
 	/* of the question in hand */
 	struct tables *tables;
+	struct generation *generation;
 	struct slice missing; /* the first name that was not known yet; "" */
 	char missing_name[256];
 };

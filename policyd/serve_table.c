@@ -139,6 +139,14 @@ static bool answer_uses(struct policyd *p, struct link *link, uint64_t request, 
 	ask_in(&in, p->tables, table, key);
 	if (has_alias)
 		ask_alias(&alias, p->tables, table, key);
+	if (table->backend != NULL)
+		in.took_us = alias.took_us = clock_mono_us() - p->began_us; /* with the time it waited */
+	if (in.answer == ANSWER_PENDING || (has_alias && alias.answer == ANSWER_PENDING)) {
+		buf_free(&in.value);
+		buf_free(&alias.value);
+		buf_free(&rows);
+		return false;
+	}
 	add_row(&rows, &in, slice_of(table->name), key);
 	if (has_alias)
 		add_row(&rows, &alias, slice_of(table->name), key);

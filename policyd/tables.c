@@ -77,6 +77,12 @@ void tables_tell(struct tables *t, struct tables_detail *detail)
 		t->all[i].detail = detail;
 }
 
+void tables_set_remote(struct tables *t, const struct tables_remote *remote)
+{
+	for (size_t i = 0; i < t->count; i++)
+		t->all[i].remote = *remote;
+}
+
 /* ---- look-ups ---- */
 
 bool table_add_value(const struct table_ask *ask, struct slice value)
@@ -89,6 +95,7 @@ static const struct table_kind *kind_of(enum conf_table_kind kind)
 	static const struct table_kind *const kinds[] = {
 		[TABLE_INLINE] = &table_kind_inline,	   [TABLE_FILE] = &table_kind_file,	[TABLE_CIDR] = &table_kind_cidr,
 		[TABLE_PCRE2] = &table_kind_pcre2, [TABLE_DIRECTORY] = &table_kind_directory, [TABLE_SQLITE] = &table_kind_sqlite,
+		[TABLE_POSTGRESQL] = &table_kind_remote, [TABLE_REDIS] = &table_kind_remote, [TABLE_SOCKETMAP] = &table_kind_remote,
 	};
 
 	return kinds[kind];
@@ -213,7 +220,7 @@ static bool init(struct table *t, const struct conf_table *conf, tables_fd_fn *f
 		init_inline(t);
 	else if (conf->kind == TABLE_DIRECTORY)
 		t->readable = (t->folder = folder_new(fd(arg, conf->path))) != NULL;
-	else
+	else if (conf->path != NULL)
 		(void)file_at_init(&t->file, fd(arg, conf->path), slice_of(conf->path));
 	if (conf->include != NULL)
 		t->include_fd = fd(arg, conf->include);

@@ -10,6 +10,7 @@
  *   inline             in memory
  *   file, cidr, pcre2  read whole and checked, then it takes the place of the one before; looked at again at most once a second
  *   directory          a file for each domain, each looked at when it is asked for
+ *   postgresql, ...    of other servers: asked by postern-lookup (remote.h), and then PENDING until that is known
  *   sqlite             asked each time, one bound parameter, 50 ms at most
  *
  * Three answers always.  A table that cannot be read is UNKNOWN, and so is a file that never was well formed; one that was, and was
@@ -41,6 +42,15 @@ enum answer tables_alias(struct tables *t, const struct conf_table *table, struc
 /* What `:include:PATH` in a value of that table names: a plain file beneath the folder that the table's `include` names, else beneath that
  * of the table's own file.  False with a sentence in `why`. */
 bool tables_include(struct tables *t, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why);
+
+/* Who asks the servers of others.  YES adds to `value_out` (NULL: not wanted); UNKNOWN says why. */
+#define TABLE_REMOTE_WHY_MAX 256u
+struct tables_remote {
+	enum answer (*find)(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out, char why[TABLE_REMOTE_WHY_MAX]);
+	void *arg;
+};
+/* Until it was said, such tables are UNKNOWN. */
+void tables_set_remote(struct tables *t, const struct tables_remote *remote);
 
 /* For people: from where the last answer came, and why it was no better.  Written by look-ups while it is set; NULL: by none. */
 struct tables_detail {

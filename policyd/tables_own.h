@@ -25,7 +25,7 @@ struct table_kind {
 	void (*close)(struct table *t);
 };
 extern const struct table_kind table_kind_inline, table_kind_file, table_kind_cidr, table_kind_pcre2, table_kind_directory,
-	table_kind_sqlite;
+	table_kind_sqlite, table_kind_remote;
 
 /* Always: what the kind keeps is what the last good reading gave; `readable` says whether it may be used. */
 struct table {
@@ -41,6 +41,7 @@ struct table {
 		struct folder *folder; /* owned: directory */
 		struct table_sqlite *sqlite; /* owned */
 	};
+	struct tables_remote remote;
 	struct tables_detail *detail; /* borrowed; NULL: nobody wants to know */
 	uint64_t look_at_ms; /* 0: never looked */
 	uint64_t log_at_ms;

@@ -86,6 +86,19 @@ static enum outcome inet_target(const struct destination *t, const struct here *
 	return OC_DONE;
 }
 
+/* The server of a table is on this host. */
+static bool find_table_server(const struct conf *c, uint64_t number, struct destination *out)
+{
+	uint64_t table = number >> 8 & 0xffffff, server = number & 0xff;
+	const struct conf_backend *b = table < c->table_count ? c->tables[table].backend : NULL;
+
+	if (b == NULL || server >= b->server_count || number != CONF_TARGET_TABLE(table, server))
+		return false;
+	*out = (struct destination){c->tables[table].name, b->servers[server].host, b->servers[server].path, b->servers[server].port, false,
+				    true};
+	return true;
+}
+
 static bool find_destination(const struct conf *c, enum role asker, uint64_t number, struct destination *out)
 {
 	const struct conf_ldap *l = c->auth.ldap;
@@ -94,6 +107,8 @@ static bool find_destination(const struct conf *c, enum role asker, uint64_t num
 		*out = (struct destination){.name = "dovecot", .path = c->auth.dovecot};
 		return number == CONF_TARGET_DOVECOT && c->auth.dovecot != NULL;
 	}
+	if (asker == ROLE_LOOKUP && number >> 32 != 0)
+		return find_table_server(c, number, out);
 	if (asker == ROLE_LOOKUP) {
 		if (l == NULL || number >= l->server_count)
 			return false;

@@ -64,7 +64,9 @@ def test_memory_that_only_an_attacker_sizes():
 MAKES_IT_ITSELF = {"queue-manager": re.compile(r"sp->ops->openat"), "master": re.compile(r"\bdup2\("), "common/harness": re.compile(r"\bdup2\("),
                    "cli/run_queue_check.c": re.compile(r"\bdup2\("), "cli/run_route.c": re.compile(r"\bdup2\("),
                    "delivery-agents/program.c": re.compile(r"\bdup2\("),
-                   "common/conf": re.compile(r"\bopendir\(")}
+                   "common/conf": re.compile(r"\bopendir\("),
+                   # libpq's calls end in it; what it gives was received, not made
+                   "lookup/backend_postgresql.c": re.compile(r"^int socket\(")}
 MAKERS = (r"open|openat|openat2|creat|socket|socketpair|accept|accept4|dup|dup2|dup3|pipe|pipe2|memfd_create|epoll_create1?|eventfd|"
           r"timerfd_create|signalfd|inotify_init1?|fopen|fdopen|opendir|mkostemp|mkstemp|open_tree|pidfd_open")
 

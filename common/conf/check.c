@@ -550,6 +550,7 @@ void check_all(struct compiler *c)
 {
 	default_auth(c);
 	check_ldap(c);
+	check_backends(c);
 	for (size_t i = 0; i < c->conf->listener_count; i++)
 		default_listener(c, i);
 	for (size_t i = 0; i < c->conf->transport_count; i++)

@@ -81,6 +81,9 @@ bool read_listen(struct compiler *c, const struct statement *st, void *into);
 bool read_tls(struct compiler *c, const struct statement *st, void *into);
 bool read_auth(struct compiler *c, const struct statement *st, void *into);
 void check_ldap(struct compiler *c);
+bool read_backend_block(struct compiler *c, struct conf_table *t); /* of a table whose kind is known */
+void check_backends(struct compiler *c);
+bool take_query(struct compiler *c, const char **into); /* one select with one '?' */
 bool read_ldap(struct compiler *c, const struct statement *st, void *into);
 bool read_table(struct compiler *c, const struct statement *st, void *into);
 bool read_transport(struct compiler *c, const struct statement *st, void *into);

@@ -85,12 +85,25 @@ struct conf_certificate {
 	const char *chain, *key; /* files */
 };
 
-enum conf_table_kind { TABLE_INLINE, TABLE_FILE, TABLE_CIDR, TABLE_PCRE2, TABLE_DIRECTORY, TABLE_SQLITE, TABLE_KIND_COUNT };
+enum conf_table_kind {
+	TABLE_INLINE,
+	TABLE_FILE,
+	TABLE_CIDR,
+	TABLE_PCRE2,
+	TABLE_DIRECTORY,
+	TABLE_SQLITE,
+	TABLE_POSTGRESQL, /* from here on: asked by postern-lookup */
+	TABLE_REDIS,
+	TABLE_SOCKETMAP,
+	TABLE_KIND_COUNT,
+};
 
 struct conf_table_entry {
 	const char *key;
 	const char *value; /* "" where there is only a key */
 };
+
+struct conf_backend;
 
 struct conf_table {
 	struct conf_pos pos;
@@ -99,6 +112,7 @@ struct conf_table {
 	const char *path; /* not inline; of a directory with "/." at its end, for what is named is the folder itself */
 	const char *include; /* folder of what `:include:` may name, with "/." at its end; NULL: that of the table's file */
 	const char *query; /* sqlite: exactly one '?' */
+	struct conf_backend *backend; /* of those that postern-lookup asks; else NULL */
 	struct conf_table_entry *entries; /* inline */
 	size_t entry_count;
 };
@@ -207,6 +221,22 @@ struct conf_ldap {
 };
 #define CONF_LDAP_SERVERS_MAX 8u
 
+/* A table that another server keeps. */
+struct conf_backend {
+	struct conf_pos pos;
+	struct conf_ldap_server *servers; /* asked in this order */
+	size_t server_count;
+	const char *login; /* name of the credential; NULL: none */
+	uint64_t timeout_ms; /* for one key */
+	uint64_t keep_ms, keep_no_ms; /* how long an answer counts */
+	const char *database, *query; /* postgresql; exactly one '?', a parameter */
+	uint32_t number; /* redis: of the database */
+	const char *hash; /* redis; NULL: no hash, the key itself */
+	const char *key; /* redis: '?' in it stands for what is asked */
+	const char *map; /* socketmap */
+};
+#define CONF_BACKENDS_MAX 16u
+
 struct conf_auth {
 	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered; SCRAM-SHA-256-PLUS with SCRAM-SHA-256 */
 	const char *sqlite; /* users database of `postern user` */
@@ -219,6 +249,8 @@ struct conf_auth {
 
 /* What DIAL_ASK may name besides the transports. */
 #define CONF_TARGET_DOVECOT (1ull << 32)
+/* A server of a table, by the table's place in `tables`. */
+#define CONF_TARGET_TABLE(table, server) (2ull << 32 | (uint64_t)(table) << 8 | (uint64_t)(server))
 
 enum conf_stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_COUNT };
 
@@ -258,6 +290,10 @@ void conf_free(struct conf **cp);
 
 const struct conf_transport *conf_transport_find(const struct conf *c, struct slice name); /* NULL: none */
 const struct conf_table *conf_table_find(const struct conf *c, struct slice name);
+/* What each instance of postern-lookup does: the first asks the directory of `auth`, where there is one, each other one table. */
+size_t conf_lookup_count(const struct conf *c);
+const struct conf_table *conf_lookup_table(const struct conf *c, uint64_t instance); /* NULL: the directory, or nothing */
+uint64_t conf_lookup_instance(const struct conf *c, const struct conf_table *t);
 /* `address`: "192.0.2.1", "2001:db8::1"; false for what is no address. */
 bool conf_is_trusted(const struct conf *c, struct slice address);
 /* Whether that client may log in there. */
@@ -301,6 +337,7 @@ bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_o
 #define CONF_CAGE_SECONDS "seconds" /* number: of a question to a directory */
 #define CONF_CAGE_CA "ca" /* text: file of the directory's certificates; "": the system's; no such fact: no TLS */
 #define CONF_CAGE_BLOCK "block" /* text: the directory, as printed; another one takes another process */
+#define CONF_CAGE_TABLES "tables" /* number: what tells one set of tables of other servers from another, which takes other processes */
 #define CONF_CAGE_UID_MIN "uid-min" /* number: the lowest uid that mail is delivered as */
 #define CONF_CAGE_PROGRAMS "programs" /* number: 1 where a transport may run programs */
 /* text NULL: it is beyond its bound, and such a configuration cannot be served. */

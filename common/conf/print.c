@@ -180,11 +180,10 @@ static void print_mechanisms(uint32_t mechanisms, struct buf *out)
 	buf_add_char(out, '\n');
 }
 
-bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
+static void print_servers(const struct conf_ldap_server *servers, size_t count, struct buf *out)
 {
-	buf_add_text(out, "ldap {\n");
-	for (size_t i = 0; i < l->server_count; i++) {
-		const struct conf_ldap_server *s = &l->servers[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_ldap_server *s = &servers[i];
 
 		if (s->path != NULL)
 			print_quoted(out, "server", s->path);
@@ -192,6 +191,12 @@ bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
 			buf_addf(out, strchr(s->host, ':') != NULL ? "\tserver \"[%s]:%u\"\n" : "\tserver \"%s:%u\"\n", s->host,
 				 s->port);
 	}
+}
+
+bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
+{
+	buf_add_text(out, "ldap {\n");
+	print_servers(l->servers, l->server_count, out);
 	print_word(out, "tls", l->tls == TLS_OFF ? "off" : l->tls == TLS_IMPLICIT ? "implicit" : "verified");
 	print_quoted(out, "tls-ca", l->tls_ca);
 	print_quoted(out, "base", l->base);
@@ -278,19 +283,65 @@ static void print_folder(const char *path, struct buf *out)
 	buf_free(&name);
 }
 
-static void print_table(const struct conf_table *t, struct buf *out)
+static void print_seconds(struct buf *out, const char *keyword, uint64_t ms)
+{
+	buf_addf(out, "\t%s ", keyword);
+	unit_print_time(out, ms);
+	buf_add_char(out, '\n');
+}
+
+static void print_redis(const struct conf_backend *b, struct buf *out)
+{
+	buf_addf(out, "\tdatabase %u\n", b->number);
+	if (b->hash == NULL) {
+		print_quoted(out, "get", b->key);
+		return;
+	}
+	buf_add_text(out, "\thget ");
+	rules_print_text(out, b->hash);
+	buf_add_char(out, ' ');
+	rules_print_text(out, b->key);
+	buf_add_char(out, '\n');
+}
+
+static void print_backend(const struct conf_table *t, struct buf *out)
+{
+	const struct conf_backend *b = t->backend;
+
+	buf_add_text(out, "{\n");
+	print_servers(b->servers, b->server_count, out);
+	if (t->kind == TABLE_REDIS)
+		print_redis(b, out);
+	print_quoted(out, "database", b->database);
+	print_word(out, "login", b->login);
+	print_quoted(out, "query", b->query);
+	print_quoted(out, "map", b->map);
+	print_seconds(out, "timeout", b->timeout_ms);
+	print_seconds(out, "keep", b->keep_ms);
+	print_seconds(out, "keep-no", b->keep_no_ms);
+	buf_add_text(out, "}\n");
+}
+
+bool conf_print_table(const struct conf_table *t, struct buf *out)
 {
 	static const char *const kinds[] = {[TABLE_FILE] = "file",
 					    [TABLE_CIDR] = "cidr",
 					    [TABLE_PCRE2] = "pcre2",
 					    [TABLE_SQLITE] = "sqlite",
+					    [TABLE_POSTGRESQL] = "postgresql",
+					    [TABLE_REDIS] = "redis",
+					    [TABLE_SOCKETMAP] = "socketmap",
 					    [TABLE_DIRECTORY] = "directory"};
 
 	if (t->kind == TABLE_INLINE) {
 		print_entries(t, out);
-		return;
+		return buf_ok(out);
 	}
 	buf_addf(out, "table %s %s ", t->name, kinds[t->kind]);
+	if (t->backend != NULL) {
+		print_backend(t, out);
+		return buf_ok(out);
+	}
 	if (t->kind == TABLE_DIRECTORY)
 		print_folder(t->path, out);
 	else
@@ -303,7 +354,7 @@ static void print_table(const struct conf_table *t, struct buf *out)
 		buf_add_char(out, ' ');
 		rules_print_text(out, t->query);
 	}
-	buf_add_char(out, '\n');
+	return buf_add_char(out, '\n');
 }
 
 static void print_host_port(const char *keyword, const struct conf_transport *t, struct buf *out)
@@ -436,7 +487,7 @@ bool conf_print(const struct conf *c, struct buf *out)
 		print_listener(&c->listeners[i], out);
 	print_tls_and_auth(c, out);
 	for (size_t i = 0; i < c->table_count; i++)
-		print_table(&c->tables[i], out);
+		(void)conf_print_table(&c->tables[i], out);
 	for (size_t i = 0; i < c->transport_count; i++)
 		print_transport(&c->transports[i], out);
 	print_rules(c, out);

@@ -8,6 +8,9 @@
  * than the buffer takes. */
 bool conf_print(const struct conf *c, struct buf *out);
 
+/* One table, as a statement. */
+bool conf_print_table(const struct conf_table *t, struct buf *out);
+
 /* The block of a directory, as it stands in `auth`. */
 bool conf_print_ldap(const struct conf_ldap *l, struct buf *out);
 

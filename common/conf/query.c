@@ -24,6 +24,39 @@ const struct conf_table *conf_table_find(const struct conf *c, struct slice name
 	return NULL;
 }
 
+static size_t directories(const struct conf *c)
+{
+	return c->auth.ldap == NULL ? 0 : 1;
+}
+
+size_t conf_lookup_count(const struct conf *c)
+{
+	size_t count = directories(c);
+
+	for (size_t i = 0; i < c->table_count; i++)
+		count += c->tables[i].backend != NULL;
+	return count;
+}
+
+const struct conf_table *conf_lookup_table(const struct conf *c, uint64_t instance)
+{
+	uint64_t number = directories(c);
+
+	for (size_t i = 0; i < c->table_count && instance >= directories(c); i++)
+		if (c->tables[i].backend != NULL && number++ == instance)
+			return &c->tables[i];
+	return NULL;
+}
+
+uint64_t conf_lookup_instance(const struct conf *c, const struct conf_table *t)
+{
+	uint64_t number = directories(c);
+
+	for (size_t i = 0; i < c->table_count && &c->tables[i] != t; i++)
+		number += c->tables[i].backend != NULL;
+	return number;
+}
+
 bool conf_is_trusted(const struct conf *c, struct slice address)
 {
 	return net_list_contains(c->trusted, c->trusted_count, address);
@@ -204,6 +237,30 @@ static void each_directory_fact(const struct conf_ldap *l, conf_cage_fact_fn *fn
 	buf_free(&text);
 }
 
+/* FNV-1a, for telling one text of the administrator's from another. */
+static uint64_t mark_of(struct slice text)
+{
+	uint64_t mark = 14695981039346656037u;
+
+	for (size_t i = 0; i < text.len; i++)
+		mark = (mark ^ (unsigned char)text.at[i]) * 1099511628211u;
+	return mark;
+}
+
+static void each_table_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
+{
+	struct buf text = buf_make(1u << 20);
+
+	for (size_t i = 0; i < c->table_count; i++)
+		if (c->tables[i].backend != NULL) {
+			buf_addf(&text, "%zu ", i);
+			(void)conf_print_table(&c->tables[i], &text);
+		}
+	if (text.len > 0)
+		fn(ROLE_LOOKUP, CONF_CAGE_TABLES, mark_of(buf_slice(&text)), buf_ok(&text) ? "" : NULL, arg);
+	buf_free(&text);
+}
+
 void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
 {
 	fn(ROLE_LOG, CONF_CAGE_LOG, 0, c->set.log[0] == '/' ? "file" : c->set.log, arg);
@@ -211,6 +268,7 @@ void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
 		fn(ROLE_AUTHD, CONF_CAGE_PAM, 0, c->auth.pam, arg);
 	if (c->auth.ldap != NULL)
 		each_directory_fact(c->auth.ldap, fn, arg);
+	each_table_fact(c, fn, arg);
 }
 
 /* ---- retry ---- */

@@ -6,6 +6,7 @@
 /*
  * table NAME { entries }
  * table NAME file PATH [include PATH] | directory PATH [include PATH] | cidr PATH | pcre2 PATH | sqlite PATH "select ..."
+ * table NAME postgresql {...} | redis {...} | socketmap {...}: backend.c
  */
 
 #define ENTRIES_MAX 100000u
@@ -163,7 +164,7 @@ static const char *query_mistake(struct slice query)
 	return count_parameters(query) == 1 ? NULL : "the query must have exactly one ?, for the key";
 }
 
-static bool take_query(struct compiler *c, struct conf_table *t)
+bool take_query(struct compiler *c, const char **into)
 {
 	const char *mistake;
 	struct token q;
@@ -176,8 +177,8 @@ static bool take_query(struct compiler *c, struct conf_table *t)
 		mistake_add(c->mistakes, q.pos,
 			    "expected such as \"select target from aliases where address = ?\"", "%s",
 			    mistake);
-	t->query = arena_text(c->arena, q.text);
-	return t->query != NULL;
+	*into = arena_text(c->arena, q.text);
+	return *into != NULL;
 }
 
 /* A folder's path, as the folder of whatever lies in it. */
@@ -221,21 +222,22 @@ static bool read_one_path(struct compiler *c, struct conf_table *t)
 
 static bool read_sqlite(struct compiler *c, struct conf_table *t)
 {
-	return take_path(c->p, &t->path) && take_query(c, t);
+	return take_path(c->p, &t->path) && take_query(c, &t->query);
 }
 
 static bool read_backend(struct compiler *c, struct conf_table *t)
 {
-	static const char *const words[] = {"file", "directory", "cidr", "pcre2", "sqlite", NULL};
+	static const char *const words[] = {"file", "directory", "cidr", "pcre2", "sqlite", "postgresql", "redis", "socketmap", NULL};
 	static const struct {
 		enum conf_table_kind kind;
 		bool (*read)(struct compiler *c, struct conf_table *t);
 	} kinds[] = {{TABLE_FILE, read_file},	    {TABLE_DIRECTORY, read_directory}, {TABLE_CIDR, read_one_path},
-		     {TABLE_PCRE2, read_one_path}, {TABLE_SQLITE, read_sqlite}};
+		     {TABLE_PCRE2, read_one_path}, {TABLE_SQLITE, read_sqlite},	      {TABLE_POSTGRESQL, read_backend_block},
+		     {TABLE_REDIS, read_backend_block}, {TABLE_SOCKETMAP, read_backend_block}};
 	unsigned kind;
 
 	if (!parser_at(c->p, TOKEN_WORD)) {
-		parser_expected(c->p, "{ and entries, or file, directory, cidr, pcre2, sqlite");
+		parser_expected(c->p, "{ and entries, or file, directory, cidr, pcre2, sqlite, postgresql, redis, socketmap");
 		return false;
 	}
 	if (!take_choice(c->p, "kind of table", words, &kind))

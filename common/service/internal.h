@@ -27,6 +27,7 @@ struct ask {
 	LIST_ENTRY(ask) waiting; /* in service.parked while `parked` */
 	struct service *service;
 	enum role role;
+	uint64_t instance; /* or SERVICE_ANY */
 	enum ipc_type type;
 	struct buf payload; /* owned */
 	uint64_t deadline_ms; /* of the answer */

@@ -179,13 +179,12 @@ static void ask_on(struct ask *a, struct link *link)
 void peers_flush_parked(struct service *s, enum role role)
 {
 	struct ask *a, *next;
-	struct link *link = service_link(s, role, SERVICE_ANY);
+	struct link *link;
 
-	if (link == NULL)
-		return;
 	for (a = LIST_FIRST(&s->parked); a != NULL; a = next) {
 		next = LIST_NEXT(a, waiting);
-		if (a->role == role && ipc_is_resendable(a->type))
+		link = a->role == role && ipc_is_resendable(a->type) ? service_link(s, role, a->instance) : NULL;
+		if (link != NULL)
 			ask_on(a, link);
 	}
 }
@@ -216,7 +215,13 @@ static void on_parked_tick(void *arg)
 void service_ask(struct service *s, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms,
 		 link_answer_fn *on_answer, void *arg)
 {
-	struct link *link = service_link(s, role, SERVICE_ANY);
+	service_ask_instance(s, role, SERVICE_ANY, type, body, timeout_ms, on_answer, arg);
+}
+
+void service_ask_instance(struct service *s, enum role role, uint64_t instance, enum ipc_type type, const void *body, uint64_t timeout_ms,
+			  link_answer_fn *on_answer, void *arg)
+{
+	struct link *link = service_link(s, role, instance);
 	struct ask *a = mem_new(1, sizeof(*a));
 	bool encoded;
 
@@ -226,6 +231,7 @@ void service_ask(struct service *s, enum role role, enum ipc_type type, const vo
 		s->parked_tick = timer_new(s->loop, on_parked_tick, s);
 	a->service = s;
 	a->role = role;
+	a->instance = instance;
 	a->type = type;
 	a->payload = ipc_is_secret(type) ? buf_make_secret(LINK_PACKET_MAX) : buf_make(LINK_PACKET_MAX);
 	a->on_answer = on_answer;

@@ -127,6 +127,9 @@ void service_each_link(struct service *s, enum role role, void (*fn)(struct link
 #define SERVICE_RELINK_MS 5000u
 void service_ask(struct service *s, enum role role, enum ipc_type type, const void *body, uint64_t timeout_ms,
 		 link_answer_fn *on_answer, void *arg);
+/* The same of one instance of it. */
+void service_ask_instance(struct service *s, enum role role, uint64_t instance, enum ipc_type type, const void *body, uint64_t timeout_ms,
+			  link_answer_fn *on_answer, void *arg);
 /* False: there is no link now. */
 bool service_tell(struct service *s, enum role role, enum ipc_type type, const void *body);
 

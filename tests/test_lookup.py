@@ -1,0 +1,346 @@
+"""Tables that other servers keep: a real PostgreSQL, a real Redis, a socketmap; what they may say, and what a key may not do to them."""
+
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import ROOT, free_ports, row, turn_clock, wait_until
+from test_routes import rcpt, stranger
+
+POSTGRES = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
+SQL_KEYS = ("' or 1=1--", "x'||(select", ";drop table people;--", "%", "_", "$1", "info@example.test' --", "\\")
+
+
+class Server:
+    """A program in a folder of its own, as an ordinary user."""
+
+    def __init__(self, folder, user):
+        self.folder, self.port = folder, free_ports(1)[0]
+        folder.mkdir()
+        for path in (folder, folder.parent, folder.parent.parent):
+            path.chmod(0o755)
+        self.user = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"] if ROOT else []
+        if ROOT:
+            shutil.chown(folder, user, user)
+        self.process = None
+
+    def run(self, *command, **options):
+        return subprocess.run([*self.user, *command], check=True, capture_output=True, text=True, cwd=self.folder, **options)
+
+    def spawn(self, *command):
+        self.process = subprocess.Popen([*self.user, *command], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers, 30, command[0])
+
+    def answers(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(20)
+        self.process = None
+
+
+class Postgres(Server):
+    def __init__(self, folder):
+        super().__init__(folder, "postgres")
+        (folder / "password").write_text("secret\n")
+        self.run(f"{POSTGRES}/initdb", "-D", "db", "-U", "mail", "--auth=scram-sha-256", "--pwfile=password", "-N", "-E", "UTF8", "--locale=C")
+        self.start()
+        self.sql("create database mail", "postgres")
+        self.sql("create table people(address text primary key, target text)")
+        self.sql("insert into people values('info@example.test', 'alice@example.test'), ('null@example.test', null)")
+        self.sql("create table lists(name text, member text)")
+        self.sql("insert into lists values('all@example.test', 'alice@example.test'), ('all@example.test', 'bob@example.test')")
+
+    def start(self):
+        self.spawn(f"{POSTGRES}/postgres", "-D", "db", "-p", str(self.port), "-k", str(self.folder), "-c", "fsync=off",
+                   "-c", "listen_addresses=127.0.0.1")
+        wait_until(lambda: self.try_sql("select 1", "postgres"), 30, "PostgreSQL")
+
+    def sql(self, text, database="mail"):
+        return self.run(f"{POSTGRES}/psql", "-h", str(self.folder), "-p", str(self.port), "-U", "mail", "-qAtc", text, database,
+                        env={"PGPASSWORD": "secret", "PATH": os.environ["PATH"]}).stdout
+
+    def try_sql(self, text, database):
+        try:
+            self.sql(text, database)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    if POSTGRES is None:
+        pytest.skip("not here: PostgreSQL")
+    server = Postgres(tmp_path / "postgres")
+    yield server
+    server.stop(signal.SIGINT)
+
+
+class Redis(Server):
+    def __init__(self, folder):
+        super().__init__(folder, "redis" if user_exists("redis") else "nobody")
+        self.start()
+
+    def start(self):
+        self.spawn(REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.folder / "socket"), "--unixsocketperm",
+                   "777", "--save", "", "--requirepass", "secret")
+
+    def command(self, *words):
+        with socket.create_connection(("127.0.0.1", self.port)) as s:
+            for each in (("AUTH", "secret"), words):
+                s.sendall(b"*%d\r\n" % len(each) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in each))
+                got = s.recv(65536)
+            return got
+
+
+def user_exists(name):
+    return any(line.startswith(name + ":") for line in open("/etc/passwd"))
+
+
+@pytest.fixture
+def redis(tmp_path):
+    if REDIS is None:
+        pytest.skip("not here: redis-server")
+    server = Redis(tmp_path / "redis")
+    yield server
+    server.stop()
+
+
+class SocketMap:
+    """Speaks the protocol by a dict; a function as its value is called with the connection."""
+
+    def __init__(self, values):
+        self.values, self.asked = values, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                c, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        data = b""
+        while True:
+            got = c.recv(4096)
+            data += got
+            if not got:
+                return
+            while b":" in data and len(data) > int(data.split(b":")[0]) + len(data.split(b":")[0]) + 1:
+                n, rest = data.split(b":", 1)
+                said, data = rest[:int(n)], rest[int(n) + 1:]
+                self.asked.append(said)
+                answer = self.values.get(said.decode("latin-1"), b"NOTFOUND ")
+                if callable(answer):
+                    answer(c)
+                    return
+                c.sendall(b"%d:%s," % (len(answer), answer))
+
+
+def credentials(suite, *lines):
+    path = suite.folder / "credentials"
+    path.write_text("".join(line + "\n" for line in lines))
+    path.chmod(0o600)
+    if suite.as_root:
+        shutil.chown(path, "root", "postern-authd")
+        path.chmod(0o640)
+    suite.settings += f'credentials "{path}"\n'
+
+
+def ask(suite, table, key, use="in"):
+    rows = json.loads(suite.postern("table", "test", table, key, "--json").stdout)
+    return next((r["answer"], r["value"], r["why"]) for r in rows if r["use"] == use)
+
+
+def test_postgresql(suite, postgres):
+    credentials(suite, "database: mail secret")
+    block = f'server "127.0.0.1:{postgres.port}"  database mail  login database  keep 1s  keep-no 1s'
+    suite.tables += f'table people postgresql {{ {block}\n query "select target from people where address = ?" }}\n' \
+        f'table lists postgresql {{ server "{postgres.folder}/.s.PGSQL.{postgres.port}"  database mail  login database\n' \
+        ' query "select member from lists where name = ? order by 1" }\n' \
+        f'table slow postgresql {{ {block}  timeout 2s\n query "select \'x\' from pg_sleep(60) where ? <> \'\'" }}\n' \
+        f'table wrong postgresql {{ {block}\n query "select nothing from nowhere where x = ?" }}\n'
+    suite.routes = "\talias people\n\talias lists\n" + suite.routes
+    suite.start()
+    c = stranger(suite)
+    c.message("you@elsewhere.test", "info@example.test")
+    suite.wait_messages("alice@example.test")
+    c.message("you@elsewhere.test", "all@example.test")
+    suite.wait_messages("bob@example.test")
+    assert rcpt(suite, "nobody@example.test").startswith("550")
+    assert ask(suite, "lists", "all@example.test") == ("yes", "alice@example.test,bob@example.test", "")
+    assert ask(suite, "people", "null@example.test") == ("yes", "", "")
+    for key in SQL_KEYS:
+        row("M01", f"postgresql-{key}", ask(suite, "people", key)[0] == "no")
+    row("M01", "postgresql-utf8", rcpt(suite, "caf\u00e9@example.test".encode().decode("latin-1"))[0] in "45")
+    assert postgres.sql("select count(*) from people").strip() == "2"
+    answer, _, why = ask(suite, "slow", "x")
+    assert answer == "unknown" and "statement timeout" in why
+    answer, _, why = ask(suite, "wrong", "x")
+    assert answer == "unknown" and "nowhere" in why
+    # a change is seen when the answer's time is over
+    postgres.sql("update people set target = 'bob@example.test' where address = 'info@example.test'")
+    turn_clock(suite, 2)
+    assert ask(suite, "people", "info@example.test")[:2] == ("yes", "bob@example.test")
+
+
+def test_postgresql_goes_and_comes(suite, postgres):
+    """Down: 451, whatever is not known yet; there again: as before, and nothing was restarted."""
+    credentials(suite, "database: mail secret", "stranger: mail wrong")
+    block = f'server "127.0.0.1:{postgres.port}"  database mail  keep 1s  keep-no 1s\n query "select target from people where address = ?"'
+    suite.tables += f'table people postgresql {{ {block}  login database }}\ntable shut postgresql {{ {block}  login stranger }}\n'
+    suite.routes = "\talias people\n" + suite.routes
+    suite.start()
+    assert rcpt(suite, "info@example.test").startswith("250")
+    answer, _, why = ask(suite, "shut", "x")
+    assert answer == "unknown" and "password authentication failed" in why
+    before = suite.pids("lookup")
+    postgres.stop(signal.SIGINT)
+    turn_clock(suite, 2)
+    assert rcpt(suite, "info@example.test").startswith("451")
+    assert rcpt(suite, "alice@example.test").startswith("451")
+    postgres.start()
+    turn_clock(suite, 60)
+    assert rcpt(suite, "info@example.test").startswith("250")
+    # a server that was restarted behind our back is met by a new connection
+    postgres.stop(signal.SIGINT)
+    postgres.start()
+    turn_clock(suite, 2)
+    assert rcpt(suite, "info@example.test").startswith("250")
+    assert suite.pids("lookup") == before
+    # one that does not answer any more: the time is bounded
+    postgres.process.send_signal(signal.SIGSTOP)
+    try:
+        for pid in children_of(postgres.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+        turn_clock(suite, 2)
+        assert rcpt(suite, "info@example.test").startswith("451")
+    finally:
+        for pid in [*children_of(postgres.process.pid), postgres.process.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+
+def children_of(pid):
+    return [int(p) for p in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+
+
+def test_a_lookup_that_crashes(suite, postgres):
+    """451 while it is gone, then another one; no other table notices."""
+    credentials(suite, "database: mail secret")
+    block = f'server "127.0.0.1:{postgres.port}"  database mail  login database  keep 1s\n query "select target from people where address = ?"'
+    suite.tables += f"table one postgresql {{ {block} }}\ntable two postgresql {{ {block} }}\n"
+    suite.routes = "\talias one if recipient.local == \"info\"\n" + suite.routes
+    suite.start()
+    assert rcpt(suite, "info@example.test").startswith("250") and ask(suite, "two", "info@example.test")[0] == "yes"
+    first, second = suite.pids("lookup")
+    os.kill(first, signal.SIGSEGV)
+    turn_clock(suite, 2)
+    wait_until(lambda: ask(suite, "one", "info@example.test")[0] == "yes" and ask(suite, "two", "info@example.test")[0] == "yes", 60,
+               "both tables")
+    row("M02", "lookup-crash", len(suite.pids("lookup")) == 2 and (first in suite.pids("lookup")) != (second in suite.pids("lookup")))
+
+
+def test_redis(suite, redis):
+    credentials(suite, "cache: default secret")
+    redis.command("SET", "alias:info@example.test", "alice@example.test, bob@example.test")
+    redis.command("HSET", "domains", "example.test", "yes")
+    redis.command("LPUSH", "alias:list@example.test", "x")
+    redis.command("SET", "alias:big@example.test", "x" * 70000)
+    suite.tables += f'table aliases redis {{ server "127.0.0.1:{redis.port}"  login cache  get "alias:?"  keep 1s  keep-no 1s }}\n' \
+        f'table domains redis {{ server "{redis.folder}/socket"  login cache  hget "domains" "?" }}\n' \
+        f'table shut redis {{ server "127.0.0.1:{redis.port}"  get "?" }}\n'
+    suite.policy = 'policy rcpt {\n\treject "not ours" if recipient.domain not in domains\n}\n'
+    suite.routes = "\talias aliases\n" + suite.routes
+    suite.start()
+    stranger(suite).message("you@elsewhere.test", "info@example.test")
+    suite.wait_messages("alice@example.test")
+    suite.wait_messages("bob@example.test")
+    assert "not ours" in rcpt(suite, "x@other.test")
+    assert rcpt(suite, "list@example.test").startswith("451") and rcpt(suite, "big@example.test").startswith("451")
+    answer, _, why = ask(suite, "shut", "x")
+    assert answer == "unknown" and "NOAUTH" in why
+    before = redis.command("DBSIZE")
+    for key in ("x\r\nFLUSHALL", "x\r\n*1\r\n$8\r\nFLUSHALL\r\n", "*", "info@example.test ", "?"):
+        row("M01", f"redis-{key!r}", ask(suite, "aliases", key)[0] == "no")
+    assert redis.command("DBSIZE") == before
+    if suite.as_root:
+        assert "lookup" in suite.postern("sandbox", "verify").stdout
+    redis.stop()
+    turn_clock(suite, 2)
+    assert rcpt(suite, "info@example.test").startswith("451")
+    redis.start()
+    redis.command("SET", "alias:info@example.test", "bob@example.test")
+    turn_clock(suite, 60)
+    assert ask(suite, "aliases", "info@example.test") == ("yes", "bob@example.test", "")
+
+
+def test_socketmap(suite):
+    def endless(c):
+        c.sendall(b"99999:" + b"x" * 1000)
+
+    def silent(_):
+        time.sleep(60)
+
+    server = SocketMap({"virtual info@example.test": b"OK alice@example.test", "virtual slow@example.test": silent,
+                        "virtual endless@example.test": endless, "virtual more@example.test": lambda c: c.sendall(b"2:OK,2:OK,"),
+                        "virtual temp@example.test": b"TEMP not now", "virtual close@example.test": lambda c: c.close(),
+                        "virtual huge@example.test": b"OK " + b"x" * 65590, "other info@example.test": b"OK bob@example.test",
+                        "virtual meta@example.test": b"OK $(id) {local} `id`"})
+    suite.tables += f'table virtual socketmap {{ server "127.0.0.1:{server.port}"  map virtual  timeout 2s  keep 30m }}\n' \
+        f'table other socketmap {{ server "127.0.0.1:{server.port}"  map other }}\n'
+    suite.routes = "\talias virtual\n" + suite.routes
+    suite.start()
+    stranger(suite).message("you@elsewhere.test", "info@example.test")
+    suite.wait_messages("alice@example.test")
+    assert rcpt(suite, "nobody@example.test").startswith("550")
+    for local in ("slow", "endless", "temp", "close", "huge"):
+        assert rcpt(suite, f"{local}@example.test").startswith("451"), local
+        turn_clock(suite, 60)  # what it rests after a failure
+    row("M03", "socketmap", ask(suite, "virtual", "meta@example.test")[:2] == ("yes", "$(id) {local} `id`"))
+    # what one table says of a key is not what another says, and is kept for its time
+    row("M04", "another-table", ask(suite, "other", "info@example.test")[1] == "bob@example.test" and
+        ask(suite, "virtual", "info@example.test")[1] == "alice@example.test")
+    server.values["virtual info@example.test"] = b"OK bob@example.test"
+    turn_clock(suite, 600)
+    assert ask(suite, "virtual", "info@example.test")[1] == "alice@example.test"
+    turn_clock(suite, 1300)
+    assert ask(suite, "virtual", "info@example.test")[1] == "bob@example.test"
+    # and a new configuration keeps nothing of the one before
+    server.values["virtual info@example.test"] = b"OK alice@example.test"
+    suite.postern("reload")
+    row("M04", "another-generation", ask(suite, "virtual", "info@example.test")[1] == "alice@example.test")
+
+
+def test_other_tables_after_a_reload(suite):
+    """The map and the server of a table change: other processes ask, and mail flows on."""
+    one, two = SocketMap({"a x": b"OK one"}), SocketMap({"a x": b"OK two", "b x": b"OK b"})
+    plain = suite.tables
+    suite.tables = plain + f'table t socketmap {{ server "127.0.0.1:{one.port}"  map a }}\n'
+    suite.start()
+    assert ask(suite, "t", "x")[1] == "one"
+    suite.tables = plain + f'table more socketmap {{ server "127.0.0.1:{two.port}"  map b }}\ntable t socketmap {{ server "127.0.0.1:{two.port}"  map a }}\n'
+    suite.write_conf()
+    suite.postern("reload")
+    wait_until(lambda: ask(suite, "t", "x")[1] == "two" and ask(suite, "more", "x")[1] == "b", 30, "the new tables")
+    suite.tables = plain
+    suite.write_conf()
+    suite.postern("reload")
+    wait_until(lambda: suite.pids("lookup") == [], 30, "no lookup")
+    assert rcpt(suite, "alice@example.test").startswith("250")
