@@ -21,9 +21,14 @@ static bool refuse(struct buf *why, const char *what, struct slice value)
 
 static bool read_recipient(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
 {
-	enum mail_verdict verdict = mail_address_parse(value, MAIL_ALLOW_UTF8 | MAIL_ALLOW_POSTMASTER, &q->recipient);
+	struct buf whole = buf_make(512);
+	enum mail_verdict verdict;
 
-	(void)conf;
+	buf_add_slice(&whole, value);
+	if (value.len > 0 && slice_index(value, '@') == SLICE_NONE && conf->set.qualify_domain[0] != '\0')
+		buf_addf(&whole, "@%s", conf->set.qualify_domain);
+	verdict = mail_address_parse(buf_slice(&whole), MAIL_ALLOW_UTF8 | MAIL_ALLOW_POSTMASTER, &q->recipient);
+	buf_free(&whole);
 	q->facts.value[FACT_RECIPIENT].text = mail_address_text(&q->recipient);
 	return verdict == MAIL_OK || refuse(why, mail_verdict_text(verdict), value);
 }

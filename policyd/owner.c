@@ -44,11 +44,14 @@ static enum answer either(enum answer a, enum answer b)
 	return ANSWER_NO;
 }
 
-/* `user@our.host`, where the owner is called `user`. */
-static enum answer is_of_this_host(const struct facts *facts, const struct owner *o, struct slice address,
+/* `user@our.host`, or of the domain that sendmail completes addresses with, where the owner is called `user`. */
+static enum answer is_of_this_host(const struct conf *conf, const struct facts *facts, const struct owner *o, struct slice address,
 				   const struct lookups *lookups)
 {
-	if (!slice_eq_nocase(fact_domain_part(address), facts_text(facts, FACT_HOSTNAME)))
+	struct slice domain = fact_domain_part(address), completed = slice_of(conf->set.qualify_domain);
+	bool is_completed = o->uid != OWNER_NO_UID && completed.len > 0 && slice_eq_nocase(domain, completed);
+
+	if (!is_completed && !slice_eq_nocase(domain, facts_text(facts, FACT_HOSTNAME)))
 		return ANSWER_NO;
 	return is_called(o, fact_local_part(address), lookups);
 }
@@ -173,7 +176,7 @@ enum answer owner_has(const struct conf *conf, const struct facts *facts, const 
 	address = buf_slice(&whole);
 	answer = o->login.len > 0 && slice_eq_nocase(address, o->login) ? ANSWER_YES : ANSWER_NO;
 	if (answer != ANSWER_YES)
-		answer = is_of_this_host(facts, o, address, lookups);
+		answer = is_of_this_host(conf, facts, o, address, lookups);
 	if (answer != ANSWER_YES)
 		answer = either(answer, is_delegated(conf, o, address, lookups));
 	if (answer != ANSWER_YES)

@@ -2,10 +2,12 @@
 
 #include "base/mem.h"
 #include "lines.h"
+#include "mail/address.h"
 
 /* Always, once made: `entries` is sorted by key, and no key stands twice. */
 struct entry {
-	struct slice key, value; /* into `text`, or the configuration's */
+	struct slice key, value; /* into `text`, or the configuration's; the key else into `own` */
+	char *own; /* owned: a key that was made canonical; NULL */
 	size_t line;
 };
 
@@ -42,6 +44,19 @@ static bool refuse(struct buf *why, size_t line, const char *what)
 	return false;
 }
 
+/* As it is asked for: U-labels of a domain are its A-labels. */
+static bool make_canonical(struct entry *e)
+{
+	char text[MAIL_KEY_MAX + 1];
+
+	if (!mail_key_canonical(e->key, text))
+		return true;
+	e->own = slice_dup(slice_of(text));
+	if (e->own != NULL)
+		e->key = slice_of(e->own);
+	return e->own != NULL;
+}
+
 static bool add(struct table_text *t, struct slice key, struct slice value, size_t line, struct buf *why)
 {
 	void *items = t->entries;
@@ -53,7 +68,9 @@ static bool add(struct table_text *t, struct slice key, struct slice value, size
 	if (!mem_grow(&items, &t->cap, t->count, sizeof(struct entry), TABLE_ENTRIES_MAX))
 		return refuse(why, line, "more entries than a table in a file can have; use sqlite");
 	t->entries = items;
-	t->entries[t->count++] = (struct entry){key, value, line};
+	t->entries[t->count] = (struct entry){key, value, NULL, line};
+	if (!make_canonical(&t->entries[t->count++]))
+		return refuse(why, line, "out of memory");
 	return true;
 }
 
@@ -178,6 +195,8 @@ void table_text_free(struct table_text **tp)
 	if (t == NULL)
 		return;
 	*tp = NULL;
+	for (size_t i = 0; i < t->count; i++)
+		free(t->entries[i].own);
 	buf_free(&t->text);
 	free(t->entries);
 	free(t);

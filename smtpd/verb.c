@@ -175,9 +175,12 @@ static void greet_back(struct session *s)
 
 static void banner(struct session *s)
 {
-	const char *text = s->place.banner == NULL ? "ESMTP Postern" : s->place.banner;
+	const char *text = s->place.banner == NULL ? "ESMTP Postern" : s->place.banner, *name = s->place.hostname;
 
-	buf_addf(&s->out, "220 %s %s\r\n", s->place.hostname, text);
+	/* On the submission socket it is what sendmail completes addresses with (cli/submit_smtp.c). */
+	if (s->place.role == LISTENER_LOCAL && s->place.conf->set.qualify_domain[0] != '\0')
+		name = s->place.conf->set.qualify_domain;
+	buf_addf(&s->out, "220 %s %s\r\n", name, text);
 }
 
 /* ---- MAIL, RCPT, DATA ---- */

@@ -358,6 +358,11 @@ static bool is_address(struct slice s)
 	       slice_index(s, ' ') == SLICE_NONE && slice_index(s, '<') == SLICE_NONE;
 }
 
+static bool is_host_name_or_none(struct slice s)
+{
+	return s.len == 0 || is_host_name(s);
+}
+
 /* None that a domain, a path or a quoted local part has a meaning for. */
 static bool is_sub_address(struct slice s)
 {
@@ -465,6 +470,7 @@ static const struct {
 	const char *expected;
 } words[] = {
 	{"hostname", is_host_name, "expected a host name such as mx1.example.org"},
+	{"qualify_domain", is_host_name_or_none, "expected a host name such as mx1.example.org"},
 	{"sub_address", is_sub_address, "expected one or more of + - _ = # ~ ^, such as \"+\""},
 	{"postmaster", is_postmaster, "expected the address of a person, such as alice@example.org"},
 	{"spool", is_folder, "expected an absolute path"},

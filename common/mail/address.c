@@ -290,3 +290,18 @@ bool mail_path_cut(struct slice *rest, struct slice *inside_out)
 	*rest = slice_from(inside, quoted + end + 1);
 	return true;
 }
+
+bool mail_key_canonical(struct slice key, char out[MAIL_KEY_MAX + 1])
+{
+	struct mail_address address;
+
+	if (!has_high(key))
+		return false;
+	if (slice_rindex(key, '@') == SLICE_NONE)
+		return mail_domain_parse(key, MAIL_ALLOW_UTF8, out);
+	if (key.at[0] == '@') {
+		out[0] = '@';
+		return mail_domain_parse(slice_from(key, 1), MAIL_ALLOW_UTF8, out + 1);
+	}
+	return mail_address_parse(key, MAIL_ALLOW_UTF8, &address) == MAIL_OK && slice_copy(mail_address_text(&address), out, MAIL_KEY_MAX + 1);
+}

@@ -85,6 +85,11 @@ bool mail_address_is_routed(const struct mail_address *a);
  * False: it is none. */
 bool mail_domain_parse(struct slice text, unsigned options, char out[MAIL_DOMAIN_MAX + 1]);
 
+/* A key that names an address, a domain or "@domain" with octets above 127, as addresses are asked for: its domain in A-labels.
+ * False: it is none, or needs nothing done. */
+#define MAIL_KEY_MAX (MAIL_ADDRESS_MAX + 2u)
+bool mail_key_canonical(struct slice key, char out[MAIL_KEY_MAX + 1]);
+
 /* Cuts a "<...>" off the front of `*rest`; a ">" inside a quoted local part does not end it.
  * False: no such thing. */
 bool mail_path_cut(struct slice *rest, struct slice *inside_out);

@@ -85,6 +85,35 @@ static void test_forms(void **state)
 	print_message("ROW Z07 address-utf8 pass\n");
 }
 
+/* U-label and A-label of a domain are one key, wherever it stands. */
+static void test_keys(void **state)
+{
+	static const struct {
+		const char *key, *canonical; /* NULL: nothing to be done */
+	} rows[] = {
+		{"m\xc3\xbcnchen.example", "xn--mnchen-3ya.example"},
+		{"M\xc3\x9cNCHEN.example", "xn--mnchen-3ya.example"},
+		{"@m\xc3\xbcnchen.example", "@xn--mnchen-3ya.example"},
+		{"info@m\xc3\xbcnchen.example", "info@xn--mnchen-3ya.example"},
+		{"j\xc3\xb6rg@m\xc3\xbcnchen.example", "j\xc3\xb6rg@xn--mnchen-3ya.example"},
+		{"xn--mnchen-3ya.example", NULL},
+		{"example.org", NULL},
+		{"", NULL},
+		{"*", NULL},
+		{"\xff.example", NULL},
+		{"two words \xc3\xbc", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char out[MAIL_KEY_MAX + 1];
+		bool done = mail_key_canonical(slice_of(rows[i].key), out);
+
+		if (done != (rows[i].canonical != NULL) || (done && strcmp(out, rows[i].canonical) != 0))
+			fail_msg("%s: %s", rows[i].key, done ? out : "nothing");
+	}
+}
+
 /* A canonical text is its own canonical text. */
 static void test_canonical_is_stable(void **state)
 {
@@ -254,7 +283,8 @@ static void test_suite(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),	    cmocka_unit_test(test_canonical_is_stable),
+		cmocka_unit_test(test_forms),	    cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_canonical_is_stable),
 		cmocka_unit_test(test_lengths),	    cmocka_unit_test(test_every_octet),
 		cmocka_unit_test(test_routed),	    cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_suite),

@@ -3,6 +3,7 @@
 
 #include "conf/net.h"
 #include "conf/unit.h"
+#include "mail/address.h"
 
 /* One test: a fact, a relation, and what stands to its right. */
 
@@ -24,13 +25,24 @@ static bool is_text(enum fact_type type)
 	return type == FACT_TYPE_TEXT || type == FACT_TYPE_DOMAIN || type == FACT_TYPE_ADDRESS;
 }
 
+/* As the fact's values are: a domain in A-labels. */
+static const char *canonical_text(struct cond_reader *r, const struct cond *c, struct slice text)
+{
+	enum fact_type type = fact_info(c->fact)->type;
+	char key[MAIL_KEY_MAX + 1];
+
+	if ((type == FACT_TYPE_DOMAIN || type == FACT_TYPE_ADDRESS) && mail_key_canonical(text, key))
+		return arena_text(r->p->arena, slice_of(key));
+	return arena_text(r->p->arena, text);
+}
+
 /* A text in quotes, or the name of another fact. */
 static bool right_text(struct cond_reader *r, struct cond *c)
 {
 	struct token t;
 
 	if (parser_at(r->p, TOKEN_STRING) && take_string(r->p, "a text", &t))
-		return (c->text = arena_text(r->p->arena, t.text)) != NULL;
+		return (c->text = canonical_text(r, c, t.text)) != NULL;
 	if (!take_word(r->p, "a text in quotes, or a fact", &t))
 		return false;
 	if (fact_find(t.text) == FACT_COUNT) {
@@ -157,7 +169,7 @@ static bool push_text(struct cond_reader *r, struct cond *c, const struct token 
 
 	c->texts = texts;
 	if (slot != NULL)
-		*slot = arena_text(r->p->arena, t->text);
+		*slot = canonical_text(r, c, t->text);
 	return slot != NULL && *slot != NULL;
 }
 
