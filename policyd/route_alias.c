@@ -45,7 +45,7 @@ static enum next add_directive(struct alias_values *v, const struct target *targ
 
 	if (rule->transport == NULL)
 		return walk_defer(v->w, rule, "its alias names a program or a file, and the rule has no `programs TRANSPORT`");
-	next = route_add_directive(v->w, rule, slice_empty(), kind, target->text);
+	next = route_add_directive(v->w, rule, slice_of(rule->transport->name), kind, target->text);
 	return next == ENDED ? GO_ON : next;
 }
 

@@ -54,6 +54,7 @@ static const char text[] =
 	"  hand@example.test: \"run\"\n"
 	"}\n"
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
+	"transport runner { pipe  user nobody }\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
 	"transport mx { smtp mx }\n"
@@ -72,7 +73,7 @@ static const char text[] =
 	"  rewrite \"{recipient.base}\" if recipient.domain == \"tags.test\" and recipient.detail == \"gone\"\n"
 	"  deliver virtual if recipient.domain == \"tags.test\" and recipient.user == \"bob\"\n"
 	"  deliver home if recipient.domain == \"users.test\" and recipient.is-user\n"
-	"  alias scripts programs virtual if recipient.domain in domains\n"
+	"  alias scripts programs runner if recipient.domain in domains\n"
 	"  alias broken if recipient.domain == \"broken.test\"\n"
 	"  alias aliases if recipient.domain in domains or recipient.domain == \"catch.test\"\n"
 	"  deliver virtual if recipient in boxes\n"
@@ -213,9 +214,9 @@ static const struct {
 	{"an alias that throws away", "hole@example.test", false, ROUTE_TARGETS, ""},
 	{"a part of it", "most@example.test", false, ROUTE_TARGETS, V "alice/!"},
 	{"without her own forward", "own@example.test", false, ROUTE_TARGETS, V "alice/!="},
-	{"a program, and an address", "run@example.test", false, ROUTE_TARGETS, "virtual:pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
-	{"a file", "save@example.test", false, ROUTE_TARGETS, "virtual:file(/var/log/saved)"},
-	{"by another alias", "hand@example.test", false, ROUTE_TARGETS, "virtual:!pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
+	{"a program, and an address", "run@example.test", false, ROUTE_TARGETS, "runner:runnerpipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
+	{"a file", "save@example.test", false, ROUTE_TARGETS, "runner:runnerfile(/var/log/saved)"},
+	{"by another alias", "hand@example.test", false, ROUTE_TARGETS, "runner:runner!pipe(/bin/run|-x|{a} ;id;|) " V "alice/!"},
 	{"kept in the queue", "dialup@elsewhere.test", false, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*~"},
 	{"final: still", "dialup@elsewhere.test", true, ROUTE_TARGETS, "smarthost:smtp.isp.example:587*~"},
 	{"kept, and nobody says where to", "dialup@nowhere.test", false, ROUTE_REFUSED, "550 no such mailbox here"},

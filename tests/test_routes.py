@@ -338,3 +338,39 @@ def test_queue_only_mail_is_not_returned_for_its_age(suite, next_hop):
     assert b"lost@elsewhere.test" in report and b"kept@elsewhere.test" not in report
     (m,) = suite.queue()
     assert m["recipients"] == "kept@elsewhere.test"
+
+
+@pytest.mark.root
+def test_programs_and_files_of_a_system_alias(suite, tmp_path):
+    """As the user that the transport says, with the words that the table says, whoever sends and whatever he writes into an address."""
+    tmp_path.chmod(0o755)
+    box = tmp_path / "box"
+    box.mkdir()
+    shutil.chown(box, "postern-mail", "postern-mail")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{{ id -un; printf '%s\\n' \"$@\"; cat; }} > {box}/$$.got\n")
+    program.chmod(0o755)
+    path = suite.folder / "users" / "aliases"
+    path.write_text(f'robot: "|{program} one \\"two three\\" ;id $(id) {{recipient}} %s", alice@example.test\n'
+                    f"log: {box}/log, bob@example.test\nboth: robot, log\n")
+    readable(suite, path)
+    suite.settings += 'sub-address "+"\n'
+    suite.tables += f'table aliases file "{path}"\n'
+    suite.transports = "transport scripts { pipe  user postern-mail }\n"
+    suite.routes = "\talias aliases programs scripts\n" + suite.routes
+    suite.start()
+    c = stranger(suite)
+    c.message("you@elsewhere.test", "robot+$id@example.test", "Subject: x\n\nhello\n")
+    got = wait_until(lambda: [p.read_text() for p in box.glob("*.got") if "hello" in p.read_text()], what="the program's file")[0].splitlines()
+    row("O01", "words-of-an-alias", got[:7] == ["postern-mail", "one", "two three", ";id", "$(id)", "{recipient}", "%s"])
+    suite.wait_messages("alice@example.test")
+    c.message("you@elsewhere.test", "log@example.test", "Subject: y\n\nto a file\n")
+    wait_until(lambda: (box / "log").exists() and "to a file" in (box / "log").read_text(), what="the file")
+    suite.wait_messages("bob@example.test")
+    c.message("you@elsewhere.test", "both@example.test", "Subject: z\n\nto both\n")
+    wait_until(lambda: "to both" in (box / "log").read_text() and [p for p in box.glob("*.got") if "to both" in p.read_text()], what="both")
+    for local in ('"|/bin/touch /tmp/owned"', '"/etc/passwd"', '":include:/etc/shadow"', '"\\\\alice"', '";id;"', "|id", "-oQ/tmp"):
+        row("O01", f"recipient-{local}", rcpt(suite, f"{local}@example.test")[:3] in ("550", "553", "501"))
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+    shown = suite.postern("route", "robot@example.test").stdout
+    assert f"--> scripts scripts, as user postern-mail, pipe {program} one two three ;id $(id) {{recipient}} %s" in shown

@@ -112,9 +112,9 @@ static void resolve_programs(struct rules_names *n, struct rule *r)
 	r->transport = find_transport(n, r->programs, r->pos);
 	if (r->transport == NULL)
 		return;
-	if (r->transport->kind == TRANSPORT_SMTP || r->transport->kind == TRANSPORT_LMTP || r->transport->user == NULL)
-		mistake_add(n->mistakes, r->pos, "name a transport of this host that says `user NAME`",
-			    "%s cannot run programs: nothing says as which user", r->programs);
+	if (r->transport->kind != TRANSPORT_PIPE || r->transport->user == NULL)
+		mistake_add(n->mistakes, r->pos, "name a transport such as: transport system-programs { pipe  user nobody }",
+			    "%s cannot run programs: it is no pipe, or does not say as which user", r->programs);
 }
 
 static void resolve_rule(struct rules_names *n, struct rule *r)
