@@ -10,6 +10,7 @@ static void set_limits(struct conf_settings *set)
 {
 	*set = (struct conf_settings){
 		.hostname = "mx.example.test",
+		.qualify_domain = "",
 		.message_size_max = 1 << 20,
 		.recipients_max = 1000,
 		.errors_max = 20,

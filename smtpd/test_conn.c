@@ -299,6 +299,7 @@ static void begin(struct world *w, enum conf_tls_mode tls, enum conf_auth_mode a
 	w->login = OC_AUTHENTICATED;
 	w->conf.auth.mechanisms = MECHANISMS_DEFAULT;
 	w->conf.set = (struct conf_settings){.hostname = "mx.example.test",
+					       .qualify_domain = "",
 					     .message_size_max = 10 << 20,
 					     .recipients_max = 100,
 					     .errors_max = 20,
