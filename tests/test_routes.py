@@ -374,3 +374,48 @@ def test_programs_and_files_of_a_system_alias(suite, tmp_path):
     wait_until(lambda: suite.queue() == [], what="an empty queue")
     shown = suite.postern("route", "robot@example.test").stdout
     assert f"--> scripts scripts, as user postern-mail, pipe {program} one two three ;id $(id) {{recipient}} %s" in shown
+
+
+@pytest.mark.root
+def test_is_user_asks_the_system(suite):
+    """In a policy and in a route; authd that is not there is 451 and never a no."""
+    suite.settings += 'sub-address "+"\n'
+    suite.policy = 'policy rcpt {\n\treject "no mail for users" if recipient.is-user and recipient.domain == "users.test"\n}\n'
+    suite.routes = ('\treject "a user" if recipient.is-user and recipient.domain == "mx.example.test"\n'
+                    '\treject "nobody of that name" if recipient.domain in ("mx.example.test", "users.test")\n' + suite.routes)
+    suite.start()
+    for address, words in (("nobody@mx.example.test", "a user"), ("nobody+tag@mx.example.test", "a user"),
+                           ("nosuchuser@mx.example.test", "nobody of that name"), ("root@mx.example.test", "nobody of that name"),
+                           ("nobody@users.test", "no mail for users"), ("nosuchuser@users.test", "nobody of that name")):
+        assert words in rcpt(suite, address), address
+    assert "recipient.is-user: yes (yes)" in suite.postern("route", "nobody@mx.example.test", check=False).stdout
+
+
+METAS = ["${run{id}}", "{recipient}", "{{recipient}}", "{sender.domain}", "%-5", "`id`", "$id", "${id}", "'x'", "*", "a{b", "a}b", "if=x", "x#y"]
+
+
+def test_what_tables_hold_is_text_all_the_way(suite, next_hop):
+    """Our own meta-syntax, and others', as keys and values of an alias table: what goes out, what is logged and shown is what stood there."""
+    hop = next_hop()
+    suite.internet = f'smtp "localhost:{hop.port}"  tls off  allow-local yes'
+    path = suite.folder / "users" / "aliases"
+    path.write_text("".join(f'"k{m}@example.test": "{m}@elsewhere.test"\n' for m in METAS))
+    readable(suite, path)
+    suite.tables += f'table aliases file "{path}"\n'
+    suite.routes = ('\talias aliases\n\trewrite "w{recipient.local}@elsewhere.test" if recipient.domain == "old.test"\n'
+                    '\treject "no {recipient} here" if recipient.domain == "said.test"\n' + suite.routes)
+    suite.settings += "trusted 127.0.0.0/8\n"
+    suite.start()
+    c = stranger(suite)
+    for m in METAS:
+        c.message("you@elsewhere.test", f"k{m}@example.test")
+        c.message("you@elsewhere.test", f"{m}@old.test")
+    sent = sorted(r for _, rcpts, *_ in hop.wait(2 * len(METAS), seconds=60) for r in rcpts)
+    assert sent == sorted([f"{m}@elsewhere.test" for m in METAS] + [f"w{m}@elsewhere.test" for m in METAS])
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+    log = suite.log()
+    for m in METAS:
+        row("E09", f"alias-{m}", f"recipient={m}@elsewhere.test" in log or f'recipient="{m}@elsewhere.test"' in log)
+        row("E09", f"reply-{m}", rcpt(suite, f"{m}@said.test") == f"550 5.1.1 no {m}@said.test here")
+        shown = suite.postern("route", f"k{m}@example.test").stdout
+        row("E09", f"shown-{m}", f'table aliases: yes: "{m}@elsewhere.test"\n' in shown and f"\n  {m}@elsewhere.test  (from " in shown)
