@@ -3,14 +3,14 @@
 postern_library(delivery_maildir SOURCES body.c folder.c maildir.c maildir_path.c maildir_text.c mbox.c program_words.c quota.c LINKS common_base)
 
 postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
-	SOURCES local.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c program.c
-	LINKS delivery_maildir common_service common_mail common_os)
+	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c once.c owner_filter.c program.c
+	LINKS delivery_maildir common_filter common_service common_mail common_os)
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)
 postern_unit_test(test_maildir_text SOURCES test_maildir_text.c LINKS delivery_maildir)
 postern_fuzz(fuzz_maildir_text SOURCES fuzz_maildir_text.c LINKS delivery_maildir)
 postern_unit_test(test_maildir SOURCES test_maildir.c LINKS delivery_maildir)
-postern_unit_test(test_mailbox_worker SOURCES test_mailbox_worker.c mailbox.c LINKS delivery_maildir common_conf common_ipc common_mail common_os)
+postern_unit_test(test_mailbox_worker SOURCES test_mailbox_worker.c mailbox.c once.c owner_filter.c LINKS delivery_maildir common_filter common_conf common_ipc common_mail common_os)
 postern_unit_test(test_local_process SOURCES test_local_process.c LINKS common_conf common_ipc common_os)
 if(TARGET test_local_process)
 	target_compile_definitions(test_local_process PRIVATE POSTERN_LOCAL="$<TARGET_FILE:postern-local>")

@@ -48,8 +48,17 @@ struct delivery {
 	struct job *job;
 	uint64_t slot;
 	struct directive directive;
+	uint64_t handover; /* enum job_handover, of a success */
 	struct slice argument, original; /* these and the directive's texts lie behind the recipient */
 	char recipient[];
+};
+
+/* Mails that a worker has told of, and whose message it has not yet. */
+#define WANTED_MAX 8u
+struct wanted_mail;
+struct wanted {
+	STAILQ_HEAD(, wanted_mail) mails;
+	size_t count;
 };
 
 struct worker {
@@ -61,6 +70,7 @@ struct worker {
 	size_t sent, in_flight;
 	uint64_t used_ms; /* when the oldest in flight was sent, or the last verdict came */
 	struct delivery_list flying;
+	struct wanted wanted; /* owned */
 };
 
 /* Who does it, and where. */
@@ -102,6 +112,13 @@ void on_job_start(struct service *s, struct link *link, struct ipc_message *m);
 /* The verdict on one delivery, which is gone after it, and its job with the last. */
 void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, struct slice file);
 void jobs_orphan(struct local *l);
+
+/* local_expand.c */
+void wanted_init(struct wanted *w);
+void wanted_free(struct wanted *w);
+bool wanted_add(struct wanted *w, const struct msg_MAILBOX_MAIL *b); /* false: too many, or no memory */
+/* Takes the delivery, which is nobody's list's any more, and the mails.  False: malformed, and nothing is taken. */
+bool delivery_expand(struct delivery *d, struct wanted *mails, const struct msg_MAILBOX_EXPAND *b);
 
 /* local_pool.c */
 struct pool *pool_open(struct local *l, const struct who *who); /* copies it; NULL: no memory */

@@ -22,7 +22,7 @@ static void tell_recipient(const struct delivery *d, enum outcome outcome, struc
 		.dsn = slice_of(info->dsn),
 		.remote = slice_empty(),
 		.detail = file,
-		.handover = HANDOVER_DELIVERED,
+		.handover = d->handover,
 	};
 
 	buf_addf(&words, "%s%s%.*s", info->kind == KIND_OK ? "delivered to mailbox" : info->text, text.len > 0 ? ": " : "",

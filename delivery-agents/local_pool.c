@@ -92,6 +92,7 @@ static void worker_free(struct worker *w)
 	struct pool *pool = w->pool;
 
 	link_free(&w->link);
+	wanted_free(&w->wanted);
 	TAILQ_REMOVE(&pool->workers, w, peers);
 	pool->worker_count--;
 	pool->local->worker_count--;
@@ -116,7 +117,7 @@ static void on_opened(struct worker *w, const struct msg_MAILBOX_OPENED *opened)
 static enum outcome admitted_verdict(const struct worker *w, enum outcome outcome)
 {
 	bool of_program = outcome == OC_PROGRAM_FAILED || outcome == OC_NO_MAILBOX;
-	bool known = outcome_kind(outcome) != KIND_PERM || outcome == OC_MAIL_LOOP || (w->pool->who.programs && of_program);
+	bool known = outcome_kind(outcome) != KIND_PERM || outcome == OC_MAIL_LOOP || outcome == OC_OWNER_REFUSED || (w->pool->who.programs && of_program);
 
 	return known ? outcome : OC_MAILBOX_TEMP;
 }
@@ -133,6 +134,25 @@ static void on_delivered(struct worker *w, const struct msg_MAILBOX_DELIVERED *b
 	w->in_flight--;
 	w->used_ms = clock_mono_ms();
 	delivery_end(d, admitted_verdict(w, b->outcome), b->text, b->path);
+}
+
+/* What its owner's file wants: no verdict yet, but nothing that this worker does any more. */
+static void on_expand(struct worker *w, const struct msg_MAILBOX_EXPAND *b)
+{
+	struct delivery *d = TAILQ_FIRST(&w->flying);
+
+	if (d == NULL) {
+		link_break(w->link, "an expansion of nothing");
+		return;
+	}
+	TAILQ_REMOVE(&w->flying, d, peers);
+	if (!delivery_expand(d, &w->wanted, b)) {
+		TAILQ_INSERT_HEAD(&w->flying, d, peers);
+		link_break(w->link, "an expansion that is none");
+		return;
+	}
+	w->in_flight--;
+	w->used_ms = clock_mono_ms();
 }
 
 static bool is_spent(const struct worker *w)
@@ -166,11 +186,19 @@ static void on_worker_message(struct link *link, struct ipc_message *m, void *ar
 			pool_pump(pool);
 		return;
 	}
-	if (m->type != IPC_MAILBOX_DELIVERED || !w->ready) {
+	if (m->type == IPC_MAILBOX_MAIL && w->ready && w->in_flight > 0) {
+		if (!wanted_add(&w->wanted, &m->body.MAILBOX_MAIL))
+			link_break(link, "more mails than one message may make");
+		return;
+	}
+	if ((m->type != IPC_MAILBOX_DELIVERED && m->type != IPC_MAILBOX_EXPAND) || !w->ready) {
 		link_break(link, "a message that is not expected here");
 		return;
 	}
-	on_delivered(w, &m->body.MAILBOX_DELIVERED);
+	if (m->type == IPC_MAILBOX_EXPAND)
+		on_expand(w, &m->body.MAILBOX_EXPAND);
+	else
+		on_delivered(w, &m->body.MAILBOX_DELIVERED);
 	if (is_spent(w)) {
 		worker_free(w);
 		pump_hungry(l, pool);
@@ -217,6 +245,7 @@ static bool worker_start(struct pool *pool)
 		return false;
 	w->pool = pool;
 	TAILQ_INIT(&w->flying);
+	wanted_init(&w->wanted);
 	w->used_ms = clock_mono_ms();
 	w->link = worker_spawn(pool, &config, &w->pid);
 	if (w->link == NULL) {

@@ -13,6 +13,7 @@
 #include "mbox.h"
 #include "os/cage.h"
 #include "os/privilege.h"
+#include "owner_filter.h"
 #include "quota.h"
 
 #include <errno.h>
@@ -57,6 +58,9 @@ struct delivery {
 	struct slice sender;
 	struct target target;
 	struct buf texts; /* owned; all these texts lie in it */
+	struct slice original, user;
+	struct plan plan; /* owned, where `planned` */
+	bool planned; /* its owner's files were asked */
 	bool settled;
 	bool counted; /* its size is taken from the quota */
 };
@@ -224,6 +228,8 @@ static bool take_texts(struct delivery *one, const struct msg_MAILBOX_DELIVER *d
 	one->place = keep(&one->texts, d->place);
 	one->owner_folder = keep(&one->texts, d->owner_folder);
 	one->sender = keep(&one->texts, d->sender);
+	one->original = keep(&one->texts, d->original);
+	one->user = keep(&one->texts, d->user);
 	record = keep(&one->texts, d->delivery_records);
 	return rec_delivery_next(&record, &one->how) && record.len == 0 &&
 	       directive_decode(d->directive, keep(&one->texts, d->argument), &one->directive);
@@ -234,7 +240,7 @@ static void take_delivery(struct mailbox *b, struct ipc_message *m)
 	const struct msg_MAILBOX_DELIVER *d = &m->body.MAILBOX_DELIVER;
 	struct delivery *one = &b->batch[b->count++];
 	size_t room = d->place.len + d->owner_folder.len + d->sender.len + d->address.len + d->prepend.len + d->argument.len +
-		      d->delivery_records.len + MAILDIR_PATH_MAX;
+		      d->delivery_records.len + d->original.len + d->user.len + MAILDIR_PATH_MAX;
 
 	*one = (struct delivery){.texts = buf_make(room + 1), .draft = {.file_fd = -1}};
 	if (buf_room(&one->texts, room + 1) == NULL)
@@ -434,10 +440,45 @@ static void write_to_mbox(struct delivery *one)
 	one->settled = one->draft.outcome == OC_DONE;
 }
 
+/* ---- what its owner wants ---- */
+
+/* False: nothing is to be delivered by us. */
+static bool ask_owner(struct mailbox *b, struct delivery *one)
+{
+	const struct owner_case c = {
+		.folder_fd = b->home_fd >= 0 ? b->home_fd : b->base_fd,
+		.folder = one->owner_folder,
+		.home = b->home_fd >= 0 ? b->order->home : b->order->base,
+		.base_fd = b->base_fd,
+		.place = one->place,
+		.uid = geteuid(),
+		.how = &one->how,
+		.message = &one->message,
+		.sender = one->sender,
+		.original = one->original,
+		.address = one->message.address,
+		.user = one->user,
+		.host = slice_of(b->order->host),
+	};
+
+	if (one->directive.kind != DIRECTIVE_NONE || (one->how.forward.len == 0 && one->how.filter.len == 0))
+		return true;
+	owner_filter_plan(&c, &one->plan);
+	one->planned = true;
+	if (one->plan.kind == PLAN_REFUSED) {
+		one->draft.outcome = one->plan.outcome;
+		memcpy(one->draft.text, one->plan.text, sizeof(one->draft.text));
+		return false;
+	}
+	if (one->plan.kind == PLAN_HERE && !directive_decode(one->plan.directive, buf_slice(&one->plan.argument), &one->directive))
+		return refuse(one, "what its owner's file says is not to be done");
+	return one->plan.kind == PLAN_HERE;
+}
+
 static void write_one(struct mailbox *b, struct delivery *one)
 {
 	one->draft = (struct maildir_draft){.file_fd = -1};
-	if (!choose(b, one))
+	if (!ask_owner(b, one) || !choose(b, one))
 		return;
 	if (one->target.is_mbox)
 		write_to_mbox(one);
@@ -451,6 +492,21 @@ static void close_places(struct mailbox *b)
 		maildir_close(&b->places[--b->place_count].maildir);
 }
 
+/* In place of a verdict. */
+static void answer_plan(const struct plan *p)
+{
+	const struct msg_MAILBOX_EXPAND expand = {p->hold, buf_slice(&p->prepend), buf_slice(&p->without), buf_slice(&p->records)};
+
+	for (size_t i = 0; i < p->mail_count; i++) {
+		const struct msg_MAILBOX_MAIL mail = {p->mails[i].null_sender, p->mails[i].recipients, p->mails[i].text};
+
+		if (!tell(IPC_MAILBOX_MAIL, &mail))
+			_exit(75);
+	}
+	if (!tell(IPC_MAILBOX_EXPAND, &expand))
+		_exit(75);
+}
+
 static void answer(struct delivery *one)
 {
 	struct msg_MAILBOX_DELIVERED delivered = {
@@ -459,6 +515,10 @@ static void answer(struct delivery *one)
 		.path = slice_of(one->settled ? one->draft.name : ""),
 	};
 
+	if (one->planned && one->plan.kind == PLAN_EXPAND) {
+		answer_plan(&one->plan);
+		return;
+	}
 	if (!tell(IPC_MAILBOX_DELIVERED, &delivered))
 		_exit(75);
 }
@@ -474,6 +534,13 @@ static void drop(struct mailbox *b, struct delivery *d)
 	maildir_drop(&d->draft);
 	if (d->counted && !d->settled)
 		quota_give_back(b->base_fd, d->place, d->draft.size);
+}
+
+static void free_delivery(struct delivery *d)
+{
+	if (d->planned)
+		plan_free(&d->plan);
+	buf_free(&d->texts);
 }
 
 static void deliver_batch(struct mailbox *b)
@@ -499,7 +566,7 @@ static void deliver_batch(struct mailbox *b)
 	}
 	close_places(b);
 	for (struct delivery *d = b->batch; d < end; d++)
-		buf_free(&d->texts);
+		free_delivery(d);
 }
 
 /* What lies unread in a socket that is closed has its other end lose what it has not read yet, and that are verdicts: so all is said,

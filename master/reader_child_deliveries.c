@@ -9,6 +9,7 @@
  * process that could do nothing with them.
  */
 struct telling {
+	const struct conf *conf;
 	const struct conf_transport *transport;
 	reader_say_fn *say;
 	bool as_root;
@@ -114,7 +115,7 @@ static struct slice owners_file(const char *path)
 	return path == NULL ? slice_empty() : slice_from(slice_of(path), 2); /* "~/" */
 }
 
-static struct rec_delivery begin(const struct conf_transport *t)
+static struct rec_delivery begin(const struct conf_transport *t, const struct conf *c)
 {
 	return (struct rec_delivery){
 		.transport = slice_of(t->name),
@@ -131,7 +132,7 @@ static struct rec_delivery begin(const struct conf_transport *t)
 		.programs = t->programs,
 		.program = slice_make(t->program, t->program_bytes),
 		.timeout_ms = t->timeout_ms,
-		.separators = slice_empty(),
+		.separators = slice_of(c->set.sub_address),
 	};
 }
 
@@ -146,7 +147,7 @@ static bool say_it(struct telling *t, const struct rec_delivery *d)
 
 static bool tell(struct telling *t)
 {
-	struct rec_delivery d = begin(t->transport);
+	struct rec_delivery d = begin(t->transport, t->conf);
 
 	return set_user(t, &d) && (t->transport->group == NULL || !t->as_root || find_group(t, &d)) && set_place(t, &d) && say_it(t, &d);
 }
@@ -158,7 +159,7 @@ static bool runs_programs(const struct conf_transport *t)
 
 enum outcome reader_child_deliveries(const struct conf *c, bool as_root, reader_say_fn *say)
 {
-	struct telling t = {.say = say, .as_root = as_root, .uid_min = c->set.system_uid_min, .outcome = OC_DONE};
+	struct telling t = {.conf = c, .say = say, .as_root = as_root, .uid_min = c->set.system_uid_min, .outcome = OC_DONE};
 	struct msg_CONF_CAGE_FACT lowest = {ROLE_LOCAL, slice_of(CONF_CAGE_UID_MIN), 0, slice_empty()};
 	struct msg_CONF_CAGE_FACT programs = {ROLE_LOCAL, slice_of(CONF_CAGE_PROGRAMS), 0, slice_empty()};
 

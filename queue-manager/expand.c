@@ -21,7 +21,7 @@ struct expansion {
 	struct spool_body from;
 	struct slice without; /* in the submission's pool */
 	struct submission sub;
-	size_t redirects;
+	size_t members;
 	bool is_mail;
 	int err;
 };
@@ -117,7 +117,7 @@ static bool make_lines(struct submission *sub, struct slice before, struct slice
 /* RFC 3461 §5.2.7: passed on whole where there is one; else members do not ask for success, for that is told here. */
 static uint64_t notify_of(const struct expansion *e, const struct spool_rcpt *rcpt)
 {
-	return e->redirects > 1 ? dsn_notify_of_member(rcpt->notify) : rcpt->notify;
+	return e->members > 1 ? dsn_notify_of_member(rcpt->notify) : rcpt->notify;
 }
 
 static bool add_recipient(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct rec_expansion *r)
@@ -126,7 +126,7 @@ static bool add_recipient(struct expansion *e, const struct batch *b, const stru
 	struct spool_rcpt here = {.address = rcpt->address,
 				  .original = rcpt->original,
 				  .orcpt = rcpt->orcpt,
-				  .notify = dsn_notify_of_member(rcpt->notify),
+				  .notify = notify_of(e, rcpt),
 				  .directive = r->directive,
 				  .argument = r->argument};
 	struct directive directive;
@@ -144,7 +144,7 @@ static bool add_recipients(struct expansion *e, const struct batch *b, const str
 	size_t count = 0;
 
 	while (rec_expansion_next(&rest, &r))
-		e->redirects += r.here == 0;
+		e->members++;
 	while (rec_expansion_next(&records, &r))
 		if (++count > RECIPIENTS_MAX || !add_recipient(e, b, rcpt, &r))
 			return false;

@@ -1,11 +1,14 @@
 """Where mail of this host ends: folders by header, quotas, mbox files, programs."""
 
+import contextlib
+import itertools
 import json
 import mailbox
 import os
 import pathlib
 import pwd
 import re
+import threading
 
 import pytest
 
@@ -84,6 +87,7 @@ def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
     assert "452 4.2.2" in last_of(suite, "mailbox is full")
     new = boxes / "bob" / "new"
     (path,) = files(new)
+    row("L04", "quota", len(files(new)) == 1)
     assert ",S=" in path.name and int(re.search(r",S=(\d+)", path.name).group(1)) == path.stat().st_size
     first, *rest = (boxes / "bob" / "maildirsize").read_text().splitlines()
     assert first == "65536S" and sum(int(line.split()[0]) for line in rest) == path.stat().st_size
@@ -105,6 +109,43 @@ def test_a_maildirsize_that_is_wrong_is_counted_anew(suite, boxes, what):
     send(suite)
     wait_until(lambda: len(files(boxes / "bob" / "new")) == 2, what="the second")
     assert size.read_text().startswith("65536S\n")
+
+
+def test_a_folder_that_is_swapped_all_the_time(suite, boxes, tmp_path):
+    """Somebody exchanges a folder on the way to the mailboxes for a link, again and again: no byte ever gets where it leads."""
+    deliver_by(suite, f'maildir "{boxes}/{{domain}}/x/{{local}}/" {as_owner(suite)}').start()
+    trap, domain = tmp_path / "trap", boxes / "ours.test"
+    way = domain / "x"
+    for folder in (trap, domain, way):
+        folder.mkdir()
+        folder.chmod(0o777)
+    over = threading.Event()
+
+    def swap():
+        for n in itertools.count():
+            if over.is_set():
+                return
+            with contextlib.suppress(OSError):  # a folder that the delivery made meanwhile
+                way.rename(domain / f"aside{n}")
+            with contextlib.suppress(OSError):
+                way.symlink_to(trap)
+                way.unlink()
+            with contextlib.suppress(OSError):
+                (domain / f"aside{n}").rename(way)
+    racer = threading.Thread(target=swap)
+    racer.start()
+    try:
+        c = suite.smtp()
+        c.ehlo()
+        for _ in range(10):
+            assert c.message("you@elsewhere.test", [f"b{i}@ours.test" for i in range(100)], "Subject: x\n\nx\n").startswith("250")
+        c.close()
+        wait_until(lambda: sum("delivered" in line or "deferred" in line for line in suite.log().splitlines()) >= 1000, 60, "1000 attempts")
+    finally:
+        over.set()
+        racer.join()
+    row("L03", "swapped-1000", not files(trap))
+    assert any(domain.rglob("new/*"))
 
 
 # ---- mbox ----
@@ -198,7 +239,7 @@ def test_a_program_gets_the_message(suite, boxes, program):
     wait_until(lambda: (program.place / "uid").exists() and (program.place / "uid").read_text(), what="the program")
     got = (program.place / "message").read_text()
     assert got.startswith("Return-Path: <you@elsewhere.test>\nDelivered-To: bob@ours.test\n") and got.endswith("\nFrom here\nend\n") and "\r" not in got
-    row("E10", "pipe-words-are-words", (program.place / "words").read_text() == "--to\nbob@ours.test\na b;$(id)\n")
+    row("S20", "pipe-words-are-words", (program.place / "words").read_text() == "--to\nbob@ours.test\na b;$(id)\n")
     names = {line.split("=")[0] for line in (program.place / "env").read_text().splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "SHELL", "LANG", "HOME", "USER", "LOGNAME", "SENDER", "RECIPIENT",
                                                        "ORIGINAL_RECIPIENT", "LOCAL", "DOMAIN"}

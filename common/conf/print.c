@@ -422,6 +422,8 @@ static void print_local(const struct conf_transport *t, struct buf *out)
 	}
 	print_quoted(out, "forward", t->forward);
 	print_quoted(out, "filter", t->filter);
+	if (t->programs)
+		print_yes_no(out, "programs", true);
 	buf_add_text(out, "\ttimeout ");
 	unit_print_time(out, t->timeout_ms);
 	buf_add_char(out, '\n');

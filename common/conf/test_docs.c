@@ -229,7 +229,7 @@ static void test_words(void **state)
 	static const char *const lines[] = {
 		"role",	      "tls",   "auth",	      "isolation",    "hostname", "maildir",
 		"smtp",	      "lmtp",  "user",	      "delivered-to", "tls-ca",	  "tls-name",
-		"mbox", "pipe", "group", "add", "quota", "junk", "timeout",
+		"mbox", "pipe", "group", "add", "quota", "junk", "forward", "filter", "programs", "timeout",
 		"tls-verify", "login", "allow-local", "connections",  "messages", "recipients"};
 
 	(void)state;
