@@ -132,6 +132,8 @@ static const struct {
 	{"uid", NULL, 0},		    {"restarts", NULL, 0},
 	{"instance", NULL, 0},		    {"recipients", NULL, 0},
 	{"created", dates, 0},	    {"generation", NULL, 0},
+	{"removed", dates, 0},	    {"users", NULL, 0},
+	{"aliases", NULL, 0},
 };
 
 #define NOT_A_NUMBER SIZE_MAX

@@ -1,9 +1,8 @@
 #include "command.h"
 
 #include "base/mem.h"
-#include "conf/bundle.h"
-#include "conf/conf.h"
-#include "ipc/message.h"
+#include "configured.h"
+#include "listing.h"
 #include "password.h"
 #include "sasl/cram.h"
 #include "sasl/sasl.h"
@@ -42,25 +41,18 @@ static void note_secrets(const struct conf *conf, struct database *out)
 static int find_database(const struct cli *cli, struct database *out)
 {
 	const char *path = cli->where.config != NULL ? cli->where.config : CLI_CONFIG_DEFAULT;
-	struct buf bundle = buf_make(BUNDLE_BYTES_MAX), why = buf_make(4096);
-	struct conf_mistakes mistakes = {buf_make(1 << 20), 0};
-	struct conf *conf = NULL;
-	int exit = CLI_OK;
+	int exit;
+	struct conf *conf = configured(cli, &exit);
 
-	if (!bundle_read(path, &bundle, &why))
-		exit = complain(CLI_CONFIG, buf_text(&why), "");
-	else if ((conf = conf_compile(buf_slice(&bundle), &mistakes)) == NULL)
-		exit = complain(CLI_CONFIG, path, "has mistakes; `postern check` shows them");
-	else if (conf->auth.sqlite == NULL)
+	if (conf == NULL)
+		return exit;
+	if (conf->auth.sqlite == NULL)
 		exit = complain(CLI_CONFIG, path, "names no users database; add: auth { sqlite PATH }");
 	else if (!slice_copy(slice_of(conf->auth.sqlite), out->path, sizeof(out->path)))
 		exit = complain(CLI_CONFIG, path, "the path of the users database is too long");
 	else
 		note_secrets(conf, out);
 	conf_free(&conf);
-	buf_free(&mistakes.text);
-	buf_free(&bundle);
-	buf_free(&why);
 	return exit;
 }
 
@@ -228,52 +220,24 @@ int run_user_remove(const struct cli *cli, const struct command *command)
 	return exit;
 }
 
-/* A list is the same rows that the server would send. */
-struct listing {
-	struct buf rows; /* of a page */
-	struct rows *out;
-	bool ok;
-};
-
-static bool flush_listing(struct listing *l)
-{
-	l->ok = l->ok && rows_page(l->out, buf_slice(&l->rows)) && print_out(l->out->out);
-	buf_clear(&l->rows);
-	return l->ok;
-}
-
 static bool list_one(struct slice address, int64_t created_s, void *arg)
 {
-	struct listing *l = arg;
-	struct buf fields = buf_make(1024);
-	struct rec_control_row row;
-	char created[32];
-
-	snprintf(created, sizeof(created), "%lld", (long long)created_s);
-	l->ok = l->ok && rec_control_field_add(&fields, &(struct rec_control_field){slice_of("address"), address}) &&
-		rec_control_field_add(&fields, &(struct rec_control_field){slice_of("created"), slice_of(created)});
-	row.control_field_records = buf_slice(&fields);
-	l->ok = l->ok && rec_control_row_add(&l->rows, &row);
-	buf_free(&fields);
-	return l->ok && (l->rows.len < 32768 || flush_listing(l));
+	listing_text(arg, "address", address);
+	listing_number(arg, "created", created_s);
+	return listing_row(arg);
 }
 
 int run_user_list(const struct cli *cli, const struct command *command)
 {
-	struct buf out = buf_make(4u << 20);
-	struct rows rows = rows_begin(cli->json ? ROWS_JSON : command->style, &out);
-	struct listing l = {buf_make(1u << 20), &rows, true};
-	int exit;
+	struct listing l;
 	struct database at;
+	int exit;
 	struct users *u = open_users(cli, false, &at, &exit);
 
-	if (u != NULL) {
+	listing_begin(&l, cli, command);
+	if (u != NULL)
 		exit = tell(u, users_list(u, list_one, &l), "user list", "");
-		if (exit == CLI_OK && (!flush_listing(&l) || !rows_end(&rows, command->nothing) || !print_out(&out)))
-			exit = CLI_TEMPORARY;
-	}
+	exit = listing_end(&l, exit, command);
 	users_free(&u);
-	buf_free(&l.rows);
-	buf_free(&out);
 	return exit;
 }

@@ -538,21 +538,41 @@ static void resolve_rules(struct compiler *c)
 	rules_resolve(&names, c->conf->rewrite);
 }
 
-static void resolve_delegations(struct compiler *c)
+/* The table that a setting names; NULL: none, which was told where the setting has a value. */
+static const struct conf_table *named_table(struct compiler *c, const char *setting, const char *name)
 {
 	struct wordlist names = {NULL, 0};
-	const char *name = c->conf->set.delegations;
+	const struct conf_table *table;
 
 	if (name == NULL || name[0] == '\0')
-		return;
-	c->conf->delegations = conf_table_find(c->conf, slice_of(name));
+		return NULL;
+	table = conf_table_find(c->conf, slice_of(name));
 	for (size_t i = 0; i < c->conf->table_count; i++)
 		wordlist_add(c->arena, &names, c->conf->tables[i].name);
-	if (c->conf->delegations == NULL)
-		mistake_unknown(c->mistakes, c->set_at[setting_find(slice_of("delegations"))], "table", slice_of(name), &names);
-	else if (c->conf->delegations->kind == TABLE_CIDR)
+	if (table == NULL)
+		mistake_unknown(c->mistakes, c->set_at[setting_find(slice_of(setting))], "table", slice_of(name), &names);
+	return table;
+}
+
+static void resolve_delegations(struct compiler *c)
+{
+	const struct conf_table *table = named_table(c, "delegations", c->conf->set.delegations);
+
+	c->conf->delegations = table;
+	if (table != NULL && table->kind == TABLE_CIDR)
 		mistake_add(c->mistakes, c->set_at[setting_find(slice_of("delegations"))], "expected a table of addresses",
-			    "table %s has networks for keys", name);
+			    "table %s has networks for keys", table->name);
+}
+
+static void resolve_domains(struct compiler *c)
+{
+	const struct conf_table *table = named_table(c, "domains", c->conf->set.domains);
+
+	c->conf->domains = table;
+	if (table != NULL && table->kind != TABLE_DIRECTORY && table->kind != TABLE_SQLITE)
+		mistake_add(c->mistakes, c->set_at[setting_find(slice_of("domains"))],
+			    "expected a table such as: table NAME directory PATH, or sqlite PATH \"select ...\"",
+			    "`postern domain` cannot write table %s", table->name);
 }
 
 void check_all(struct compiler *c)
@@ -572,6 +592,7 @@ void check_all(struct compiler *c)
 		check_transport(c, i);
 	check_words(c);
 	resolve_delegations(c);
+	resolve_domains(c);
 	if (c->conf->set.local_senders != NULL && strcmp(c->conf->set.local_senders, "any") == 0)
 		c->conf->local_senders = SENDERS_ANY;
 	resolve_rules(c);

@@ -265,6 +265,7 @@ struct conf {
 	struct conf_auth auth;
 	enum conf_senders local_senders; /* of who writes to the submission socket */
 	const struct conf_table *delegations; /* the setting; NULL: none */
+	const struct conf_table *domains; /* the setting, a directory or sqlite; NULL: none */
 	const char *credentials; /* file for authd: "NAME: user password" lines; NULL: none */
 	struct conf_table *tables;
 	size_t table_count;

@@ -225,6 +225,50 @@ static bool set_up(struct sqlite_at *s, enum sqlite_at_mode mode)
 	return run(s->db, "PRAGMA journal_mode=DELETE") && run(s->db, "PRAGMA synchronous=FULL");
 }
 
+/* ---- for who has paths ---- */
+
+int sqlite_at_folder(const char *path, struct slice *name_out)
+{
+	struct slice all = slice_of(path);
+	size_t slash = slice_rindex(all, '/');
+	struct slice folder = slash == SLICE_NONE ? slice_of(".") : slice_sub(all, 0, slash == 0 ? 1 : slash);
+	char name[4096];
+
+	*name_out = slash == SLICE_NONE ? all : slice_from(all, slash + 1);
+	errno = ENAMETOOLONG;
+	return slice_copy(folder, name, sizeof(name)) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+/* Without the right to give it that group it keeps ours: then its readers run as us, too. */
+static bool open_to_group(int fd, gid_t gid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return false;
+	if (st.st_size > 0)
+		return true;
+	(void)!fchown(fd, (uid_t)-1, gid);
+	return fchmod(fd, 0640) == 0;
+}
+
+bool sqlite_at_make(int folder_fd, struct slice name, gid_t gid)
+{
+	char text[256];
+	bool done;
+	int fd;
+
+	errno = ENAMETOOLONG;
+	if (!slice_copy(name, text, sizeof(text)))
+		return false;
+	fd = openat(folder_fd, text, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd == -1)
+		return false;
+	done = open_to_group(fd, gid);
+	close(fd);
+	return done;
+}
+
 /* ---- open and close ---- */
 
 static bool open_database(struct sqlite_at *s, int folder_fd, struct slice name, enum sqlite_at_mode mode, struct buf *why)

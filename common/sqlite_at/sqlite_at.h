@@ -3,6 +3,8 @@
 
 #include "base/buf.h"
 
+#include <sys/types.h>
+
 struct sqlite3;
 
 /*
@@ -27,6 +29,12 @@ struct sqlite_at;
 struct sqlite_at *sqlite_at_open(int folder_fd, struct slice name, enum sqlite_at_mode mode, struct buf *why);
 void sqlite_at_close(struct sqlite_at **sp);
 struct sqlite3 *sqlite_at_db(struct sqlite_at *s);
+
+/* For who has paths: opens the folder that `path` lies in (the caller closes it); `name_out` points to the rest of `path`.  -1: errno. */
+int sqlite_at_folder(const char *path, struct slice *name_out);
+/* Makes the file where it is missing, mode 0640, of that group (where we may not give it away, of ours); one that has content is left as
+ * it is.  SQLite gives its journal the same owner and mode.  False: errno. */
+bool sqlite_at_make(int folder_fd, struct slice name, gid_t gid);
 
 /* What runs from now on is interrupted (SQLITE_INTERRUPT) after that time. */
 void sqlite_at_limit(struct sqlite_at *s, uint64_t within_ms);

@@ -65,24 +65,6 @@ bool users_is_address(struct slice address)
 
 /* ---- open ---- */
 
-static int open_folder(const char *path)
-{
-	struct slice all = slice_of(path);
-	size_t slash = slice_rindex(all, '/');
-	struct slice folder = slash == SLICE_NONE ? slice_of(".") : slice_sub(all, 0, slash == 0 ? 1 : slash);
-	char name[4096];
-
-	errno = ENAMETOOLONG;
-	return slice_copy(folder, name, sizeof(name)) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-}
-
-static struct slice name_of(const char *path)
-{
-	size_t slash = slice_rindex(slice_of(path), '/');
-
-	return slash == SLICE_NONE ? slice_of(path) : slice_of(path + slash + 1);
-}
-
 static bool secrets_name(struct slice name, char out[256])
 {
 	int n = snprintf(out, 256, "%.*s%s", SLICE_ARG(name), USERS_SECRETS_SUFFIX);
@@ -91,42 +73,11 @@ static bool secrets_name(struct slice name, char out[256])
 	return n > 0 && n < 256;
 }
 
-/* Without the right to give it that group it keeps ours: then authd runs as us, too. */
-static bool open_to_group(int fd, gid_t gid)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == -1)
-		return false;
-	if (st.st_size > 0)
-		return true;
-	(void)!fchown(fd, (uid_t)-1, gid);
-	return fchmod(fd, 0640) == 0;
-}
-
-/* A file that this group may read, made where it is missing or was left empty; SQLite gives its journal the same owner and mode. */
-static bool make_file(int folder_fd, struct slice name, gid_t gid)
-{
-	char text[256];
-	bool done;
-	int fd;
-
-	errno = ENAMETOOLONG;
-	if (!slice_copy(name, text, sizeof(text)))
-		return false;
-	fd = openat(folder_fd, text, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (fd == -1)
-		return false;
-	done = open_to_group(fd, gid);
-	close(fd);
-	return done;
-}
-
 static bool make_addresses_file(int folder_fd, struct slice name)
 {
 	struct stat st;
 
-	return fstat(folder_fd, &st) == 0 && make_file(folder_fd, name, st.st_gid);
+	return fstat(folder_fd, &st) == 0 && sqlite_at_make(folder_fd, name, st.st_gid);
 }
 
 static bool is_there(int folder_fd, struct slice name)
@@ -274,7 +225,7 @@ static bool open_both(struct users *u, struct slice name, gid_t secrets_gid, str
 {
 	char secrets[256];
 
-	if (!secrets_name(name, secrets) || !make_file(u->folder_fd, slice_of(secrets), secrets_gid)) {
+	if (!secrets_name(name, secrets) || !sqlite_at_make(u->folder_fd, slice_of(secrets), secrets_gid)) {
 		buf_addf(why, "%.*s%s: %.*s", SLICE_ARG(name), USERS_SECRETS_SUFFIX, SLICE_ARG(log_errno_text(errno)));
 		return false;
 	}
@@ -298,12 +249,12 @@ static struct users *users_new(struct buf *why)
 
 struct users *users_open(const char *path, bool create, gid_t secrets_gid, struct buf *why)
 {
-	struct slice name = name_of(path);
 	struct users *u = users_new(why);
+	struct slice name;
 
 	if (u == NULL)
 		return NULL;
-	u->folder_fd = open_folder(path);
+	u->folder_fd = sqlite_at_folder(path, &name);
 	if (u->folder_fd == -1 ||
 	    !(create ? make_addresses_file(u->folder_fd, name) : is_there(u->folder_fd, name))) {
 		buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
@@ -348,6 +299,23 @@ struct users *users_open_at(int folder_fd, struct slice name, struct buf *why)
 	if (u == NULL || open_secrets(u, folder_fd, name, why))
 		return u;
 	if (why->len > 0 || !open_old(u, folder_fd, name, why))
+		users_free(&u);
+	return u;
+}
+
+struct users *users_open_list(const char *path, struct buf *why)
+{
+	struct users *u = users_new(why);
+	struct slice name;
+
+	if (u == NULL)
+		return NULL;
+	u->folder_fd = sqlite_at_folder(path, &name);
+	if (u->folder_fd == -1)
+		buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
+	else
+		u->addresses = sqlite_at_open(u->folder_fd, name, SQLITE_AT_READ, why);
+	if (u->addresses == NULL)
 		users_free(&u);
 	return u;
 }
@@ -549,9 +517,11 @@ static enum outcome with_hash(struct users *u, struct slice address, struct slic
 
 static bool can_write(struct users *u)
 {
-	if (u->addresses == NULL)
+	bool can = u->addresses != NULL && u->secrets != NULL;
+
+	if (!can)
 		(void)fail(u, OC_IO_ERROR, "opened to read only");
-	return u->addresses != NULL;
+	return can;
 }
 
 enum outcome users_add(struct users *u, struct slice address, struct slice password, const struct users_verifier *also, size_t count)
@@ -644,13 +614,14 @@ enum outcome users_find_verifier(struct users *u, struct slice address, const ch
 
 enum outcome users_list(struct users *u, users_list_fn *fn, void *arg)
 {
-	sqlite3_stmt *stmt = can_write(u) ? prepare(u->addresses, "SELECT address, created FROM users ORDER BY address", slice_empty())
-					  : NULL;
+	sqlite3_stmt *stmt;
 	int code;
 
+	if (u->addresses == NULL)
+		return fail(u, OC_IO_ERROR, "opened to read hashes only");
+	stmt = prepare(u->addresses, "SELECT address, created FROM users ORDER BY address", slice_empty());
 	if (stmt == NULL)
-		return u->addresses == NULL ? OC_IO_ERROR
-					    : from_sqlite(u, u->addresses, sqlite3_errcode(sqlite_at_db(u->addresses)));
+		return from_sqlite(u, u->addresses, sqlite3_errcode(sqlite_at_db(u->addresses)));
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
 		if (!fn(column_text(stmt, 0), sqlite3_column_int64(stmt, 1), arg))
 			break;

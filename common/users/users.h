@@ -40,6 +40,8 @@ struct users *users_open_at(int folder_fd, struct slice name, struct buf *why);
 bool users_is_old(const struct users *u);
 /* How many hashes this opening has moved. */
 size_t users_moved(const struct users *u);
+/* Opens the addresses alone, to read only: for users_list.  NULL with a sentence in `why`. */
+struct users *users_open_list(const char *path, struct buf *why);
 void users_free(struct users **up);
 const char *users_why(const struct users *u);
 

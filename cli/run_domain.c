@@ -1,0 +1,199 @@
+#include "command.h"
+
+#include "configured.h"
+#include "domains.h"
+#include "listing.h"
+#include "mail/address.h"
+#include "users/users.h"
+
+/* domain add, remove, restore, list, show: which domains mail is taken for. */
+
+/* Into its canonical form.  What is no domain goes no further. */
+static int read_domain(const struct cli *cli, char out[MAIL_DOMAIN_MAX + 1])
+{
+	const char *said = cli->argument[0];
+
+	if (mail_domain_parse(slice_of(said), MAIL_ALLOW_UTF8, out) && out[0] != '[' && out[0] != '.' && strchr(out, '/') == NULL)
+		return CLI_OK;
+	return complain(CLI_USAGE, said, "this is no domain; write one such as example.org");
+}
+
+static int name_no_table(const struct cli *cli)
+{
+	return complain(CLI_CONFIG, cli->where.config != NULL ? cli->where.config : CLI_CONFIG_DEFAULT,
+			"does not say where domains are kept; add: domains NAME, and for that name\n"
+			"  table NAME directory FOLDER, or\n"
+			"  table NAME sqlite PATH \"select name from domains where name = ? and removed is null\"");
+}
+
+/* NULL: *exit_out, and it was said why.  `*conf_out` is then the caller's all the same. */
+static struct domains *open_domains(const struct cli *cli, bool create, struct conf **conf_out, int *exit_out)
+{
+	struct buf why = buf_make(2048);
+	struct domains *d = NULL;
+
+	*conf_out = configured(cli, exit_out);
+	if (*conf_out != NULL && (*conf_out)->domains == NULL) {
+		*exit_out = name_no_table(cli);
+	} else if (*conf_out != NULL) {
+		d = domains_open((*conf_out)->domains, create, &why);
+		if (d == NULL)
+			*exit_out = complain(CLI_TEMPORARY, buf_text(&why), "");
+	}
+	buf_free(&why);
+	return d;
+}
+
+static int tell(enum outcome oc, const char *about, struct buf *why)
+{
+	if (oc == OC_DONE)
+		return CLI_OK;
+	return complain(oc == OC_NOT_FOUND || oc == OC_NOT_ALLOWED || oc == OC_BAD_INPUT ? CLI_REFUSED : CLI_TEMPORARY, about,
+			buf_text(why));
+}
+
+typedef enum outcome change_fn(struct domains *d, struct slice domain, struct buf *why);
+
+static int change(const struct cli *cli, change_fn *fn)
+{
+	struct buf why = buf_make(2048);
+	char domain[MAIL_DOMAIN_MAX + 1];
+	struct conf *conf = NULL;
+	struct domains *d;
+	int exit = read_domain(cli, domain);
+
+	if (exit == CLI_OK && (d = open_domains(cli, true, &conf, &exit)) != NULL) {
+		exit = tell(fn(d, slice_of(domain), &why), domain, &why);
+		domains_close(&d);
+	}
+	conf_free(&conf);
+	buf_free(&why);
+	return exit;
+}
+
+int run_domain_add(const struct cli *cli, const struct command *command)
+{
+	(void)command;
+	return change(cli, domains_add);
+}
+
+int run_domain_remove(const struct cli *cli, const struct command *command)
+{
+	(void)command;
+	return change(cli, domains_remove);
+}
+
+int run_domain_restore(const struct cli *cli, const struct command *command)
+{
+	(void)command;
+	return change(cli, domains_restore);
+}
+
+/* ---- to look ---- */
+
+static void describe(struct listing *l, const struct domains_entry *e)
+{
+	listing_text(l, "domain", e->name);
+	listing_number(l, "created", e->created_s);
+	listing_text(l, "state", slice_of(e->removed_s == 0 ? "served" : "removed"));
+}
+
+static bool list_one(const struct domains_entry *e, void *arg)
+{
+	describe(arg, e);
+	return listing_row(arg);
+}
+
+int run_domain_list(const struct cli *cli, const struct command *command)
+{
+	struct buf why = buf_make(2048);
+	struct conf *conf = NULL;
+	struct listing l;
+	int exit;
+	struct domains *d = open_domains(cli, false, &conf, &exit);
+
+	listing_begin(&l, cli, command);
+	if (d != NULL)
+		exit = tell(domains_list(d, list_one, &l, &why), "domain list", &why);
+	exit = listing_end(&l, exit, command);
+	domains_close(&d);
+	conf_free(&conf);
+	buf_free(&why);
+	return exit;
+}
+
+struct counting {
+	struct slice domain;
+	int64_t users;
+};
+
+static bool count_one(struct slice address, int64_t created_s, void *arg)
+{
+	struct counting *c = arg;
+	size_t at = slice_rindex(address, '@');
+
+	(void)created_s;
+	c->users += at != SLICE_NONE && slice_eq_nocase(slice_from(address, at + 1), c->domain);
+	return true;
+}
+
+struct showing {
+	const struct conf *conf;
+	struct listing *listing;
+};
+
+static void show_users(const struct showing *s, struct slice domain)
+{
+	struct buf why = buf_make(1024);
+	struct counting c = {domain, 0};
+	struct users *u = users_open_list(s->conf->auth.sqlite, &why);
+
+	if (u != NULL && users_list(u, count_one, &c) == OC_DONE) {
+		listing_number(s->listing, "users", c.users);
+	} else {
+		if (u != NULL)
+			buf_add_text(&why, users_why(u));
+		listing_text(s->listing, "users", buf_slice(&why));
+	}
+	users_free(&u);
+	buf_free(&why);
+}
+
+static bool show_one(const struct domains_entry *e, void *arg)
+{
+	const struct showing *s = arg;
+
+	describe(s->listing, e);
+	if (e->removed_s != 0)
+		listing_number(s->listing, "removed", e->removed_s);
+	listing_text(s->listing, "kind", slice_of(s->conf->domains->kind == TABLE_SQLITE ? "sqlite" : "directory"));
+	listing_text(s->listing, "table", slice_of(s->conf->domains->name));
+	if (s->conf->auth.sqlite != NULL)
+		show_users(s, e->name);
+	if (e->aliases != DOMAINS_UNCOUNTED)
+		listing_number(s->listing, "aliases", (int64_t)e->aliases);
+	return listing_row(s->listing);
+}
+
+int run_domain_show(const struct cli *cli, const struct command *command)
+{
+	struct buf why = buf_make(2048);
+	char domain[MAIL_DOMAIN_MAX + 1];
+	struct conf *conf = NULL;
+	struct domains *d = NULL;
+	struct listing l;
+	struct showing s = {NULL, &l};
+	int exit = read_domain(cli, domain);
+
+	listing_begin(&l, cli, command);
+	if (exit == CLI_OK)
+		d = open_domains(cli, false, &conf, &exit);
+	s.conf = conf;
+	if (d != NULL)
+		exit = tell(domains_find(d, slice_of(domain), show_one, &s, &why), domain, &why);
+	exit = listing_end(&l, exit, command);
+	domains_close(&d);
+	conf_free(&conf);
+	buf_free(&why);
+	return exit;
+}

@@ -1,0 +1,110 @@
+"""Virtual hosting: a domain or a user is one command, which counts at once, and one command takes it back."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from test_routes import rcpt
+from test_tables import folder
+
+HOSTILE = ["", "../users", "a/b.test", "/etc/passwd", ".", "..", ".hidden.test", "[127.0.0.1]", "a b.test", "a\nb.test", "-x.test", "x..test",
+           "x.test/", "\x7f.test", "a@b.test", "x" * 300 + ".test", "\u202e.test"]
+
+
+def in_folder(suite):
+    kept = folder(suite, "virtual")
+    if suite.as_root:
+        shutil.chown(kept, "root", "postern")
+    kept.chmod(0o750)
+    return kept, f'table virtual directory "{kept}"\n'
+
+
+def in_database(suite):
+    kept = suite.folder / "users" / "domains.db"
+    return kept, f'table virtual sqlite "{kept}" "select name from domains where name = ? and removed is null"\n'
+
+
+@pytest.fixture(params=[in_folder, in_database], ids=["directory", "sqlite"])
+def hosting(suite, request):
+    suite.kept, table = request.param(suite)
+    suite.tables += table
+    suite.settings += "domains virtual\n"
+    suite.policy = 'policy rcpt {\n\treject "not ours" if recipient.domain not in virtual \n}\n'
+    return suite
+
+
+def domain(suite, *words, check=True):
+    return suite.postern("domain", *words, check=check)
+
+
+def listed(suite):
+    return {d["domain"]: d["state"] for d in json.loads(suite.postern("domain", "list", "--json").stdout)}
+
+
+def test_a_domain_counts_at_once_and_comes_back(hosting):
+    hosting.write_conf()
+    domain(hosting, "add", "other.test")
+    hosting.start(users=("alice@example.test", "info@new.test"))
+    assert "not ours" in rcpt(hosting, "info@new.test")
+    domain(hosting, "add", "NEW.test")
+    assert rcpt(hosting, "info@new.test").startswith("250")
+    assert domain(hosting, "add", "new.test", check=False).returncode == 1
+    domain(hosting, "remove", "new.test")
+    assert "not ours" in rcpt(hosting, "info@new.test")
+    assert listed(hosting) == {"new.test": "removed", "other.test": "served"}
+    for words, why in ((("add", "new.test"), "restore"), (("remove", "new.test"), "removed already"), (("remove", "no.test"), "no such domain"),
+                       (("restore", "other.test"), "not removed"), (("show", "no.test"), "no such domain")):
+        refused = domain(hosting, *words, check=False)
+        assert refused.returncode == 1 and why in refused.stderr
+    domain(hosting, "restore", "new.test")
+    assert rcpt(hosting, "info@new.test").startswith("250")
+    shown, = json.loads(hosting.postern("domain", "show", "new.test", "--json").stdout)
+    assert shown["users"] == 1 and shown["state"] == "served" and shown["table"] == "virtual" and shown["created"] > 0
+    assert shown["kind"] == ("sqlite" if hosting.kept.is_file() else "directory")
+    assert ("aliases" in shown) == hosting.kept.is_dir()
+    assert "SERVED" not in hosting.postern("domain", "list").stdout and "served" in hosting.postern("domain", "list").stdout
+
+
+def test_one_domain_however_it_is_written(hosting):
+    hosting.start(users=("alice@example.test", "x@xn--bcher-kva.test"))
+    domain(hosting, "add", "B\u00dcCHER.test")
+    assert listed(hosting) == {"xn--bcher-kva.test": "served"}
+    assert rcpt(hosting, "x@xn--bcher-kva.test").startswith("250") and rcpt(hosting, "x@XN--BCHER-KVA.test").startswith("250")
+    assert domain(hosting, "add", "xn--bcher-kva.test", check=False).returncode == 1
+
+
+def test_what_is_no_domain_goes_nowhere(hosting):
+    hosting.write_conf()
+    domain(hosting, "add", "fine.test")
+    before = sorted(p.name for p in hosting.kept.parent.rglob("*"))
+    for name in HOSTILE:
+        for verb in ("add", "remove", "restore", "show"):
+            refused = domain(hosting, verb, "--", name, check=False)
+            assert refused.returncode in (1, 64), (verb, name, refused)
+    assert sorted(p.name for p in hosting.kept.parent.rglob("*")) == before
+    assert listed(hosting) == {"fine.test": "served"}
+
+
+def test_a_setting_that_is_missing_or_wrong(suite):
+    suite.write_conf()
+    refused = suite.postern("domain", "list", check=False)
+    assert refused.returncode == 78 and "domains NAME" in refused.stderr and "table NAME directory" in refused.stderr
+    for name, why in (("nowhere", "unknown table"), ("our_domains", "cannot write table our_domains")):
+        suite.settings = f"domains {name}\n"
+        suite.write_conf()
+        refused = suite.postern("check", check=False)
+        assert refused.returncode == 78 and why in refused.stderr, refused.stderr
+
+
+def test_a_table_that_an_administrator_made(suite):
+    """A schema that is not ours is told, and left as it is."""
+    suite.kept, table = in_database(suite)
+    suite.tables += table
+    suite.settings += "domains virtual\n"
+    suite.write_conf()
+    with sqlite3.connect(suite.kept) as db:
+        db.execute("CREATE TABLE domains(name TEXT, owner TEXT)")
+    refused = suite.postern("domain", "add", "new.test", check=False)
+    assert refused.returncode == 75 and "created" in refused.stderr
