@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 
 #include <errno.h>
 
@@ -63,7 +64,7 @@ static void answer(const struct name *one, struct link *link, uint64_t request)
 
 static void answer_outcome(struct link *link, uint64_t request, enum outcome oc)
 {
-	struct msg_ACCOUNT body = {oc, 0, 0, slice_empty()};
+	struct msg_ACCOUNT body = {oc, ACCOUNT_NO_UID, 0, slice_empty()};
 
 	link_answer(link, request, IPC_ACCOUNT, &body, -1);
 }
@@ -93,11 +94,11 @@ static void take_answer(struct name *one, const struct msg_USER_FOUND *found)
 	uint64_t least = service_conf(one->all->authd->service)->set.system_uid_min;
 
 	one->outcome = found->outcome;
+	one->uid = found->outcome == OC_DONE ? found->uid : ACCOUNT_NO_UID;
 	if (found->outcome == OC_DONE)
 		one->outcome = check_uid(one, found->uid, least);
 	if (one->outcome != OC_DONE)
 		return;
-	one->uid = found->uid;
 	one->gid = found->gid;
 	one->home = slice_dup(found->home);
 	if (one->home == NULL)

@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "sasl/mechanism.h"
 #include "users/users.h"
+#include "ipc/flags.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -761,7 +762,11 @@ static enum outcome ask_account(struct run *r, struct link *link, const char *us
 
 static void test_accounts(void **state)
 {
-	static const char *const nobodies[] = {"root", "daemon", "no-such-user-here", "", "-x", "../etc", "a b", "nobody:x", "$(id)"};
+	static const struct {
+		const char *name;
+		uint64_t uid; /* whose it is all the same */
+	} nobodies[] = {{"root", 0}, {"daemon", 1}, {"no-such-user-here", ACCOUNT_NO_UID}, {"", ACCOUNT_NO_UID}, {"-x", ACCOUNT_NO_UID},
+			{"../etc", ACCOUNT_NO_UID}, {"a b", ACCOUNT_NO_UID}, {"nobody:x", ACCOUNT_NO_UID}, {"$(id)", ACCOUNT_NO_UID}};
 	struct run *r = *state;
 
 	/* the one user every system has whose uid is no system user's */
@@ -769,8 +774,8 @@ static void test_accounts(void **state)
 	assert_int_equal(r->uid, 65534);
 	assert_int_equal(ask_account(r, r->policyd, "nobody"), OC_DONE);
 	for (size_t i = 0; i < ARRAY_LEN(nobodies); i++)
-		if (ask_account(r, r->local, nobodies[i]) != OC_NOT_FOUND || r->uid != 0)
-			fail_msg("%s: %s", nobodies[i], outcome_info(r->outcome)->name);
+		if (ask_account(r, r->local, nobodies[i].name) != OC_NOT_FOUND || r->uid != nobodies[i].uid)
+			fail_msg("%s: %s", nobodies[i].name, outcome_info(r->outcome)->name);
 }
 
 static int run_all(void)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 
 #include <errno.h>
 #include <sys/queue.h>
@@ -97,7 +98,7 @@ static void on_account(struct ipc_message *m, void *arg)
 	struct account *one = arg;
 
 	one->answer = answer_of(m);
-	one->uid = one->answer == ANSWER_YES ? m->body.ACCOUNT.uid : 0;
+	one->uid = one->answer == ANSWER_YES || one->answer == ANSWER_NO ? m->body.ACCOUNT.uid : ACCOUNT_NO_UID;
 	one->until_ms = clock_mono_ms() + keep_ms(one->answer);
 	wake(one);
 }
@@ -154,11 +155,12 @@ enum answer accounts_find(struct accounts *a, struct slice name)
 enum answer accounts_uid(struct accounts *a, struct slice name, uint64_t *uid_out)
 {
 	enum answer answer = accounts_find(a, name);
-	const struct account *one = answer == ANSWER_YES ? map_find(a->names, name) : NULL;
+	const struct account *one = answer == ANSWER_YES || answer == ANSWER_NO ? map_find(a->names, name) : NULL;
 
-	if (one != NULL)
-		*uid_out = one->uid;
-	return answer;
+	if (one == NULL || one->uid == ACCOUNT_NO_UID)
+		return answer;
+	*uid_out = one->uid;
+	return ANSWER_YES;
 }
 
 struct accounts_waiter *accounts_wait(struct accounts *a, struct slice name, accounts_done_fn *done, void *arg)

@@ -20,7 +20,7 @@ size_t accounts_count(const struct accounts *a);
 
 /* PENDING: authd is asked.  UNKNOWN: it could not say, or too many names at once. */
 enum answer accounts_find(struct accounts *a, struct slice name);
-/* The same, and of YES its uid. */
+/* Whose name it is, also of a user that mail is never delivered to. */
 enum answer accounts_uid(struct accounts *a, struct slice name, uint64_t *uid_out);
 
 typedef void accounts_done_fn(void *arg);

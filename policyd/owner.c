@@ -142,7 +142,7 @@ static enum answer comes_to(const struct conf *conf, const struct facts *facts, 
 	struct facts f = *facts;
 	struct passing passing = {o->login, false};
 	const struct route_trace trace = {note_address, &passing};
-	const struct route_question question = {.conf = conf, .facts = &f, .lookups = lookups, .trace = &trace};
+	const struct route_question question = {.conf = conf, .facts = &f, .lookups = lookups, .no_copies = true, .trace = &trace};
 	struct route_result r;
 	enum answer answer;
 
@@ -164,10 +164,11 @@ enum answer owner_has(const struct conf *conf, const struct facts *facts, const 
 		      const struct lookups *lookups)
 {
 	struct buf whole = buf_make(MAIL_ADDRESS_MAX + 256);
+	struct mail_address parsed;
 	enum answer answer;
 
 	buf_add_slice(&whole, address);
-	if (slice_index(address, '@') == SLICE_NONE)
+	if (mail_address_parse(address, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, &parsed) == MAIL_OK && mail_address_domain(&parsed).len == 0)
 		buf_addf(&whole, "@%.*s", SLICE_ARG(facts_text(facts, FACT_HOSTNAME)));
 	if (!buf_ok(&whole)) {
 		buf_free(&whole);

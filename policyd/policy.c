@@ -188,7 +188,7 @@ static void check_header(const struct conf *conf, const struct policy_request *r
 
 	if (request->from_unclear) {
 		answer_outcome(a, OC_NOT_OWN_SENDER);
-		snprintf(a->text, sizeof(a->text), "From and Sender must be there once at most, each a list of addresses");
+		snprintf(a->text, sizeof(a->text), "From and Sender must be there once at most, each a list of addresses, and no line of the header may go on with nothing");
 		return;
 	}
 	while (slice_cut(&rest, '\n', &address)) {

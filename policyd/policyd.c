@@ -76,7 +76,7 @@ static enum answer find_uid(void *arg, struct slice name, uint64_t *uid_out)
 	struct policyd *p = arg;
 	enum answer answer = find_account(arg, name);
 
-	return answer == ANSWER_YES ? accounts_uid(p->accounts, name, uid_out) : answer;
+	return answer == ANSWER_YES || answer == ANSWER_NO ? accounts_uid(p->accounts, name, uid_out) : answer;
 }
 
 static enum answer find_remote(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out, char why[REMOTE_WHY_MAX])

@@ -38,7 +38,8 @@ struct policyd {
 /* What policyd itself remembers of a session. */
 struct policy_session {
 	struct tags tags;
-	bool message_begun; /* stage mail was asked, and no recipient yet */
+	uint64_t transaction; /* whose message tags these are */
+	bool is_known; /* something was asked of it before */
 };
 
 /* False: not known yet, nothing was answered, and `missing` says what for. */

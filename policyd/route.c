@@ -51,12 +51,12 @@ enum next walk_refuse(struct walk *w, enum outcome oc, const struct rule *rule, 
 
 /* ---- items ---- */
 
-static bool is_waiting(const struct walk *w, struct slice address, size_t from)
+static struct item *find_waiting(const struct walk *w, struct slice address, size_t from)
 {
 	for (size_t i = 0; i < w->count; i++)
 		if (w->items[i].from == from && slice_eq_nocase(slice_of(w->items[i].address), address))
-			return true;
-	return false;
+			return &w->items[i];
+	return NULL;
 }
 
 bool walk_complete(struct slice text, struct slice domain, struct buf *out)
@@ -78,10 +78,15 @@ bool walk_complete(struct slice text, struct slice domain, struct buf *out)
 
 bool walk_push(struct walk *w, struct slice address, struct item item)
 {
+	struct item *waiting = find_waiting(w, address, item.from);
 	void *items = w->items;
 
-	if (is_waiting(w, address, item.from))
+	if (waiting != NULL) { /* by two ways: the stricter one counts */
+		waiting->held = waiting->held || item.held;
+		waiting->queue_only = waiting->queue_only || item.queue_only;
+		waiting->ours = waiting->ours && item.ours;
 		return true;
+	}
 	if (!mem_grow(&items, &w->cap, w->count, sizeof(struct item), ROUTE_WIDTH_MAX))
 		return false;
 	w->items = items;

@@ -83,6 +83,7 @@ struct route_question {
 	const struct facts *facts; /* of the session; the recipient is the address asked about */
 	const struct lookups *lookups;
 	bool final; /* the recipient was expanded before: transport and next hop only */
+	bool no_copies; /* whose the address is: rules `copy` are passed over */
 	const struct route_trace *trace; /* NULL: nobody looks */
 };
 

@@ -27,6 +27,8 @@ static enum next add_address(struct alias_values *v, const struct target *target
 	if (!walk_complete(target->text, fact_domain_part(walk_address(w)), &address)) {
 		next = walk_defer(w, v->step->rule, "its alias names what is no address");
 	} else {
+		/* What a stranger's address brings in through a pattern may not choose where we send his mail. */
+		item.ours = item.ours && v->table->kind != TABLE_PCRE2;
 		item.is_self = target->kind == TARGET_LOCAL_USER || walk_is_ancestor(w, buf_slice(&address));
 		if (item.is_self)
 			item.from = v->step->next;

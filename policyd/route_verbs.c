@@ -105,7 +105,7 @@ static enum next run_copy(struct walk *w, const struct route_step *step)
 	struct buf address = buf_make(ROUTE_ADDRESS_MAX);
 	enum next next = GO_ON;
 
-	if (w->final)
+	if (w->final || w->question->no_copies)
 		return GO_ON;
 	item.ours = names_its_domain(step->rule->text);
 	if (!walk_complete(step->text, facts_text(&w->facts, FACT_HOSTNAME), &address))

@@ -83,17 +83,18 @@ static struct facts gather(const struct attested_session *s, const struct msg_PO
 	return f;
 }
 
-/* What one message was tagged with ends with it: at MAIL, or where that stage has no rules, at the first recipient. */
-static void begin_message(struct policy_session *own, const struct msg_POLICY_ASK *ask)
+/* What one message was tagged with ends with it.  A policyd that is new to the session takes what the worker says was set before: else
+ * a session that was refused would be none any more. */
+static void begin_question(struct policy_session *own, const struct msg_POLICY_ASK *ask)
 {
-	bool first_recipient = ask->stage == STAGE_RCPT && ask->recipient_count <= 1;
+	struct slice rest = ask->tags, word;
 
-	if (ask->stage == STAGE_MAIL || (first_recipient && !own->message_begun))
+	if (ask->transaction != own->transaction)
 		tags_end_message(&own->tags);
-	if (ask->stage == STAGE_MAIL)
-		own->message_begun = true;
-	else if (first_recipient)
-		own->message_begun = false;
+	while (!own->is_known && slice_word(&rest, &word))
+		(void)tags_add(&own->tags, word);
+	own->transaction = ask->transaction;
+	own->is_known = true;
 }
 
 static void tell(struct policyd *p, struct link *link, uint64_t request, const struct policy_answer *a)
@@ -148,7 +149,7 @@ static bool serve_session(struct policyd *p, struct link *link, uint64_t request
 	struct policy_request r;
 	struct policy_answer a;
 
-	begin_message(own, ask);
+	begin_question(own, ask);
 	r = request_of(session, ask);
 	policy_run(session->generation->conf, &r, &lookups, &a);
 	if (!a.pending) {

@@ -23,7 +23,7 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 /* A worker that was taken over could leave MAIL out: the login is attested, and the queue says what it is about to keep. */
 static bool is_bound(const struct conf *conf, const struct msg_ROUTE_ASK *ask)
 {
-	/* What a rule of ours has written there is no lie. */
+	/* What a rule of ours has written there is no lie (docs/security.md, Known limits). */
 	if (ask->final != 0 || ask->login.len == 0 || ask->sender.len == 0 ||
 	    (rewrite_fields(conf->rewrite) & 1u << REWRITE_ENVELOPE_FROM) != 0)
 		return false;

@@ -27,6 +27,7 @@ static const char text[] =
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
 	"route {\n"
+	"  copy \"boss@example.test\"\n"
 	"  deliver virtual if recipient.domain == \"broken.test\" and recipient in broken\n"
 	"  alias aliases\n"
 	"  deliver virtual if recipient in boxes\n"
@@ -112,6 +113,7 @@ static const struct {
 	{"a login that looks like an address's beginning", "alice", OWNER_NO_UID, "alice@example.test", ANSWER_NO},
 	{"a local user", "", 1003, "carol@mx.example.test", ANSWER_YES},
 	{"a local user, by his name alone", "", 1003, "carol", ANSWER_YES},
+	{"a quoted name with an @ in it", "alice@example.test", OWNER_NO_UID, "\"x@example.test\"", ANSWER_NO},
 	{"a local user as another", "", 1003, "web@mx.example.test", ANSWER_NO},
 	{"a local user elsewhere", "", 1003, "carol@elsewhere.test", ANSWER_NO},
 	{"a program that was given one", "", 33, "support@example.test", ANSWER_YES},

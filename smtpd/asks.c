@@ -106,12 +106,13 @@ bool ask_policy(struct conn *c)
 	const struct tls_peer *client = s->tls.client;
 	bool about_header = t != NULL && s->stage == STAGE_DATA && t->watches_from;
 	bool about_rcpt = t != NULL && s->stage == STAGE_RCPT;
+	struct buf tags = session_all_tags(s);
 	const struct msg_POLICY_ASK ask = {
 		.session = s->place.number,
 		.generation = c->generation->number,
 		.stage = s->stage,
 		.flags = (s->early ? POLICY_EARLY : 0u) | (s->pipelined ? POLICY_PIPELINED : 0u) |
-			 (about_header && t->from_unclear ? POLICY_FROM_UNCLEAR : 0u),
+			 (about_header && (t->from_unclear || t->header.loose) ? POLICY_FROM_UNCLEAR : 0u),
 		.helo = slice_of(session_helo(s)),
 		.sender = t == NULL ? slice_empty() : mail_address_text(&t->sender),
 		.recipient = about_rcpt ? mail_address_text(&t->candidate) : slice_empty(),
@@ -120,15 +121,17 @@ bool ask_policy(struct conn *c)
 		.tls_version = slice_of(s->tls.version),
 		.tls_cipher = slice_of(s->tls.cipher),
 		.tls_sni = slice_of(s->tls.sni),
-		.tags = buf_slice(&s->tags),
+		.tags = buf_slice(&tags),
 		.tls_client_verified = client != NULL && client->verified,
 		.tls_client_fingerprint = slice_of(client == NULL ? "" : client->fingerprint),
 		.tls_client_names = slice_of(client == NULL ? "" : client->names),
 		.from = about_header ? buf_slice(&t->from) : slice_empty(),
 		.from_sender = slice_of(about_header ? t->from_sender : ""),
+		.transaction = t == NULL ? 0 : s->transactions,
 	};
 
 	conn_ask(c, ROLE_POLICYD, IPC_POLICY_ASK, &ask, LINK_ASK_MS, on_policy);
+	buf_free(&tags);
 	return false;
 }
 

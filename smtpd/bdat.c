@@ -45,7 +45,7 @@ static struct refusal judge(const struct session *s, uint64_t octets)
 	struct refusal r = misplaced(s);
 	uint64_t max = s->place.conf->set.message_size_max;
 
-	if (r.code == 0 && (octets > max || s->transaction->body_bytes > max - octets))
+	if (r.code == 0 && (octets > max || s->transaction->received_bytes > max - octets))
 		r = (struct refusal){552, "5.3.4", "message is too big"};
 	return r;
 }

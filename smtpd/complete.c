@@ -52,7 +52,9 @@ static bool add_message_id(const struct completion *c, struct buf *out)
 bool complete_header(const struct completion *c, struct slice header, struct buf *out)
 {
 	struct mail_field f;
-	bool ok = (has(header, ROLE_DATE) || add_date(c, out)) && (has(header, ROLE_MESSAGE_ID) || add_message_id(c, out));
+	/* Nothing of ours stands before a line that would go on with it. */
+	bool loose = header.len > 0 && (header.at[0] == ' ' || header.at[0] == '\t');
+	bool ok = loose || ((has(header, ROLE_DATE) || add_date(c, out)) && (has(header, ROLE_MESSAGE_ID) || add_message_id(c, out)));
 
 	while (ok && mail_field_next(&header, &f))
 		ok = role_of(f.name) == ROLE_SECRET || buf_add_slice(out, f.whole);

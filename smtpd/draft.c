@@ -288,19 +288,10 @@ static enum outcome hand_over_body(struct conn *c)
 	return outcome;
 }
 
-static void join_tags(const struct session *s, struct buf *out)
-{
-	struct slice rest = buf_slice(&s->tags), word;
-
-	buf_add_slice(out, buf_slice(&s->transaction->tags));
-	while (slice_word(&rest, &word))
-		(void)transaction_note_tag(out, word);
-}
-
 static void ask_commit(struct conn *c)
 {
 	const struct session *s = &c->session;
-	struct buf tags = buf_make(TAGS_MAX);
+	struct buf tags = session_all_tags(s);
 	struct msg_DRAFT_COMMIT commit = {
 		.session = s->place.number,
 		.draft = c->draft.number,
@@ -309,7 +300,6 @@ static void ask_commit(struct conn *c)
 		.prepend = buf_slice(&s->transaction->prepend),
 	};
 
-	join_tags(s, &tags);
 	commit.tags = buf_slice(&tags);
 	conn_ask(c, ROLE_QUEUE, IPC_DRAFT_COMMIT, &commit, COMMIT_MS, on_committed);
 	buf_free(&tags);

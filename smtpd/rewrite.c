@@ -7,6 +7,7 @@
 #include "mail/field.h"
 #include "rules/rules.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void rewrite_clear(struct rewrite *r)
@@ -44,15 +45,20 @@ struct search {
 
 static bool add_record(struct rewrite *r, uint32_t field, struct slice address)
 {
-	return rec_rewrite_address_add(&r->records, &(struct rec_rewrite_address){field, address});
+	bool added = rec_rewrite_address_add(&r->records, &(struct rec_rewrite_address){field, address});
+
+	r->no_memory = r->no_memory || r->records.no_memory;
+	return added;
 }
 
 static bool add_spot(struct rewrite *r, size_t at, size_t length)
 {
 	void *spots = r->spots;
 
-	if (!mem_grow(&spots, &r->cap, r->count, sizeof(struct rewrite_spot), REWRITE_ADDRESSES_MAX))
+	if (!mem_grow(&spots, &r->cap, r->count, sizeof(struct rewrite_spot), REWRITE_ADDRESSES_MAX)) {
+		r->no_memory = r->no_memory || r->count < REWRITE_ADDRESSES_MAX;
 		return false;
+	}
 	r->spots = spots;
 	r->spots[r->count++] = (struct rewrite_spot){at, length};
 	return true;
@@ -61,15 +67,13 @@ static bool add_spot(struct rewrite *r, size_t at, size_t length)
 /* What is no address of an envelope cannot be written otherwise, and stays. */
 static bool canonical(const struct rewrite *r, struct slice text, struct mail_address *out)
 {
-	struct buf whole = buf_make(ADDRESS_LIST_ONE_MAX + 256);
-	bool done;
+	char whole[ADDRESS_LIST_ONE_MAX + 256];
+	int length;
 
-	buf_add_slice(&whole, text);
-	if (slice_index(text, '@') == SLICE_NONE)
-		buf_addf(&whole, "@%s", r->host);
-	done = buf_ok(&whole) && mail_address_parse(buf_slice(&whole), MAIL_ALLOW_UTF8, out) == MAIL_OK;
-	buf_free(&whole);
-	return done;
+	if (slice_index(text, '@') != SLICE_NONE)
+		return mail_address_parse(text, MAIL_ALLOW_UTF8, out) == MAIL_OK;
+	length = snprintf(whole, sizeof(whole), "%.*s@%s", SLICE_ARG(text), r->host);
+	return length > 0 && (size_t)length < sizeof(whole) && mail_address_parse(slice_of(whole), MAIL_ALLOW_UTF8, out) == MAIL_OK;
 }
 
 static bool on_spot(struct slice text, size_t at, size_t length, void *arg)

@@ -23,7 +23,8 @@ struct rewrite {
 	struct rewrite_spot *spots; /* owned */
 	size_t count, cap;
 	bool has_sender; /* the first record is the envelope's, and has no spot */
-	bool failed; /* too many addresses, or no memory */
+	bool failed; /* too many addresses */
+	bool no_memory; /* it failed, and for want of that */
 };
 
 void rewrite_clear(struct rewrite *r);

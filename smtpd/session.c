@@ -274,6 +274,17 @@ bool session_effect(struct session *s, struct slice kind, struct slice text)
 	return s->transaction == NULL || transaction_effect(s->transaction, kind, text);
 }
 
+struct buf session_all_tags(const struct session *s)
+{
+	struct buf tags = buf_make(TAGS_MAX);
+	struct slice rest = s->transaction == NULL ? slice_empty() : buf_slice(&s->transaction->tags), word;
+
+	buf_add_slice(&tags, buf_slice(&s->tags));
+	while (slice_word(&rest, &word))
+		(void)transaction_note_tag(&tags, word);
+	return tags;
+}
+
 static void note_rule(struct session *s, struct slice rule)
 {
 	if (s->transaction != NULL && rule.len > 0)

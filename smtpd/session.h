@@ -187,6 +187,8 @@ static inline struct session_verdict session_verdict_of(enum outcome outcome)
 }
 /* Effects of the answer, before it.  False: no room; answer with a temporary outcome then. */
 bool session_effect(struct session *s, struct slice kind, struct slice text);
+/* Those of the session, then those of the message, as many as a message between processes carries; the caller frees it. */
+struct buf session_all_tags(const struct session *s);
 void session_policy_answered(struct session *s, const struct session_verdict *v);
 /* AUTH_CONTINUE with a challenge; AUTHENTICATED with the login as authd writes it; AUTH_FAILED; BAD_INPUT with a reason;
  * anything else is temporary. */

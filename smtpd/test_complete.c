@@ -24,6 +24,7 @@ static const struct {
 	{"not quite bcc", "Date: x\r\nMessage-ID: <y>\r\nX-Bcc: a\r\nBcc2: b\r\n Bcc: c\r\n\r\n",
 	 "Date: x\r\nMessage-ID: <y>\r\nX-Bcc: a\r\nBcc2: b\r\n Bcc: c\r\n\r\n"},
 	{"what is no field stays", "Date: x\r\nMessage-ID: <y>\r\nno field\r\nBcc\r\nTo: c", "Date: x\r\nMessage-ID: <y>\r\nno field\r\nBcc\r\nTo: c"},
+	{"a line that goes on with nothing", " From: a\r\n\r\n", " From: a\r\n\r\n"},
 	{"a line that goes on at the top", " Bcc: a\r\nDate: x\r\nMessage-ID: <y>\r\n", " Bcc: a\r\nDate: x\r\nMessage-ID: <y>\r\n"},
 };
 

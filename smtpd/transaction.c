@@ -72,7 +72,7 @@ static bool read_addresses(struct transaction *t, struct slice value, bool *seen
 	bool first = !*seen;
 
 	*seen = true;
-	return first && value.len < HEADER_VALUE_KEPT && address_list_parse(value, fn, t) == ADDRESS_LIST_DONE;
+	return first && !t->header.cut && address_list_parse(value, fn, t) == ADDRESS_LIST_DONE;
 }
 
 static void on_field(struct slice name, struct slice value, void *arg)
@@ -83,6 +83,9 @@ static void on_field(struct slice name, struct slice value, void *arg)
 		t->from_unclear = !read_addresses(t, value, &t->has_from, on_from) || t->from.len == 0 || t->from_unclear;
 	else if (slice_eq_nocase(name, slice_of("Sender")))
 		t->from_unclear = !read_addresses(t, value, &t->has_sender, on_sender) || t->from_sender[0] == '\0' || t->from_unclear;
+	/* Not all of it was read, and that is our fault. */
+	if ((t->header.no_memory || t->from.no_memory) && t->store_outcome == OC_DONE)
+		t->store_outcome = OC_NO_MEMORY;
 }
 
 void transaction_watch_from(struct transaction *t)
@@ -155,6 +158,11 @@ void transaction_rewrite(struct transaction *t, uint32_t fields, const char *hos
 		hold_header(t);
 }
 
+static enum outcome too_long(const struct buf *b)
+{
+	return b->no_memory ? OC_NO_MEMORY : OC_HEADER_TOO_LONG;
+}
+
 static void give_up(struct transaction *t, enum outcome outcome)
 {
 	if (t->store_outcome == OC_DONE)
@@ -171,7 +179,7 @@ static void put_header(struct transaction *t, size_t length, struct slice header
 	if (t->completes ? complete_header(&t->completion, header, &whole) : buf_add_slice(&whole, header))
 		buf_add_slice(&whole, slice_from(buf_slice(&t->piece), length));
 	if (!buf_ok(&whole)) {
-		give_up(t, OC_HEADER_TOO_LONG);
+		give_up(t, too_long(&whole));
 		buf_free(&whole);
 		return;
 	}
@@ -189,7 +197,7 @@ static void header_is_here(struct transaction *t)
 	if (transaction_fault(t) != BODY_GOOD || t->store_outcome != OC_DONE)
 		return;
 	if (t->rewrite.fields != 0 && !rewrite_find(&t->rewrite, mail_address_text(&t->sender), header))
-		give_up(t, OC_HEADER_TOO_LONG);
+		give_up(t, t->rewrite.no_memory ? OC_NO_MEMORY : OC_HEADER_TOO_LONG);
 	else if (t->rewrite.fields != 0 && rewrite_has_any(&t->rewrite))
 		t->asks_rewrite = true;
 	else
@@ -203,7 +211,7 @@ static void take_rewritten(struct transaction *t, struct slice records)
 
 	if (!rewrite_apply(&t->rewrite, header, records, &written, &sender) ||
 	    (sender.len > 0 && mail_address_parse(sender, MAIL_ALLOW_UTF8, &t->sender) != MAIL_OK))
-		give_up(t, buf_ok(&written) ? OC_UNAVAILABLE : OC_HEADER_TOO_LONG);
+		give_up(t, buf_ok(&written) ? OC_UNAVAILABLE : too_long(&written));
 	else
 		put_header(t, header.len, buf_slice(&written));
 	t->utf8_address = t->utf8_address || t->sender.utf8;
@@ -232,6 +240,7 @@ void transaction_finish(struct transaction *t)
 static void look_at(struct transaction *t, struct slice added)
 {
 	t->body_bytes += added.len;
+	t->received_bytes += added.len;
 	if (!header_is_ended(&t->header))
 		header_walk_step(&t->header, added);
 }
@@ -304,7 +313,7 @@ enum body_fault transaction_fault(const struct transaction *t)
 	for (size_t i = 0; i < ARRAY_LEN(decoder_faults); i++)
 		if (t->decoder.faults & decoder_faults[i].decoder)
 			return decoder_faults[i].fault;
-	if (t->body_bytes > t->limits.size_max)
+	if (t->received_bytes > t->limits.size_max)
 		return BODY_TOO_BIG;
 	if (t->header.bytes > t->limits.header_max)
 		return BODY_LONG_HEADER;

@@ -64,7 +64,8 @@ struct transaction {
 	struct header_walk header; /* owned */
 	struct buf piece; /* owned */
 	struct body_limits limits;
-	uint64_t body_bytes;
+	uint64_t received_bytes; /* as it came: what the limit of its size is held against */
+	uint64_t body_bytes; /* as it is stored: the header may be another by then */
 	uint64_t stored_bytes; /* of pieces that were taken away */
 	enum outcome store_outcome; /* of taking them away */
 

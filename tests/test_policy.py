@@ -1,5 +1,7 @@
 """Rules at each stage of a session: what a client hears, when, and what the log says of it."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -181,3 +183,34 @@ def test_accept_never_opens_the_relay(suite):
     c.ehlo()
     c.expect(250, "MAIL FROM:<you@elsewhere.test>")
     row("A2", "accept-is-no-relay", c.command("RCPT TO:<you@far.test>").startswith("550 5.7.1"))
+
+
+def test_tags_end_with_their_message_and_not_before(suite):
+    """Neither a recipient that was refused nor a policyd that starts anew takes a tag away."""
+    rules(suite, "helo", 'tag connection bad if helo.name == "bad.example"')
+    rules(suite, "mail", 'tag marked if sender == "mark@elsewhere.test"')
+    rules(suite, "rcpt", 'reject "connection" if connection.bad', 'reject "marked" if message.marked and recipient == "alice@example.test"')
+    suite.start()
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<mark@elsewhere.test>")
+    for _ in range(2):
+        c.expect(550, "RCPT TO:<nobody@example.test>")
+        assert "marked" in c.command("RCPT TO:<alice@example.test>")
+    c.expect(250, "RSET")
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    c.expect(250, "RCPT TO:<alice@example.test>")
+    c.expect(250, "RSET")
+    bad = suite.smtp()
+    bad.ehlo("bad.example")
+    c.expect(250, "MAIL FROM:<mark@elsewhere.test>")
+    (old,) = suite.pids("policyd")
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: suite.pids("policyd") not in ([old], []), 20, "a new policyd")
+
+    def said(session, text):
+        got = session.command(text)
+        return None if got.startswith("451") else got
+    assert "marked" in wait_until(lambda: said(c, "RCPT TO:<alice@example.test>"), 20, "an answer")
+    wait_until(lambda: said(bad, "MAIL FROM:<you@elsewhere.test>"), 20, "an answer")
+    assert "connection" in wait_until(lambda: said(bad, "RCPT TO:<alice@example.test>"), 20, "an answer")

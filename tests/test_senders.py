@@ -9,7 +9,7 @@ import pytest
 from harness import BIN, PASSWORD, ROOT
 
 TABLES = 'table our_aliases { "sales@example.test": alice@example.test, bob@example.test }\n' \
-    'table may_send_as { "support@example.test": alice@example.test, nobody; "@shop.test": bob@example.test }\n'
+    'table may_send_as { "support@example.test": alice@example.test, nobody, www-data; "@shop.test": bob@example.test }\n'
 
 
 @pytest.fixture
@@ -55,6 +55,12 @@ ALICE = [
     ("alice@example.test", ["From: alice@example.test,", " bob@example.test"], 553),
     ("alice@example.test", ["From : bob@example.test"], 553),
     ("alice@example.test", ["From: alice@example.test (" + "x" * 3000 + "), bob@example.test"], 553),
+    ("alice@example.test", ["From: alice@example.test" + ("\r\n " + " " * 75) * 30 + "\r\n <bob@example.test>"], 553),
+    ("alice@example.test", ["From: alice@example.test", "Sender: alice@example.test" + ("\r\n " + " " * 75) * 30 + ",\r\n bob@example.test"], 553),
+    ("alice@example.test", ["From: <@bob@example.test,alice@example.test>"], 553),
+    ("alice@example.test", ["From: <@a.test,@b.test:alice@example.test>"], 250),
+    ("alice@example.test", [" From: bob@example.test", "From: alice@example.test"], 553),
+    ("alice@example.test", ['From: "x@example.test"'], 553),
     ("alice@example.test", ["From: nobody at all"], 553),
     ("alice@example.test", ["From: <alice@example.test"], 553),
 ]
@@ -108,6 +114,9 @@ def test_users_of_this_host(senders, tmp_path):
         (nobody, "alice@example.test", text(), False),
         (nobody, "root@mx.example.test", text(), False),
         (nobody, own, text("From: alice@example.test"), False),
+        (pwd.getpwnam("www-data").pw_uid, "www-data@mx.example.test", text(), True),  # mail is never delivered to it
+        (pwd.getpwnam("www-data").pw_uid, "support@example.test", text("From: support@example.test"), True),
+        (pwd.getpwnam("www-data").pw_uid, own, text(), False),
         (0, "alice@example.test", text("From: anybody@else.test"), True),
     ]
     for uid, sender, body, goes in cases:

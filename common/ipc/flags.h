@@ -10,8 +10,12 @@
 enum policy_flag {
 	POLICY_EARLY = 1 << 0, /* spoke before the banner */
 	POLICY_PIPELINED = 1 << 1, /* sent commands behind HELO or EHLO before the answer */
-	POLICY_FROM_UNCLEAR = 1 << 2, /* From or Sender is there twice, or is no list of addresses that can be read */
+	POLICY_FROM_UNCLEAR = 1 << 2, /* From or Sender is there twice, or is no list of addresses that can be read; or a line goes
+				   on with nothing, which readers may take for the rest of another */
 };
+
+/* ACCOUNT.uid of NOT_FOUND, where there is no such user at all. */
+#define ACCOUNT_NO_UID UINT64_MAX
 
 /* DRAFT_OPEN.flags and JOB_START.flags: what the message needs from the hosts it goes to. */
 enum job_flag {

@@ -24,7 +24,7 @@ struct parser {
 	bool too_long;
 	bool last_is_word;
 	bool words_touch; /* two words without a dot or @ between them: only a display name may have that */
-	bool in_angle, had_angle, in_group;
+	bool in_angle, had_angle, in_group, in_route; /* a route ends with a colon */
 	address_list_fn *fn; /* or: */
 	address_list_spot_fn *spot_fn;
 	void *arg;
@@ -218,10 +218,13 @@ static enum address_list_end finish_element(struct parser *p)
 static enum address_list_end on_comma(struct parser *p)
 {
 	/* "<@a,@b:c@d>": the comma belongs to a route */
-	if (p->in_angle && p->at_signs > 0 && p->text[0] == '@') {
+	if (p->in_angle && p->at_signs == 1 && p->text[0] == '@') {
 		reset_text(p);
+		p->in_route = true;
 		return ADDRESS_LIST_DONE;
 	}
+	if (p->in_route)
+		return ADDRESS_LIST_BAD;
 	return finish_element(p);
 }
 
@@ -236,12 +239,13 @@ static enum address_list_end on_semicolon(struct parser *p)
 /* The end of a group's name, or of a route, which is of no use (RFC 5321 §4.1.1.3). */
 static enum address_list_end on_colon(struct parser *p)
 {
-	bool is_route = p->in_angle && p->len > 0 && p->text[0] == '@';
+	bool is_route = p->in_angle && p->at_signs == 1 && p->text[0] == '@';
 	bool is_group = !p->in_angle && !p->had_angle && !p->in_group && p->at_signs == 0 && p->len > 0;
 
 	if (!is_route && !is_group)
 		return ADDRESS_LIST_BAD;
 	p->in_group = p->in_group || is_group;
+	p->in_route = false;
 	reset_text(p);
 	return ADDRESS_LIST_DONE;
 }
@@ -257,7 +261,7 @@ static enum address_list_end on_open(struct parser *p)
 
 static enum address_list_end on_close(struct parser *p)
 {
-	if (!p->in_angle)
+	if (!p->in_angle || p->in_route)
 		return ADDRESS_LIST_BAD;
 	p->in_angle = false;
 	p->had_angle = true;

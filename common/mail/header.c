@@ -21,18 +21,23 @@ static void finish_field(struct header_walk *w)
 	if (w->fn != NULL)
 		w->fn(name, slice_trim(buf_slice(&w->value)), w->arg);
 	buf_clear(&w->value);
+	w->cut = false;
 }
 
 static void keep_value(struct header_walk *w, char c)
 {
-	if (w->fn != NULL && w->has_field && w->value.len < HEADER_VALUE_KEPT)
-		buf_add_char(&w->value, c);
+	if (w->fn == NULL || !w->has_field)
+		return;
+	w->cut = w->cut || w->value.len >= HEADER_VALUE_KEPT;
+	if (!w->cut && !buf_add_char(&w->value, c))
+		w->cut = w->no_memory = true;
 }
 
 static void begin_line(struct header_walk *w, char c)
 {
 	if (c == ' ' || c == '\t') {
 		w->malformed = w->malformed || !w->has_field;
+		w->loose = w->loose || !w->has_field;
 		w->state = w->has_field ? HEADER_VALUE : HEADER_JUNK;
 		keep_value(w, c);
 		return;

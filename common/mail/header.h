@@ -26,6 +26,9 @@ struct header_walk {
 	bool has_field; /* a name is there whose value may go on */
 	bool name_over; /* a space came after it: only the colon may follow */
 	bool malformed; /* a line that was neither a field nor the rest of one */
+	bool loose; /* a line that goes on, and nothing is there that it could be the rest of */
+	bool cut; /* of the value in hand not all was kept: it is too long */
+	bool no_memory; /* of a value not all was kept, for want of memory */
 	bool high; /* an octet above 127 */
 	uint32_t received; /* Received fields */
 	uint64_t bytes; /* with the empty line at the end */
