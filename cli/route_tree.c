@@ -105,6 +105,8 @@ static void print_lookup(struct tree *t, const struct row *row, unsigned depth)
 	indent(t, depth);
 	say(t, row, "          table ", "table", ": ");
 	say(t, row, "", "found", "");
+	say(t, row, " at ", "where", "");
+	say(t, row, ", ", "why", "");
 	say(t, row, ": ", "value", "");
 	buf_add_char(t->out, '\n');
 }

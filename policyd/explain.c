@@ -219,6 +219,25 @@ static const char *answer_word(enum answer answer)
 	return words[answer];
 }
 
+/* A table that was looked at a moment ago has said it then. */
+static const char *unknown_word(const struct explain *e)
+{
+	return e->detail.why[0] != '\0' ? e->detail.why : "it cannot be asked now, see the log";
+}
+
+/* Of a test that asked a table: where it stood, or what is wrong with the table. */
+static void add_detail(const struct explain *e, const struct route_note *n, struct buf *test)
+{
+	bool found = n->answer != ANSWER_UNKNOWN && e->detail.where[0] != '\0';
+
+	if (n->test->kind != COND_IN_TABLE || n->answer == ANSWER_PENDING)
+		return;
+	if (found && (n->answer == ANSWER_YES) != n->test->negated)
+		buf_addf(test, " at %s", e->detail.where);
+	if (n->answer == ANSWER_UNKNOWN)
+		buf_addf(test, ": %s", unknown_word(e));
+}
+
 static void keep_test(struct explain *e, const struct route_note *n)
 {
 	struct buf test = buf_make(BECAUSE_MAX);
@@ -230,6 +249,7 @@ static void keep_test(struct explain *e, const struct route_note *n)
 		fact_print(fact_info(n->test->fact)->type, n->value, &test);
 		buf_add_text(&test, ")");
 	}
+	add_detail(e, n, &test);
 	/* What does not fit any more is left out; the rule's answer is there. */
 	if (buf_ok(&test) && e->because.len + test.len + 2 <= BECAUSE_MAX) {
 		buf_add_text(&e->because, e->because.len > 0 ? "; " : "");
@@ -267,10 +287,11 @@ static void row_rule(struct explain *e, const struct route_note *n, struct buf *
 
 static void row_lookup(struct explain *e, const struct route_note *n, struct buf *row)
 {
-	(void)e;
 	add_rule(row, n->rule);
 	add_text(row, "table", n->rule->table->name);
 	add_text(row, "found", answer_word(n->answer));
+	add_text(row, "where", n->answer == ANSWER_YES ? e->detail.where : "");
+	add_text(row, "why", n->answer == ANSWER_UNKNOWN ? unknown_word(e) : "");
 	add_long(row, "value", n->text);
 }
 
@@ -332,6 +353,7 @@ static void on_note(void *arg, const struct route_note *n)
 
 	if (n->kind == NOTE_TEST) {
 		keep_test(e, n);
+		e->detail = (struct tables_detail){"", ""};
 		return;
 	}
 	add_text(&row, "kind", kinds[n->kind].kind);
@@ -339,6 +361,7 @@ static void on_note(void *arg, const struct route_note *n)
 	kinds[n->kind].fill(e, n, &row);
 	end_row(e, &row);
 	buf_free(&row);
+	e->detail = (struct tables_detail){"", ""};
 }
 
 /* ---- the end of all ---- */
@@ -370,10 +393,10 @@ static void add_result(struct explain *e, const struct route_result *r, bool may
 	buf_free(&row);
 }
 
-struct explain explain_begin(const struct conf *conf, size_t skip)
+struct explain explain_begin(const struct conf *conf, struct tables *tables, size_t skip)
 {
 	return (struct explain){
-		.conf = conf, .skip = skip, .rows = buf_make(EXPLAIN_PAGE_MAX), .because = buf_make(BECAUSE_MAX)};
+		.conf = conf, .tables = tables, .skip = skip, .rows = buf_make(EXPLAIN_PAGE_MAX), .because = buf_make(BECAUSE_MAX)};
 }
 
 enum route_outcome explain_run(struct explain *e, const struct explain_question *q, const struct lookups *lookups)
@@ -383,7 +406,11 @@ enum route_outcome explain_run(struct explain *e, const struct explain_question 
 	struct route_result r;
 	enum route_outcome outcome;
 
+	if (e->tables != NULL)
+		tables_tell(e->tables, &e->detail);
 	route_run(&question, &r);
+	if (e->tables != NULL)
+		tables_tell(e->tables, NULL);
 	outcome = r.outcome;
 	if (outcome != ROUTE_PENDING)
 		add_result(e, &r, q->may_relay);

@@ -3,6 +3,7 @@
 
 #include "mail/address.h"
 #include "route.h"
+#include "tables.h"
 
 /*
  * What becomes of an address, and why: the steps of its route as rows for the operator (`postern route`).  Pure.
@@ -10,7 +11,7 @@
  *   kind       of a row, and what it has beside `number`, the address it is about (from 0, in the order they were asked)
  *   address    parent, address, by: what it came from: a rule, or the setting postmaster
  *   rule       rule, statement, matches (yes, no, unknown, pending), because: each test with what it found
- *   lookup     rule, table, found; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it
+ *   lookup     rule, table, found; where; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it; why it is unknown
  *   rewrite    rule, address
  *   target     rule, recipient, transport, nexthop, user, directive, argument, held, queue-only, leaves
  *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
@@ -21,6 +22,8 @@
 
 struct explain {
 	const struct conf *conf;
+	struct tables *tables; /* borrowed; they tell where an answer stood, and why there is none */
+	struct tables_detail detail;
 	size_t skip; /* rows that an earlier page had */
 	size_t seen;
 	bool full; /* there are more than fit: the next page begins at `next` */
@@ -41,7 +44,7 @@ struct explain_question {
 bool explain_read(const struct conf *conf, struct slice control_field_records, struct explain_question *out, struct buf *why);
 
 /* Rows of the page that begins at `skip`; what is not known yet makes it ROUTE_PENDING, and there are no rows. */
-struct explain explain_begin(const struct conf *conf, size_t skip);
+struct explain explain_begin(const struct conf *conf, struct tables *tables /* may be NULL */, size_t skip);
 enum route_outcome explain_run(struct explain *e, const struct explain_question *q, const struct lookups *lookups);
 void explain_free(struct explain *e);
 

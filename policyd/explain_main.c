@@ -26,7 +26,7 @@ static int answer(const struct offline *o, const struct explain_question *questi
 	bool more = true, ok = true;
 
 	while (ok && more) {
-		struct explain e = explain_begin(o->conf, skip);
+		struct explain e = explain_begin(o->conf, o->tables, skip);
 
 		ok = explain_run(&e, question, &o->lookups) != ROUTE_PENDING && write_all(&e.rows);
 		more = e.full;

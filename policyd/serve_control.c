@@ -34,7 +34,7 @@ static bool explain_route(struct policyd *p, struct link *link, uint64_t request
 	bool pending = false;
 
 	(void)slice_u64(ask->cursor, SIZE_MAX, &skip);
-	e = explain_begin(g->conf, (size_t)skip);
+	e = explain_begin(g->conf, p->tables, (size_t)skip);
 	if (!explain_read(g->conf, ask->control_field_records, &question, &why))
 		tell(link, request, OC_BAD_INPUT, buf_slice(&why), slice_empty(), slice_empty());
 	else if (explain_run(&e, &question, &lookups) == ROUTE_PENDING)

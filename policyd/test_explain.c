@@ -96,7 +96,7 @@ static enum route_outcome explain(const char *address, const char *key, const ch
 	if (!explain_read(conf, buf_slice(&fields), &q, &why))
 		fail_msg("%s: %s", address, buf_text(&why));
 	for (outcome = ROUTE_PENDING; more;) {
-		struct explain e = explain_begin(conf, skip);
+		struct explain e = explain_begin(conf, NULL, skip);
 
 		outcome = explain_run(&e, &q, &lookups);
 		write_rows(buf_slice(&e.rows), out);
@@ -211,7 +211,7 @@ static void test_pages(void **state)
 	add_field(&fields, "address", "wide@example.test");
 	assert_true(explain_read(conf, buf_slice(&fields), &q, &why));
 	for (; more; pages++) {
-		struct explain e = explain_begin(conf, skip);
+		struct explain e = explain_begin(conf, NULL, skip);
 
 		assert_int_equal(explain_run(&e, &q, &wide), ROUTE_TARGETS);
 		assert_true(e.rows.len <= EXPLAIN_PAGE_MAX);

@@ -42,11 +42,11 @@ def told(suite, *words):
     alias = line_of(suite, "alias aliases")
     deliver = line_of(suite, "deliver mailboxes if recipient in our_users")
     assert re.search(rf"^  yes     {alias}  alias aliases$", text, re.M)
-    assert "table aliases: yes: alice@example.test, bob@example.test\n" in text
+    assert re.search(r"table aliases: yes at \S+: alice@example\.test, bob@example\.test$", text, re.M)
     for who in ("alice", "bob"):
         assert re.search(rf"^  {who}@example\.test  \(from {alias}\)$", text, re.M)
         assert f"--> mailboxes {suite.folder}/mail/example.test/{who}/, as user " in text
-        assert f"recipient in our_users: yes ({who}@example.test)\n" in text
+        assert f"recipient in our_users: yes ({who}@example.test) at " in text
     assert re.search(rf"yes     {deliver}  deliver mailboxes if recipient in our_users$", text, re.M)
     assert text.rstrip().splitlines()[-1].startswith("accepted, targets: 2: 250 ")
 
@@ -104,6 +104,21 @@ def test_without_a_server_the_file_is_evaluated(routed):
     running = rows(routed, "sales@example.test")
     changed = rows(routed, "sales@example.test", "--offline")
     assert (running[-1]["targets"], changed[-1]["targets"]) == ("2", "1"), "--offline is the file as it is now"
+
+
+def test_it_tells_where_an_answer_stood_and_why_there_is_none(suite):
+    path = suite.folder / "users" / "aliases"
+    path.write_text("# names\ninfo@example.test: alice@example.test\n")
+    path.chmod(0o644)
+    if suite.as_root:
+        (suite.folder / "users").chmod(0o755)
+    suite.tables += f'table names file "{path}"\ntable gone file "{suite.folder}/users/gone"\n'
+    suite.routes = '\talias names\n\treject "x" if recipient.domain == "gone.test" and recipient in gone\n' + suite.routes
+    suite.start()
+    assert f"table names: yes at {path}:2: alice@example.test\n" in suite.postern("route", "info@example.test").stdout
+    end = suite.postern("route", "x@gone.test", check=False)
+    assert end.returncode == 75 and re.search(r"recipient in gone: unknown \(x@gone\.test\): (No such file|it cannot be asked now)", end.stdout)
+    assert f"table names: yes at {path}:2: alice@example.test\n" in suite.postern("route", "info@example.test", "--offline").stdout
 
 
 def test_what_only_a_server_could_say_is_deferred(suite):
