@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "conf/net.h"
 
 #include <errno.h>
 #include <sys/queue.h>
@@ -14,7 +15,7 @@
 #define BACK_OFF_MOST_MS 30000u
 #define SLACK_MS 2000u
 
-enum state { DOWN, CREDENTIAL, DIALLING, OPENING, IDLE, ASKING };
+enum state { DOWN, CREDENTIAL, RESOLVING, DIALLING, OPENING, IDLE, ASKING };
 
 struct question {
 	TAILQ_ENTRY(question) next;
@@ -37,6 +38,7 @@ struct asker {
 	size_t count; /* with the one in hand */
 	struct question *in_hand;
 	size_t server;
+	char address[65]; /* of a server that has a name; "" */
 	void *connection; /* owned */
 	struct watch *watch; /* owned */
 	struct timer *opening; /* owned: the time to be ready */
@@ -176,7 +178,7 @@ static void open_connection(struct asker *a, int fd)
 {
 	const struct conf_backend *b = table_of(a)->backend;
 
-	a->connection = a->kind->open(b, fd, buf_slice(&a->user), buf_slice(&a->secret));
+	a->connection = a->kind->open(b, a->server, fd, buf_slice(&a->user), buf_slice(&a->secret));
 	buf_free(&a->user);
 	buf_free(&a->secret);
 	if (a->connection == NULL) {
@@ -202,11 +204,43 @@ static void on_dialled(struct ipc_message *m, void *arg)
 	open_connection(a, fd);
 }
 
+static void ask_dial(struct asker *a);
+
+/* The first of its addresses will do. */
+static void on_resolved(struct ipc_message *m, void *arg)
+{
+	struct asker *a = arg;
+	struct slice records = m == NULL || m->body.HOST_ANSWER.outcome != OC_DONE ? slice_empty() : m->body.HOST_ANSWER.mx_host_records;
+	struct rec_mx_host host;
+
+	while (a->address[0] == '\0' && rec_mx_host_next(&records, &host))
+		(void)slice_copy(host.address, a->address, sizeof(a->address));
+	if (a->address[0] == '\0')
+		next_server(a, slice_of("its name has no address now"));
+	else
+		ask_dial(a);
+}
+
+static void find_address(struct asker *a)
+{
+	const struct conf_backend *b = table_of(a)->backend;
+	const char *host = b->servers[a->server].host;
+	struct in6_addr ip;
+
+	a->address[0] = '\0';
+	if (host == NULL || net_address(slice_of(host), &ip)) {
+		ask_dial(a);
+		return;
+	}
+	a->state = RESOLVING;
+	service_ask(a->service, ROLE_RESOLVER, IPC_HOST_ASK, &(struct msg_HOST_ASK){slice_of(host)}, b->timeout_ms, on_resolved, a);
+}
+
 static void ask_dial(struct asker *a)
 {
 	const struct conf *conf = service_conf(a->service);
 	const struct conf_table *t = table_of(a);
-	const struct msg_DIAL_ASK ask = {service_generation(a->service)->number, CONF_TARGET_TABLE(t - conf->tables, a->server), slice_empty(),
+	const struct msg_DIAL_ASK ask = {service_generation(a->service)->number, CONF_TARGET_TABLE(t - conf->tables, a->server), slice_of(a->address),
 					 t->backend->timeout_ms};
 
 	a->state = DIALLING;
@@ -219,7 +253,7 @@ static void on_credential(struct ipc_message *m, void *arg)
 	const struct msg_CREDENTIAL *c = m == NULL ? NULL : &m->body.CREDENTIAL;
 
 	if (c != NULL && c->outcome == OC_DONE && buf_add_slice(&a->user, c->user) && buf_add_slice(&a->secret, c->secret))
-		ask_dial(a);
+		find_address(a);
 	else
 		next_server(a, slice_of("its credential cannot be had"));
 }
@@ -229,7 +263,7 @@ static void dial(struct asker *a)
 	const struct conf_table *t = table_of(a);
 
 	if (t->backend->login == NULL) {
-		ask_dial(a);
+		find_address(a);
 		return;
 	}
 	a->state = CREDENTIAL;
@@ -407,7 +441,7 @@ void asker_status(const struct asker *a, struct buf *out)
 static const struct backend_kind *kind_of(enum conf_table_kind kind)
 {
 	static const struct backend_kind *const kinds[TABLE_KIND_COUNT] = {
-		[TABLE_POSTGRESQL] = &backend_postgresql, [TABLE_REDIS] = &backend_redis, [TABLE_SOCKETMAP] = &backend_socketmap};
+		[TABLE_POSTGRESQL] = &backend_postgresql, [TABLE_REDIS] = &backend_redis, [TABLE_SOCKETMAP] = &backend_socketmap, [TABLE_LDAP] = &backend_ldap};
 
 	return kinds[kind];
 }

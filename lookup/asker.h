@@ -6,7 +6,7 @@
 /*
  * The table of this instance: questions, one after the other, over one connection to the first of its servers that can be had.
  *
- *   DOWN --question--> CREDENTIAL --> DIALLING --connection--> OPENING --> IDLE <--answer-- ASKING
+ *   DOWN --question--> CREDENTIAL --> RESOLVING --> DIALLING --connection--> OPENING --> IDLE <--answer-- ASKING
  *    ^                      '---------- next server, or none: unknown ------'       '--question--^
  *    '------ broken, or a question's time is over; tried again after 1 s, 2 s ... 30 s
  *

@@ -33,15 +33,15 @@ struct backend_answer {
 };
 
 struct backend_kind {
-	/* Takes `fd`, which does not block.  `user` and `secret` may be empty.  NULL: no memory (and the descriptor is closed). */
-	void *(*open)(const struct conf_backend *b, int fd, struct slice user, struct slice secret);
+	/* Takes `fd`, which does not block and leads to that server of the table's.  `user` and `secret` may be empty.  NULL: no memory (and the descriptor is closed). */
+	void *(*open)(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret);
 	/* `out` is empty. */
 	enum backend_want (*step)(void *connection, struct backend_answer *out);
 	/* Only when it is ready.  False: broken. */
 	bool (*ask)(void *connection, struct slice key);
 	void (*close)(void *connection);
 };
-extern const struct backend_kind backend_postgresql, backend_redis, backend_socketmap;
+extern const struct backend_kind backend_postgresql, backend_redis, backend_socketmap, backend_ldap;
 
 /* "...", from what a server or a library said: one line, printable. */
 void backend_why(struct backend_answer *out, const char *what, struct slice said);

@@ -101,11 +101,12 @@ static PGconn *start(const struct conf_backend *b, const char *user, const char 
 	return PQconnectStartParams(names, values, 0);
 }
 
-static void *open_connection(const struct conf_backend *b, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 	char *name = slice_dup(user), *password = slice_dup(secret);
 
+	(void)server;
 	connection_fd = fd;
 	if (c != NULL && name != NULL && password != NULL) {
 		c->answer.value = buf_make(BACKEND_VALUE_MAX);

@@ -72,11 +72,12 @@ static void close_connection(void *connection)
 	free(c);
 }
 
-static void *open_connection(const struct conf_backend *b, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 	bool good;
 
+	(void)server;
 	if (c == NULL) {
 		close(fd);
 		return NULL;

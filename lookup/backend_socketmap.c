@@ -11,10 +11,11 @@ struct connection {
 	bool asked;
 };
 
-static void *open_connection(const struct conf_backend *b, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 
+	(void)server;
 	(void)user;
 	(void)secret;
 	if (c == NULL) {

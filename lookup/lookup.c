@@ -330,6 +330,16 @@ static bool asks_table(struct service *s)
 	       (service_instance(s) > 0 || !service_cage_number(s, CONF_CAGE_SECONDS, &number));
 }
 
+/* A table in a directory needs libldap set up, and its certificates; the others need nothing from outside. */
+static void prepare_table(struct service *s)
+{
+	char name[32], ca[1025];
+
+	snprintf(name, sizeof(name), CONF_CAGE_TABLE_CA, (unsigned)service_instance(s));
+	if (service_cage_text(s, name, ca, sizeof(ca)))
+		directory_prepare(strcmp(ca, "-") == 0 ? NULL : ca);
+}
+
 static void prepare(struct service *s)
 {
 	struct warm_spec spec = {.owner = ROLE_LOOKUP,
@@ -341,9 +351,11 @@ static void prepare(struct service *s)
 	uint64_t seconds;
 	char ca[1025];
 
-	/* The directory is asked by the first instance, and its parent is there before the cage; a table needs nothing from outside. */
-	if (asks_table(s))
+	/* The directory is asked by the first instance, and its parent is there before the cage. */
+	if (asks_table(s)) {
+		prepare_table(s);
 		return;
+	}
 	if (!service_cage_number(s, CONF_CAGE_SECONDS, &seconds)) {
 		LOG_PLAIN(LEVEL_ERROR, "no-directory");
 		exit(75);

@@ -71,7 +71,7 @@ static struct play open_play(const struct backend_kind *kind, const struct conf_
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
 	p.peer = pair[1];
-	p.connection = kind->open(conf, pair[0], slice_of(user), slice_of(user[0] != '\0' ? "secret" : ""));
+	p.connection = kind->open(conf, 0, pair[0], slice_of(user), slice_of(user[0] != '\0' ? "secret" : ""));
 	assert_non_null(p.connection);
 	return p;
 }

@@ -16,7 +16,7 @@ static enum answer find_remote(struct table *t, const struct table_ask *ask)
 	if (answer == ANSWER_UNKNOWN)
 		table_complain(t, "table-failed", slice_of(why));
 	if (answer == ANSWER_YES)
-		table_found_at(t, b->query != NULL ? b->query : b->key != NULL ? b->key : b->map, 0);
+		table_found_at(t, b->query != NULL ? b->query : b->key != NULL ? b->key : b->filter != NULL ? b->filter : b->map, 0);
 	return answer;
 }
 

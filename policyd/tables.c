@@ -95,7 +95,7 @@ static const struct table_kind *kind_of(enum conf_table_kind kind)
 	static const struct table_kind *const kinds[] = {
 		[TABLE_INLINE] = &table_kind_inline,	   [TABLE_FILE] = &table_kind_file,	[TABLE_CIDR] = &table_kind_cidr,
 		[TABLE_PCRE2] = &table_kind_pcre2, [TABLE_DIRECTORY] = &table_kind_directory, [TABLE_SQLITE] = &table_kind_sqlite,
-		[TABLE_POSTGRESQL] = &table_kind_remote, [TABLE_REDIS] = &table_kind_remote, [TABLE_SOCKETMAP] = &table_kind_remote,
+		[TABLE_POSTGRESQL] = &table_kind_remote, [TABLE_REDIS] = &table_kind_remote, [TABLE_SOCKETMAP] = &table_kind_remote, [TABLE_LDAP] = &table_kind_remote,
 	};
 
 	return kinds[kind];

@@ -86,7 +86,7 @@ static enum outcome inet_target(const struct destination *t, const struct here *
 	return OC_DONE;
 }
 
-/* The server of a table is on this host. */
+/* The server of a table may be on this host. */
 static bool find_table_server(const struct conf *c, uint64_t number, struct destination *out)
 {
 	uint64_t table = number >> 8 & 0xffffff, server = number & 0xff;

@@ -17,7 +17,7 @@
  *   smtp, lmtp "host:587"       one                         that address, the transport's port
  *   smtp mx                     one                         that address, the transport's port (25)
  *   auth { dovecot "/path" }    must be empty               the path; for authd alone, as the transports are for the others
- *   a server of a table          must be empty               its path, or its address and port on this host; for lookup alone
+ *   a server of a table         as smtp and lmtp            the same, also on this host; for lookup alone
  *   an LDAP server              as smtp and lmtp            the same, also on this host; for lookup alone
  *
  * An address of this host is refused unless the transport has `allow-local`, an address that is no host's always.

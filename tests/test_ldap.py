@@ -55,7 +55,8 @@ class Directory:
             f"{schemas}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {folder}/pid\nTLSCertificateFile {self.certificate}\n"
             f"TLSCertificateKeyFile {key}\ndatabase mdb\nsuffix {SUFFIX}\nrootdn cn=admin,{SUFFIX}\ndirectory {folder}/db\n"
             "access to attrs=userPassword by anonymous auth by * none\n"
-            f'access to * by dn="cn=search,{SUFFIX}" read by * none\n')
+            f'access to * by dn="cn=search,{SUFFIX}" read by dn.regex="^gidNumber=[0-9]+[+]uidNumber=[0-9]+,cn=peercred,cn=external,cn=auth$" read '
+            "by * none\n")
         (folder / "entries").write_text(ENTRIES + "".join(entry(*p) for p in PEOPLE))
         folder.chmod(0o755)
         self.user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"] if ROOT else []

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from harness import ROOT, free_ports, row, turn_clock, wait_until
+from test_ldap import SEARCHER, SUFFIX, directory  # noqa: F401 (a fixture)
 from test_routes import rcpt, stranger
 
 POSTGRES = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
@@ -343,4 +344,39 @@ def test_other_tables_after_a_reload(suite):
     suite.write_conf()
     suite.postern("reload")
     wait_until(lambda: suite.pids("lookup") == [], 30, "no lookup")
+    assert rcpt(suite, "alice@example.test").startswith("250")
+
+
+def test_ldap(suite, directory):
+    """A directory over StartTLS, ldaps and a Unix socket; by a login, by EXTERNAL, and what a key may not do to a filter."""
+    credentials(suite, f"searcher: cn=search,{SUFFIX} {SEARCHER}", f"wrong: cn=search,{SUFFIX} nonsense")
+    common = f'base "{SUFFIX}"  filter "(mail=?)"  attribute cn  keep 1s  keep-no 1s'
+    blocks = {
+        "starttls": f'server "127.0.0.1:{directory.port}"  tls verified  tls-ca "{directory.certificate}"  login searcher  object-class uidObject',
+        "ldaps": f'server "127.0.0.1:{directory.tls_port}"  tls implicit  tls-ca "{directory.certificate}"  login searcher',
+        "socket": f'server "{directory.socket}"  login searcher',
+        "external": f'server "{directory.socket}"  external yes',
+        "shut": f'server "{directory.socket}"  login wrong',
+        "untrusted": f'server "localhost:{directory.tls_port}"  tls implicit  login searcher',
+    }
+    suite.tables += "".join(f"table {name} ldap {{ {block}\n {common} }}\n" for name, block in blocks.items())
+    suite.policy = 'policy rcpt {\n\treject "not in the directory" if recipient not in starttls\n}\n'
+    suite.start()
+    assert rcpt(suite, "alice@example.test").startswith("250")
+    assert "not in the directory" in rcpt(suite, "bob@example.test")  # of another class
+    assert "not in the directory" in rcpt(suite, "nobody@example.test")
+    assert ask(suite, "starttls", "alice@example.test") == ("yes", "alice", "")
+    for name in ("ldaps", "socket"):
+        assert ask(suite, name, "bob@example.test") == ("yes", "bob", ""), name
+        assert ask(suite, name, "twins@example.test") == ("yes", "twin1,twin2", ""), name
+    assert ask(suite, "external", "bob@example.test") == ("yes", "bob", "")  # to slapd: the user that connected
+    assert ask(suite, "shut", "x")[0] == "unknown" and "Invalid credentials" in ask(suite, "shut", "x")[2]
+    assert ask(suite, "untrusted", "x")[0] == "unknown" and "TLS" in ask(suite, "untrusted", "x")[2]
+    for key in ("*", "alice*", "alice@example.test)(cn=*", "x)(mail=alice@example.test", "\\2a", "(|(mail=*))"):
+        row("M01", f"ldap-{key}", ask(suite, "ldaps", key)[0] == "no")
+    directory.stop()
+    turn_clock(suite, 2)
+    assert rcpt(suite, "alice@example.test").startswith("451")
+    directory.start()
+    turn_clock(suite, 60)
     assert rcpt(suite, "alice@example.test").startswith("250")

@@ -95,6 +95,7 @@ enum conf_table_kind {
 	TABLE_POSTGRESQL, /* from here on: asked by postern-lookup */
 	TABLE_REDIS,
 	TABLE_SOCKETMAP,
+	TABLE_LDAP,
 	TABLE_KIND_COUNT,
 };
 
@@ -234,6 +235,13 @@ struct conf_backend {
 	const char *hash; /* redis; NULL: no hash, the key itself */
 	const char *key; /* redis: '?' in it stands for what is asked */
 	const char *map; /* socketmap */
+	/* ldap */
+	enum conf_tls_mode tls; /* off, verified (StartTLS), implicit (ldaps) */
+	const char *tls_ca; /* file of trusted certificates; NULL: the system's */
+	const char *base, *filter; /* the filter's '?' stands for the key */
+	const char *object_class; /* that an entry must have; NULL: any */
+	const char *attribute; /* its values are what stands there */
+	bool external; /* who the connection shows us to be; else `login`, or nobody */
 };
 #define CONF_BACKENDS_MAX 16u
 
@@ -338,6 +346,7 @@ bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_o
 #define CONF_CAGE_SECONDS "seconds" /* number: of a question to a directory */
 #define CONF_CAGE_CA "ca" /* text: file of the directory's certificates; "": the system's; no such fact: no TLS */
 #define CONF_CAGE_BLOCK "block" /* text: the directory, as printed; another one takes another process */
+#define CONF_CAGE_TABLE_CA "ca.%u" /* text: as CONF_CAGE_CA, of the table of that instance of lookup, which is in a directory; "-": no TLS */
 #define CONF_CAGE_TABLES "tables" /* number: what tells one set of tables of other servers from another, which takes other processes */
 #define CONF_CAGE_UID_MIN "uid-min" /* number: the lowest uid that mail is delivered as */
 #define CONF_CAGE_PROGRAMS "programs" /* number: 1 where a transport may run programs */

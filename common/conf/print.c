@@ -304,6 +304,17 @@ static void print_redis(const struct conf_backend *b, struct buf *out)
 	buf_add_char(out, '\n');
 }
 
+static void print_directory(const struct conf_backend *b, struct buf *out)
+{
+	print_word(out, "tls", b->tls == TLS_OFF ? "off" : b->tls == TLS_IMPLICIT ? "implicit" : "verified");
+	print_quoted(out, "tls-ca", b->tls_ca);
+	print_quoted(out, "base", b->base);
+	print_quoted(out, "filter", b->filter);
+	print_quoted(out, "object-class", b->object_class);
+	print_quoted(out, "attribute", b->attribute);
+	print_yes_no(out, "external", b->external);
+}
+
 static void print_backend(const struct conf_table *t, struct buf *out)
 {
 	const struct conf_backend *b = t->backend;
@@ -316,6 +327,8 @@ static void print_backend(const struct conf_table *t, struct buf *out)
 	print_word(out, "login", b->login);
 	print_quoted(out, "query", b->query);
 	print_quoted(out, "map", b->map);
+	if (t->kind == TABLE_LDAP)
+		print_directory(b, out);
 	print_seconds(out, "timeout", b->timeout_ms);
 	print_seconds(out, "keep", b->keep_ms);
 	print_seconds(out, "keep-no", b->keep_no_ms);
@@ -331,6 +344,7 @@ bool conf_print_table(const struct conf_table *t, struct buf *out)
 					    [TABLE_POSTGRESQL] = "postgresql",
 					    [TABLE_REDIS] = "redis",
 					    [TABLE_SOCKETMAP] = "socketmap",
+					    [TABLE_LDAP] = "ldap",
 					    [TABLE_DIRECTORY] = "directory"};
 
 	if (t->kind == TABLE_INLINE) {

@@ -247,6 +247,17 @@ static uint64_t mark_of(struct slice text)
 	return mark;
 }
 
+static void each_table_ca(const struct conf *c, const struct conf_table *t, conf_cage_fact_fn *fn, void *arg)
+{
+	const struct conf_backend *b = t->backend;
+	char name[32];
+
+	if (t->kind != TABLE_LDAP)
+		return;
+	snprintf(name, sizeof(name), CONF_CAGE_TABLE_CA, (unsigned)conf_lookup_instance(c, t));
+	fn(ROLE_LOOKUP, name, 0, b->tls == TLS_OFF ? "-" : b->tls_ca == NULL ? "" : b->tls_ca, arg);
+}
+
 static void each_table_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
 {
 	struct buf text = buf_make(1u << 20);
@@ -255,6 +266,7 @@ static void each_table_fact(const struct conf *c, conf_cage_fact_fn *fn, void *a
 		if (c->tables[i].backend != NULL) {
 			buf_addf(&text, "%zu ", i);
 			(void)conf_print_table(&c->tables[i], &text);
+			each_table_ca(c, &c->tables[i], fn, arg);
 		}
 	if (text.len > 0)
 		fn(ROLE_LOOKUP, CONF_CAGE_TABLES, mark_of(buf_slice(&text)), buf_ok(&text) ? "" : NULL, arg);

@@ -6,7 +6,7 @@
 /*
  * table NAME { entries }
  * table NAME file PATH [include PATH] | directory PATH [include PATH] | cidr PATH | pcre2 PATH | sqlite PATH "select ..."
- * table NAME postgresql {...} | redis {...} | socketmap {...}: backend.c
+ * table NAME postgresql {...} | redis {...} | socketmap {...} | ldap {...}: backend.c
  */
 
 #define ENTRIES_MAX 100000u
@@ -227,17 +227,17 @@ static bool read_sqlite(struct compiler *c, struct conf_table *t)
 
 static bool read_backend(struct compiler *c, struct conf_table *t)
 {
-	static const char *const words[] = {"file", "directory", "cidr", "pcre2", "sqlite", "postgresql", "redis", "socketmap", NULL};
+	static const char *const words[] = {"file", "directory", "cidr", "pcre2", "sqlite", "postgresql", "redis", "socketmap", "ldap", NULL};
 	static const struct {
 		enum conf_table_kind kind;
 		bool (*read)(struct compiler *c, struct conf_table *t);
 	} kinds[] = {{TABLE_FILE, read_file},	    {TABLE_DIRECTORY, read_directory}, {TABLE_CIDR, read_one_path},
 		     {TABLE_PCRE2, read_one_path}, {TABLE_SQLITE, read_sqlite},	      {TABLE_POSTGRESQL, read_backend_block},
-		     {TABLE_REDIS, read_backend_block}, {TABLE_SOCKETMAP, read_backend_block}};
+		     {TABLE_REDIS, read_backend_block}, {TABLE_SOCKETMAP, read_backend_block}, {TABLE_LDAP, read_backend_block}};
 	unsigned kind;
 
 	if (!parser_at(c->p, TOKEN_WORD)) {
-		parser_expected(c->p, "{ and entries, or file, directory, cidr, pcre2, sqlite, postgresql, redis, socketmap");
+		parser_expected(c->p, "{ and entries, or file, directory, cidr, pcre2, sqlite, postgresql, redis, socketmap, ldap");
 		return false;
 	}
 	if (!take_choice(c->p, "kind of table", words, &kind))
