@@ -5,6 +5,7 @@
 #include "listing.h"
 #include "mail/address.h"
 #include "users/users.h"
+#include "users/users_file.h"
 
 /* domain add, remove, restore, list, show: which domains mail is taken for. */
 
@@ -127,14 +128,37 @@ struct counting {
 	int64_t users;
 };
 
-static bool count_one(struct slice address, int64_t created_s, void *arg)
+static bool count_in_file(struct slice address, void *arg)
 {
 	struct counting *c = arg;
 	size_t at = slice_rindex(address, '@');
 
-	(void)created_s;
 	c->users += at != SLICE_NONE && slice_eq_nocase(slice_from(address, at + 1), c->domain);
 	return true;
+}
+
+static bool count_one(struct slice address, int64_t created_s, void *arg)
+{
+	(void)created_s;
+	return count_in_file(address, arg);
+}
+
+/* Of the database, or the file, that `postern user` writes. */
+static bool count_users(const struct conf_auth *auth, struct counting *c, struct buf *why)
+{
+	struct users *u;
+	bool done;
+
+	if (auth->sqlite == NULL)
+		return users_file_list(auth->file, count_in_file, c, why) == OC_DONE;
+	u = users_open_list(auth->sqlite, why);
+	if (u == NULL)
+		return false;
+	done = users_list(u, count_one, c) == OC_DONE;
+	if (!done)
+		buf_add_text(why, users_why(u));
+	users_free(&u);
+	return done;
 }
 
 struct showing {
@@ -146,16 +170,11 @@ static void show_users(const struct showing *s, struct slice domain)
 {
 	struct buf why = buf_make(1024);
 	struct counting c = {domain, 0};
-	struct users *u = users_open_list(s->conf->auth.sqlite, &why);
 
-	if (u != NULL && users_list(u, count_one, &c) == OC_DONE) {
+	if (count_users(&s->conf->auth, &c, &why))
 		listing_number(s->listing, "users", c.users);
-	} else {
-		if (u != NULL)
-			buf_add_text(&why, users_why(u));
+	else
 		listing_text(s->listing, "users", buf_slice(&why));
-	}
-	users_free(&u);
 	buf_free(&why);
 }
 
@@ -168,7 +187,7 @@ static bool show_one(const struct domains_entry *e, void *arg)
 		listing_number(s->listing, "removed", e->removed_s);
 	listing_text(s->listing, "kind", slice_of(s->conf->domains->kind == TABLE_SQLITE ? "sqlite" : "directory"));
 	listing_text(s->listing, "table", slice_of(s->conf->domains->name));
-	if (s->conf->auth.sqlite != NULL)
+	if (s->conf->auth.sqlite != NULL || s->conf->auth.file != NULL)
 		show_users(s, e->name);
 	if (e->aliases != DOMAINS_UNCOUNTED)
 		listing_number(s->listing, "aliases", (int64_t)e->aliases);

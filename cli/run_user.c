@@ -7,6 +7,7 @@
 #include "sasl/cram.h"
 #include "sasl/sasl.h"
 #include "users/users.h"
+#include "users/users_file.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 struct database {
 	char path[CLI_PATH_MAX];
+	bool is_file; /* of lines, for there is no database */
 	gid_t secrets_gid; /* who reads the hashes */
 	uint32_t mechanisms; /* offered: what is kept of a password */
 };
@@ -41,14 +43,17 @@ static void note_secrets(const struct conf *conf, struct database *out)
 static int find_database(const struct cli *cli, struct database *out)
 {
 	const char *path = cli->where.config != NULL ? cli->where.config : CLI_CONFIG_DEFAULT;
+	const char *named;
 	int exit;
 	struct conf *conf = configured(cli, &exit);
 
 	if (conf == NULL)
 		return exit;
-	if (conf->auth.sqlite == NULL)
+	named = conf->auth.sqlite != NULL ? conf->auth.sqlite : conf->auth.file;
+	out->is_file = conf->auth.sqlite == NULL;
+	if (named == NULL)
 		exit = complain(CLI_CONFIG, path, "names no users database; add: auth { sqlite PATH }");
-	else if (!slice_copy(slice_of(conf->auth.sqlite), out->path, sizeof(out->path)))
+	else if (!slice_copy(slice_of(named), out->path, sizeof(out->path)))
 		exit = complain(CLI_CONFIG, path, "the path of the users database is too long");
 	else
 		note_secrets(conf, out);
@@ -64,21 +69,26 @@ static void tell_moved(const struct database *at, size_t moved)
 }
 
 /* NULL: *exit_out, and it was said why. */
-static struct users *open_users(const struct cli *cli, bool create, struct database *at, int *exit_out)
+static struct users *open_users(const struct database *at, bool create, int *exit_out)
 {
 	struct buf why = buf_make(2048);
-	struct users *users = NULL;
+	struct users *users = users_open(at->path, create, at->secrets_gid, &why);
 
-	*exit_out = find_database(cli, at);
-	if (*exit_out == CLI_OK) {
-		users = users_open(at->path, create, at->secrets_gid, &why);
-		if (users == NULL)
-			*exit_out = complain(CLI_TEMPORARY, buf_text(&why), "");
-		else
-			tell_moved(at, users_moved(users));
-	}
+	*exit_out = users == NULL ? complain(CLI_TEMPORARY, buf_text(&why), "") : CLI_OK;
+	if (users != NULL)
+		tell_moved(at, users_moved(users));
 	buf_free(&why);
 	return users;
+}
+
+static bool is_refusal(enum outcome oc)
+{
+	return oc == OC_NOT_FOUND || oc == OC_NOT_ALLOWED || oc == OC_BAD_INPUT;
+}
+
+static int tell_file(enum outcome oc, const char *about, struct buf *why)
+{
+	return oc == OC_DONE ? CLI_OK : complain(is_refusal(oc) ? CLI_REFUSED : CLI_TEMPORARY, about, buf_text(why));
 }
 
 static int tell(struct users *u, enum outcome outcome, const char *address, const char *not_allowed)
@@ -89,7 +99,7 @@ static int tell(struct users *u, enum outcome outcome, const char *address, cons
 		return complain(CLI_REFUSED, address, "there is no such user");
 	if (outcome == OC_NOT_ALLOWED)
 		return complain(CLI_REFUSED, address, not_allowed);
-	return complain(outcome == OC_BAD_INPUT ? CLI_REFUSED : CLI_TEMPORARY, address, users_why(u));
+	return complain(is_refusal(outcome) ? CLI_REFUSED : CLI_TEMPORARY, address, users_why(u));
 }
 
 static bool get_password(const struct cli *cli, const char *address, struct buf *out, const char **why)
@@ -172,52 +182,100 @@ static int keep(struct users *u, uint32_t mechanisms, set_fn *set, const char *a
 	return exit;
 }
 
-static int set_password(const struct cli *cli, set_fn *set, bool create)
+/* How a password is set in either place. */
+struct setting {
+	set_fn *in_database;
+	enum outcome (*in_file)(const char *path, gid_t gid, struct slice address, struct slice password, struct buf *why);
+	bool create;
+};
+
+static int set_in_file(const struct database *at, const struct setting *how, const char *address, struct slice password)
+{
+	struct buf why = buf_make(2048);
+	int exit = tell_file(how->in_file(at->path, at->secrets_gid, slice_of(address), password, &why), address, &why);
+
+	buf_free(&why);
+	return exit;
+}
+
+static int set_in_database(const struct database *at, const struct setting *how, const char *address, struct slice password)
+{
+	int exit;
+	struct users *u = open_users(at, how->create, &exit);
+
+	if (u != NULL)
+		exit = keep(u, at->mechanisms, how->in_database, address, password);
+	users_free(&u);
+	return exit;
+}
+
+static int set_password(const struct cli *cli, const struct setting *how)
 {
 	const char *address = cli->argument[0], *why;
 	struct buf password = buf_make_secret(PASSWORD_MAX + 1);
 	struct database at;
-	struct users *u;
 	int exit;
 
 	if (!users_is_address(slice_of(address)))
 		return complain(CLI_USAGE, address, "a user is an address: local@domain");
-	u = open_users(cli, create, &at, &exit);
-	if (u != NULL && !get_password(cli, address, &password, &why))
+	exit = find_database(cli, &at);
+	if (exit == CLI_OK && !get_password(cli, address, &password, &why))
 		exit = complain(CLI_REFUSED, address, why);
-	else if (u != NULL)
-		exit = keep(u, at.mechanisms, set, address, buf_slice(&password));
-	if (u != NULL && exit == CLI_OK && !show_generated(cli, &password))
+	if (exit == CLI_OK)
+		exit = (at.is_file ? set_in_file : set_in_database)(&at, how, address, buf_slice(&password));
+	if (exit == CLI_OK && !show_generated(cli, &password))
 		exit = CLI_TEMPORARY;
-	users_free(&u);
 	buf_free(&password);
 	return exit;
 }
 
 int run_user_add(const struct cli *cli, const struct command *command)
 {
+	const struct setting how = {users_add, users_file_add, true};
+
 	(void)command;
-	return set_password(cli, users_add, true);
+	return set_password(cli, &how);
 }
 
 int run_user_passwd(const struct cli *cli, const struct command *command)
 {
+	const struct setting how = {users_set_password, users_file_set_password, false};
+
 	(void)command;
-	return set_password(cli, users_set_password, false);
+	return set_password(cli, &how);
+}
+
+static int remove_from_database(const struct database *at, const char *address)
+{
+	int exit;
+	struct users *u = open_users(at, false, &exit);
+
+	if (u != NULL)
+		exit = tell(u, users_remove(u, slice_of(address)), address, "");
+	users_free(&u);
+	return exit;
 }
 
 int run_user_remove(const struct cli *cli, const struct command *command)
 {
 	const char *address = cli->argument[0];
-	int exit;
+	struct buf why = buf_make(2048);
 	struct database at;
-	struct users *u = open_users(cli, false, &at, &exit);
+	int exit = find_database(cli, &at);
 
 	(void)command;
-	if (u != NULL)
-		exit = tell(u, users_remove(u, slice_of(address)), address, "");
-	users_free(&u);
+	if (exit == CLI_OK && at.is_file)
+		exit = tell_file(users_file_remove(at.path, slice_of(address), &why), address, &why);
+	else if (exit == CLI_OK)
+		exit = remove_from_database(&at, address);
+	buf_free(&why);
 	return exit;
+}
+
+static bool list_line(struct slice address, void *arg)
+{
+	listing_text(arg, "address", address);
+	return listing_row(arg);
 }
 
 static bool list_one(struct slice address, int64_t created_s, void *arg)
@@ -227,17 +285,30 @@ static bool list_one(struct slice address, int64_t created_s, void *arg)
 	return listing_row(arg);
 }
 
+static int list_database(const struct database *at, struct listing *l)
+{
+	int exit;
+	struct users *u = open_users(at, false, &exit);
+
+	if (u != NULL)
+		exit = tell(u, users_list(u, list_one, l), "user list", "");
+	users_free(&u);
+	return exit;
+}
+
 int run_user_list(const struct cli *cli, const struct command *command)
 {
+	struct buf why = buf_make(2048);
 	struct listing l;
 	struct database at;
-	int exit;
-	struct users *u = open_users(cli, false, &at, &exit);
+	int exit = find_database(cli, &at);
 
 	listing_begin(&l, cli, command);
-	if (u != NULL)
-		exit = tell(u, users_list(u, list_one, &l), "user list", "");
+	if (exit == CLI_OK && at.is_file)
+		exit = tell_file(users_file_list(at.path, list_line, &l, &why), "user list", &why);
+	else if (exit == CLI_OK)
+		exit = list_database(&at, &l);
 	exit = listing_end(&l, exit, command);
-	users_free(&u);
+	buf_free(&why);
 	return exit;
 }

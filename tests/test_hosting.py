@@ -1,11 +1,13 @@
 """Virtual hosting: a domain or a user is one command, which counts at once, and one command takes it back."""
 
+import base64
 import json
 import shutil
 import sqlite3
 
 import pytest
 
+from harness import wait_until
 from test_routes import rcpt
 from test_tables import folder
 
@@ -108,3 +110,56 @@ def test_a_table_that_an_administrator_made(suite):
         db.execute("CREATE TABLE domains(name TEXT, owner TEXT)")
     refused = suite.postern("domain", "add", "new.test", check=False)
     assert refused.returncode == 75 and "created" in refused.stderr
+
+
+def opens(suite, user, password):
+    c = suite.smtp(suite.submissions, tls=True)
+    c.ehlo()
+    said = c.command("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode())
+    c.close()
+    return said
+
+
+def test_users_in_a_file(suite):
+    """By command in a file of lines: at once, and all else in it stays as it was."""
+    path = suite.folder / "users" / "logins"
+    plain = suite.conf
+    suite.conf = lambda: plain().replace(f'auth {{ sqlite "{suite.folder}/users/users.db"', f'auth {{ file "{path}"')
+    suite.write_conf()
+
+    def user(verb, address, password=None, code=0):
+        done = suite.postern("user", verb, address, *(["--password-stdin"] if password else []), input=password and password + "\n", check=False)
+        assert done.returncode == code, done
+        return done.stderr
+
+    assert "No such file" in user("passwd", "alice@example.test", "first", 75)
+    user("add", "alice@example.test", "first")
+    assert path.stat().st_mode & 0o7777 == 0o640
+    path.write_text("# our logins\n\n" + path.read_text() + "# the end, without a line's end")
+    suite.start(users=())
+    assert opens(suite, "alice@example.test", "first").startswith("235")
+    assert opens(suite, "bob@example.test", "second").startswith("535")
+    owner = path.stat()
+    user("add", "bob@example.test", "second")
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) == (owner.st_uid, owner.st_gid, owner.st_mode)
+    wait_until(lambda: opens(suite, "bob@example.test", "second").startswith("235"), what="a login that was added")
+    assert "already" in user("add", "Bob@example.test", "x", 1)
+    user("passwd", "alice@example.test", "third")
+    wait_until(lambda: opens(suite, "alice@example.test", "third").startswith("235"), what="the new password")
+    assert opens(suite, "alice@example.test", "first").startswith("535")
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ["# our logins", ""] and [x.partition(":")[0] for x in lines[2:]] == \
+        ["alice@example.test", "# the end, without a line's end", "bob@example.test"]
+    assert [u["address"] for u in json.loads(suite.postern("user", "list", "--json").stdout)] == ["alice@example.test", "bob@example.test"]
+    suite.settings, suite.tables = "domains virtual\n", suite.tables + in_folder(suite)[1]
+    suite.write_conf()
+    suite.postern("domain", "add", "example.test")
+    assert json.loads(suite.postern("domain", "show", "example.test", "--json").stdout)[0]["users"] == 2
+    user("remove", "alice@example.test")
+    wait_until(lambda: opens(suite, "alice@example.test", "third").startswith("535"), what="no login of one who was removed")
+    assert "no such user" in user("remove", "alice@example.test", code=1)
+    before = path.read_text()
+    path.write_text(before + "a line that means nothing\n")
+    assert "line 5: expected login:hash" in user("add", "carol@example.test", "x", 1)
+    assert path.read_text() == before + "a line that means nothing\n"
+    assert not [p for p in path.parent.iterdir() if p.name.endswith(".new")]

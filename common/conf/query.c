@@ -214,7 +214,7 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 		visit(&v, 1u << ROLE_POLICYD, PATH_FOLDER_OF, c->tables[i].include);
 	}
 	visit(&v, authd, PATH_FOLDER_OF, c->auth.sqlite);
-	visit(&v, authd, PATH_FILE, c->auth.file);
+	visit(&v, authd, PATH_FOLDER_OF, c->auth.file);
 	visit(&v, authd, PATH_FILE, c->auth.external);
 	visit(&v, authd, PATH_FILE, c->credentials);
 	visit_certificates(&v, c);

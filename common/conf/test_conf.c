@@ -232,7 +232,7 @@ static void test_paths(void **state)
 	assert_string_equal(buf_text(&out), "policyd folder-of /etc/there\n"
 					    "policyd folder-of /var/tables/db\n"
 					    "authd folder-of /var/users.db\n"
-					    "authd file /etc/users\n"
+					    "authd folder-of /etc/users\n"
 					    "authd file /etc/credentials\n"
 					    "smtpd keyd copy /etc/mx1.example.org/cert.pem\n"
 					    "keyd copy /etc/mx1.example.org/key.pem\n"
