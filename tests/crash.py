@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import pwd
 import re
 import signal
 import subprocess
@@ -92,6 +93,7 @@ WAYS = {
     "large": Way(["alice@example.test"], 150000, ["master", "smtpd", "queue", *LOCAL], ["alice@example.test"]),
     "report": Way(["you@refusing.test"], 0, ["queue", "relay", *LOCAL], ["report"]),
     "alias": Way(["team@example.test"], 0, ["queue", "policyd", *LOCAL], ["alice@example.test", "carol@example.test"]),
+    "forward": Way(["dave@forward.test"], 0, ["queue", "policyd", *LOCAL], ["dave@forward.test", "carol@example.test"]),
     "later": Way(["you@later.test"], 0, ["queue", "relay"], ["you@later.test"]),
 }
 # The loop, a writer, the index: each has calls of its own.
@@ -122,10 +124,24 @@ class Bench:
         suite.transports += 'transport home { maildir "~/Maildir/" }\n' + "".join(
             f'transport {name.split(".")[0]} {{ {"lmtp" if hop.lmtp else "smtp"} "127.0.0.1:{hop.port}"  allow-local yes  tls off }}\n'
             for name, hop in self.hops.items())
+        self.make_forward()
         suite.start(["alice@example.test", "bob@example.test", "carol@example.test"])
         for address in ("alice@example.test", "bob@example.test", "carol@example.test"):
             self.send("warm", [address])
         wait_until(lambda: not self.files(), 30, "an empty spool")
+
+    def make_forward(self):
+        """Somebody who keeps a copy, and sends one on."""
+        mail = self.suite.folder / "mail"
+        owner = pwd.getpwuid(mail.stat().st_uid)
+        self.forwards = mail / "forwards" / "dave"
+        self.forwards.mkdir(parents=True)
+        (self.forwards / ".forward").write_text("\\dave, carol@example.test\n")
+        for path in (self.forwards.parent, self.forwards, self.forwards / ".forward"):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+        self.suite.routes = '\tdeliver forwards if recipient.domain == "forward.test"\n' + self.suite.routes
+        self.suite.transports += (f'transport forwards {{ maildir "{mail}/forwards/{{local}}/Maildir/"  user {owner.pw_name}  '
+                                  'forward "~/.forward" }\n')
 
     def close(self):
         for hop in self.hops.values():
@@ -159,6 +175,8 @@ class Bench:
         folder = self.suite.maildir("bob@example.test" if place == "report" else place)
         if domain == "localhost":
             folder = self.home / "Maildir" / "new"
+        if domain == "forward.test":
+            folder = self.forwards / "Maildir" / "new"
         with contextlib.suppress(FileNotFoundError):
             return [p.read_bytes() for p in folder.iterdir()]
         return []
@@ -182,6 +200,7 @@ class Bench:
         for address in ("alice", "bob", "carol"):
             empty(self.suite.maildir(f"{address}@example.test"))
         empty(self.home / "Maildir" / "new")
+        empty(self.forwards / "Maildir" / "new")
         for hop in self.hops.values():
             hop.messages.clear()
             hop.sessions.clear()
