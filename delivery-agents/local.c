@@ -7,6 +7,7 @@
 #include "local.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -79,6 +80,9 @@ static void start(struct service *s)
 	if (l == NULL)
 		log_fatal("local", ENOMEM);
 	l->service = s;
+	l->full = map_new(FULL_MAILBOXES_MAX);
+	if (l->full == NULL)
+		log_fatal("local", ENOMEM);
 	TAILQ_INIT(&l->jobs);
 	TAILQ_INIT(&l->pools);
 	l->tick = timer_new(service_loop(s), on_tick, l);

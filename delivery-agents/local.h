@@ -24,8 +24,10 @@
 #define WORKER_STUCK_MS 300000u
 #define PROGRAM_STUCK_MS (WORKER_STUCK_MS + 3600000u) /* the longest `timeout`, and as long again as others have */
 #define TICK_MS 1000u
+#define FULL_MAILBOXES_MAX 10000u
 
 struct local;
+struct map;
 struct pool;
 
 struct job {
@@ -105,6 +107,7 @@ struct local {
 	int runner_fd; /* owned: what runs programs; -1: nobody */
 	char host[256];
 	uint64_t delivered, failed;
+	struct map *full; /* owned: "transport nexthop" of mailboxes that policyd was told are full */
 };
 
 /* local_job.c */

@@ -1,6 +1,7 @@
 #include "local.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "ipc/flags.h"
 #include "maildir_path.h"
@@ -73,11 +74,31 @@ static void job_end(struct job *job)
 	job_free(job);
 }
 
+/* policyd lets the client hear it at once, until it hears otherwise, or for a while. */
+static void tell_state(const struct delivery *d, enum outcome outcome)
+{
+	struct local *l = d->job->local;
+	struct msg_MAILBOX_STATE state = {slice_of(transport_name(d->job)), slice_of(d->job->nexthop), outcome == OC_MAILBOX_FULL};
+	struct buf key = buf_make(1024);
+	bool told;
+
+	if (outcome != OC_MAILBOX_FULL && (outcome != OC_DONE || map_count(l->full) == 0))
+		return;
+	buf_addf(&key, "%s %s", transport_name(d->job), d->job->nexthop);
+	told = map_take(l->full, buf_slice(&key)) != NULL;
+	if (state.full != 0)
+		(void)map_put(l->full, buf_slice(&key), l);
+	if (state.full != 0 || told)
+		(void)service_tell(l->service, ROLE_POLICYD, IPC_MAILBOX_STATE, &state);
+	buf_free(&key);
+}
+
 void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
 {
 	struct job *job = d->job;
 
 	log_verdict(d, outcome, text, file);
+	tell_state(d, outcome);
 	if (outcome == OC_DONE)
 		job->local->delivered++;
 	else

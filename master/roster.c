@@ -31,6 +31,7 @@ static const struct trust_pair pairs[] = {
 	{ROLE_RELAY, ROLE_RESOLVER}, /* names */
 	{ROLE_RELAY, ROLE_DIAL}, /* connections */
 	{ROLE_LOCAL, ROLE_AUTHD}, /* accounts */
+	{ROLE_LOCAL, ROLE_POLICYD}, /* mailboxes that are full */
 	{ROLE_AUTHD, ROLE_DIAL}, /* a directory that knows the passwords */
 	{ROLE_AUTHD, ROLE_LOOKUP}, /* passwords in a directory */
 	{ROLE_POLICYD, ROLE_LOOKUP}, /* tables that other servers keep */

@@ -90,6 +90,16 @@ static void take_verdict(struct policy_answer *a, const struct policy_verdict *v
 
 /* ---- the recipient ---- */
 
+/* Of several targets each is its own affair. */
+static void take_target(struct policy_answer *a, const struct route_result *r)
+{
+	struct slice rest = buf_slice(&r->records);
+	struct rec_route_target t;
+
+	if (r->count == 1 && rec_route_target_next(&rest, &t) && slice_copy(t.transport, a->transport, sizeof(a->transport)))
+		(void)slice_copy(t.nexthop, a->nexthop, sizeof(a->nexthop));
+}
+
 static void take_route(struct policy_answer *a, const struct policy_request *request, const struct route_result *r)
 {
 	switch (r->outcome) {
@@ -98,6 +108,7 @@ static void take_route(struct policy_answer *a, const struct policy_request *req
 			answer_outcome(a, OC_NO_RELAY);
 			a->rule[0] = '\0';
 		}
+		take_target(a, r);
 		return;
 	case ROUTE_REFUSED:
 		answer_outcome(a, r->oc);

@@ -296,6 +296,9 @@ static void on_start(struct service *s)
 	LIST_INIT(&p->parked);
 	p->sessions = attested_new(s, sizeof(struct policy_session));
 	p->accounts = accounts_new(s);
+	p->full = full_new();
+	if (p->full == NULL)
+		log_fatal("policyd", ENOMEM);
 	p->remote = remote_new(s);
 	service_set_state(s, p);
 }
@@ -329,11 +332,21 @@ static void on_status(struct service *s, struct buf *out)
 	service_status_number(out, "keys_cached", remote_count(p->remote));
 }
 
+static void on_mailbox_state(struct service *s, struct link *link, struct ipc_message *m)
+{
+	const struct msg_MAILBOX_STATE *b = &m->body.MAILBOX_STATE;
+	struct policyd *p = service_state(s);
+
+	(void)link;
+	full_tell(p->full, b->transport, b->nexthop, b->full != 0, clock_mono_ms());
+}
+
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_OPEN] = on_session_open,	[IPC_SESSION_CLOSE] = on_session_close,
 	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
 	[IPC_ROUTE_ASK] = on_question,
 	[IPC_REWRITE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
+	[IPC_MAILBOX_STATE] = on_mailbox_state,
 };
 
 static const struct cage_spec cage = {

@@ -4,6 +4,7 @@
 #include "accounts.h"
 #include "attested/attested.h"
 #include "facts.h"
+#include "full.h"
 #include "remote.h"
 #include "tables.h"
 #include "tags.h"
@@ -23,6 +24,7 @@ struct policyd {
 	struct service *service;
 	struct attested *sessions; /* own: struct policy_session */
 	struct accounts *accounts;
+	struct full *full;
 	struct remote *remote;
 	LIST_HEAD(, parked) parked;
 	size_t parked_count;

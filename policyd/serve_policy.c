@@ -1,9 +1,12 @@
 #include "policyd.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ipc/flags.h"
 #include "policy.h"
+
+#include <stdio.h>
 
 #define NO_UID UINT64_MAX
 
@@ -141,6 +144,20 @@ static struct policy_request request_of(const struct attested_session *s, const 
 	return r;
 }
 
+/* Known from the last delivery: better told now than by a report after days. */
+static void refuse_if_full(const struct policyd *p, struct policy_answer *a)
+{
+	const struct outcome_info *info = outcome_info(OC_MAILBOX_FULL);
+
+	if (a->pending || a->oc != OC_DONE || a->transport[0] == '\0' ||
+	    !full_has(p->full, slice_of(a->transport), slice_of(a->nexthop), clock_mono_ms()))
+		return;
+	a->oc = OC_MAILBOX_FULL;
+	a->code = info->smtp;
+	snprintf(a->dsn, sizeof(a->dsn), "%s", info->dsn);
+	snprintf(a->text, sizeof(a->text), "%s", info->text);
+}
+
 static bool serve_session(struct policyd *p, struct link *link, uint64_t request, const struct msg_POLICY_ASK *ask,
 			  struct attested_session *session)
 {
@@ -152,6 +169,7 @@ static bool serve_session(struct policyd *p, struct link *link, uint64_t request
 	begin_question(own, ask);
 	r = request_of(session, ask);
 	policy_run(session->generation->conf, &r, &lookups, &a);
+	refuse_if_full(p, &a);
 	if (!a.pending) {
 		policy_set_tags(&a, &own->tags);
 		log_unknown(p, ask, &a);

@@ -91,11 +91,23 @@ def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
     assert ",S=" in path.name and int(re.search(r",S=(\d+)", path.name).group(1)) == path.stat().st_size
     first, *rest = (boxes / "bob" / "maildirsize").read_text().splitlines()
     assert first == "65536S" and sum(int(line.split()[0]) for line in rest) == path.stat().st_size
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    assert wait_until(lambda: (got := c.command("RCPT TO:<bob@ours.test>")).startswith("452 4.2.2") and got, what="a refusal at RCPT")
+    c.expect(250, "RCPT TO:<carol@ours.test>")
+    c.close()
     path.unlink()
     size = boxes / "bob" / "maildirsize"
     os.utime(size, (1, 1))
     suite.postern("queue", "retry", "all")
     wait_until(lambda: files(new), what="the other")
+    wait_until(lambda: not suite.queue(), what="an empty queue")
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+    c.expect(250, "RCPT TO:<bob@ours.test>")
+    c.close()
 
 
 @pytest.mark.parametrize("what", ["garbage", "another limit", "negative", "huge"])
