@@ -142,6 +142,51 @@ def test_virtual_domains(example, home, person):  # noqa: F811
     wait(5)
 
 
+FILTER = """# Exim filter
+if $h_X-Spam-Status: contains "Yes" or
+   "${if def:h_X-Spam-Flag {def}{undef}}" is "def" then
+   save Maildir/.Junk/
+elif $h_to: contains "debian-news@lists.debian.org" then
+   save Maildir/.Lists.debian-news/
+elif $message_body: contains "foobar" then
+   save Maildir/.Foobar/
+endif
+if not delivered then
+   save Maildir/
+endif
+"""
+
+
+@pytest.mark.root
+def test_user_filters(example, home, person):  # noqa: F811
+    e = example("user-filters")
+    e.put("alice@example.org", f"{person.pw_name}@example.org")
+    suite = e.start()
+
+    def own(name, text):
+        (home / name).write_text(text)
+        (home / name).chmod(0o600)
+        os.chown(home / name, person.pw_uid, person.pw_gid)
+
+    def arrives(folder, *fields, body="x", count=1):
+        c = suite.smtp()
+        c.ehlo()
+        c.message("you@elsewhere.test", f"{person.pw_name}@example.org", "\n".join(fields) + f"\n\n{body}\n")
+        new = home / "Maildir" / folder / "new"
+        wait_until(lambda: new.is_dir() and len(list(new.iterdir())) == count, 20, f"{count} in {folder or 'the inbox'}\n{suite.log()[-2000:]}")
+
+    own(".forward", FILTER)
+    arrives(".Junk", "X-Spam-Status: Yes, score=9")
+    arrives(".Junk", "X-Spam-Flag: maybe", count=2)
+    arrives(".Lists.debian-news", "To: debian-news@lists.debian.org")
+    arrives(".Foobar", "Subject: s", body="some foobar here")
+    arrives("", "Subject: plain")
+    (home / ".forward").unlink()
+    own(".sieve", 'require ["fileinto", "mailbox"];\nif header :contains "subject" "urgent" { fileinto :create "Urgent"; }\n')
+    arrives(".Urgent", "Subject: very urgent")
+    arrives("", "Subject: not so", count=2)
+
+
 def test_hidden_machine_name(example, next_hop, tmp_path):
     certified = make_certificate(tmp_path, ("localhost",), "hop")
     hop = next_hop(tls=certified)

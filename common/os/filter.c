@@ -351,17 +351,26 @@ static int add_argument_rows(scmp_filter_ctx filter, unsigned calls)
 	return err;
 }
 
+/* Every call that changes who a process is. */
+static const struct {
+	int call;
+	unsigned args;
+	bool is_group;
+} id_calls[] = {
+	{SCMP_SYS(setuid), 1, false},  {SCMP_SYS(setreuid), 2, false}, {SCMP_SYS(setresuid), 3, false}, {SCMP_SYS(setfsuid), 1, false},
+	{SCMP_SYS(setgid), 1, true},   {SCMP_SYS(setregid), 2, true},  {SCMP_SYS(setresgid), 3, true},	 {SCMP_SYS(setfsgid), 1, true},
+};
+
 /* The kernel cuts ids to 32 bits before it looks: 1 << 32 is above every bound, and root.  A filter of its own, for libseccomp
  * compares an argument once in a rule; of two filters the stricter answer counts. */
 static int load_id_guard(void)
 {
-	static const int calls[] = {SCMP_SYS(setresuid), SCMP_SYS(setresgid)};
 	scmp_filter_ctx guard = seccomp_init(SCMP_ACT_ALLOW);
 	int err = guard == NULL ? -ENOMEM : seccomp_attr_set(guard, SCMP_FLTATR_CTL_NNP, 0);
 
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
-		for (unsigned arg = 0; err == 0 && arg < 3; arg++)
-			err = seccomp_rule_add_array(guard, SCMP_ACT_KILL_PROCESS, calls[i], 1,
+	for (size_t i = 0; i < ARRAY_LEN(id_calls); i++)
+		for (unsigned arg = 0; err == 0 && arg < id_calls[i].args; arg++)
+			err = seccomp_rule_add_array(guard, SCMP_ACT_KILL_PROCESS, id_calls[i].call, 1,
 						     &(struct scmp_arg_cmp)ABOVE(arg, UINT32_MAX));
 	if (err == 0)
 		err = seccomp_load(guard);
@@ -424,15 +433,6 @@ static const int denied_calls[] = {
 	SCMP_SYS(keyctl),	 SCMP_SYS(add_key),	     SCMP_SYS(request_key),	  SCMP_SYS(unshare),	      SCMP_SYS(setns),
 	SCMP_SYS(userfaultfd),	 SCMP_SYS(io_uring_setup),   SCMP_SYS(io_uring_enter),	  SCMP_SYS(io_uring_register), SCMP_SYS(clock_settime),
 	SCMP_SYS(settimeofday), SCMP_SYS(quotactl),	     SCMP_SYS(sethostname),	  SCMP_SYS(setdomainname),    SCMP_SYS(open_by_handle_at),
-};
-
-static const struct {
-	int call;
-	unsigned args;
-	bool is_group;
-} id_calls[] = {
-	{SCMP_SYS(setuid), 1, false},  {SCMP_SYS(setreuid), 2, false}, {SCMP_SYS(setresuid), 3, false}, {SCMP_SYS(setfsuid), 1, false},
-	{SCMP_SYS(setgid), 1, true},   {SCMP_SYS(setregid), 2, true},  {SCMP_SYS(setresgid), 3, true},	 {SCMP_SYS(setfsgid), 1, true},
 };
 
 static int deny_ids(scmp_filter_ctx filter, uid_t become_min)

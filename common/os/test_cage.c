@@ -1,4 +1,5 @@
 #include "os/cage.h"
+#include "os/filter.h"
 
 #include "base/mem.h"
 #include "os/fd.h"
@@ -748,9 +749,44 @@ static int clean_up(void **state)
 	return rmdir(folder);
 }
 
+/* Every call that changes an id, every argument of it: 1 << 32 is above each bound, and root once the kernel has cut it. */
+static void test_ids_beyond_32_bits(void **state)
+{
+	static const struct {
+		const char *name;
+		long call;
+		unsigned args;
+	} calls[] = {
+		{"setuid", SYS_setuid, 1},     {"setreuid", SYS_setreuid, 2}, {"setresuid", SYS_setresuid, 3}, {"setfsuid", SYS_setfsuid, 1},
+		{"setgid", SYS_setgid, 1},     {"setregid", SYS_setregid, 2}, {"setresgid", SYS_setresgid, 3}, {"setfsgid", SYS_setfsgid, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		for (unsigned arg = 0; arg < calls[i].args; arg++) {
+			unsigned long args[3] = {1500, 1500, 1500};
+			pid_t child = fork();
+			int status = 0;
+
+			args[arg] = 1ul << 32;
+			if (child == 0) {
+				char why[200];
+
+				if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !filter_load(CALLS_BECOME | CALLS_PROGRAMS, 1000, why, sizeof(why)))
+					_exit(77);
+				_exit(syscall(calls[i].call, args[0], args[1], args[2]) == 0 ? 1 : 2);
+			}
+			assert_int_equal(waitpid(child, &status, 0), child);
+			if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+				fail_msg("%s, argument %u: %x", calls[i].name, arg, (unsigned)status);
+		}
+	printf("ROW L06 program-ids-beyond-32-bits pass\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ids_beyond_32_bits),
 		cmocka_unit_test(test_attempts),  cmocka_unit_test(test_all_descriptors),
 		cmocka_unit_test(test_floor_in_proc), cmocka_unit_test(test_user_first), cmocka_unit_test(test_kernel_6_1),
 		cmocka_unit_test(test_this_kernel), cmocka_unit_test(test_no_entry),	cmocka_unit_test(test_parent_gone),
