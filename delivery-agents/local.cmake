@@ -7,6 +7,8 @@ postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
 	LINKS delivery_maildir common_filter common_service common_mail common_os)
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)
+postern_unit_test(test_folder SOURCES test_folder.c LINKS delivery_maildir)
+postern_unit_test(test_program_words SOURCES test_program_words.c LINKS delivery_maildir)
 postern_unit_test(test_maildir_text SOURCES test_maildir_text.c LINKS delivery_maildir)
 postern_fuzz(fuzz_maildir_text SOURCES fuzz_maildir_text.c LINKS delivery_maildir)
 postern_unit_test(test_maildir SOURCES test_maildir.c LINKS delivery_maildir)

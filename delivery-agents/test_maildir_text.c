@@ -1,5 +1,7 @@
 #include "maildir_text.h"
 
+#include "base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -178,9 +180,62 @@ static void long_lines_do_not_match(void **state)
 	assert_false(loops("b@c", slice_make(text, sizeof(text)), 100));
 }
 
+static const struct {
+	const char *text, *want;
+} quotes[] = {
+	{"", ""},
+	{"From me\n", ">From me\n"},
+	{">From me\n>>From x\n", ">>From me\n>>>From x\n"},
+	{" From me\nFrom\nFromage\nxFrom y\n", " From me\nFrom\nFromage\nxFrom y\n"},
+	{">\n>>\nFr", ">\n>>\nFr"},
+	{"F\nFrom \n", "F\n>From \n"},
+	{"FFrom x\n>x From y", "FFrom x\n>x From y"},
+};
+
+/* The same in one piece and byte by byte, and one `>` taken off gives what was. */
+static void test_quotes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(quotes); i++) {
+		struct slice text = slice_of(quotes[i].text);
+		struct from_quoter q;
+		char got[200];
+		size_t n;
+
+		for (size_t step = 1; step <= text.len + 1; step++) {
+			from_quoter_begin(&q);
+			n = 0;
+			for (size_t at = 0; at < text.len; at += step)
+				n += from_quote(&q, slice_sub(text, at, step), got + n);
+			n += from_quote_end(&q, got + n);
+			if (!slice_eq(slice_make(got, n), slice_of(quotes[i].want)))
+				fail_msg("%s: %.*s", quotes[i].text, (int)n, got);
+		}
+	}
+}
+
+static void test_fields(void **state)
+{
+	static const struct {
+		const char *header;
+		bool has;
+	} rows[] = {
+		{"X-Spam-Flag: YES\n", true},	       {"A: b\r\nx-spam-flag:yes \r\n\r\n", true}, {"X-Spam-Flag: NO\n", false},
+		{"A: b\n\nX-Spam-Flag: YES\n", false}, {"X-Spam-Flag: YES\n and no\n", false},   {"X-Spam-Flags: YES\n", false},
+		{"X-Spam-Flag : YES\n", true},	       {"", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (header_has(slice_of(rows[i].header), slice_of("X-Spam-Flag: YES")) != rows[i].has)
+			fail_msg("%s", rows[i].header);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quotes),
+		cmocka_unit_test(test_fields),
 		cmocka_unit_test(line_ends),
 		cmocka_unit_test(octets),
 		cmocka_unit_test(lines),
