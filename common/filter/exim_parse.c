@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "filter/exim_condition.h"
 #include "filter/exim_text.h"
+#include "mail/directive.h"
 #include "mail/target_list.h"
 
 #include <stdio.h>
@@ -146,11 +147,13 @@ static bool cut_words(struct exim_source *s, const struct exim_item *item, struc
 
 	if (w.out == NULL || w.places == NULL)
 		return exim_no_memory(s);
-	for (;;) {
+	for (size_t count = 1;; count++) {
 		while (w.at < item->text.len && is_space(item->text.at[w.at]))
 			w.at++;
 		if (w.at == item->text.len)
 			return true;
+		if (count > DIRECTIVE_WORDS_MAX)
+			return exim_mistake(s, item->places[w.at], "a command of more than 64 words");
 		if (!cut_word(&w, out))
 			return false;
 		out = &(*out)->next;

@@ -4,10 +4,10 @@
 #include "conf/arena.h"
 #include "filter/exim_text.h"
 #include "mail/address.h"
+#include "mail/directive.h"
 
 #include <stdlib.h>
 
-#define PATH_BYTES_MAX 4095u
 #define FIELD_NAME_MAX 64u
 
 typedef bool command_fn(struct exim_run *run, const struct exim_command *c);
@@ -147,7 +147,7 @@ static const char *path_mistake(struct slice path)
 
 	if (path.len == 0)
 		return "a file's name is empty";
-	if (path.len > PATH_BYTES_MAX)
+	if (path.len > DIRECTIVE_PATH_MAX)
 		return "a file's name is too long";
 	for (size_t i = 0; i < path.len; i++)
 		if (is_control(path.at[i]))
@@ -207,8 +207,8 @@ static bool run_program(struct exim_run *run, const struct exim_command *c, stru
 
 	if (words.at[0] != '/')
 		return filter_fail(&run->gather, FILTER_ERROR, c->line, "a program is named by its whole path");
-	if (words.len > PATH_BYTES_MAX)
-		return filter_fail(&run->gather, FILTER_ERROR, c->line, "a command is too long (more than %u bytes)", PATH_BYTES_MAX);
+	if (words.len > DIRECTIVE_ARGUMENT_MAX)
+		return filter_fail(&run->gather, FILTER_ERROR, c->line, "a command is too long (more than %u bytes)", DIRECTIVE_ARGUMENT_MAX);
 	tell_program(run, c, words);
 	return act_once(run, c, FILTER_PIPE, words, &action);
 }

@@ -20,6 +20,7 @@ enum directive_kind {
 };
 
 #define DIRECTIVE_ARGUMENT_MAX 4096u
+#define DIRECTIVE_PATH_MAX (DIRECTIVE_ARGUMENT_MAX - 6) /* a mode may stand behind it */
 #define DIRECTIVE_WORDS_MAX 64u /* of a program, itself included */
 
 struct directive {

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "mail/address.h"
+#include "mail/directive.h"
 
 #include <stdio.h>
 
@@ -180,7 +181,7 @@ static bool read_path(struct list *l, size_t at, enum target_kind kind, struct s
 {
 	if (path.len == 0 || path.at[0] != '/')
 		return bad(l, at, "a path must be absolute: begin with /");
-	if (path.len >= TARGET_TEXT_MAX)
+	if (path.len > DIRECTIVE_PATH_MAX)
 		return bad(l, at, "a path that is too long");
 	if (kind == TARGET_FILE && slice_eq(path, slice_of("/dev/null")))
 		return tell(l, TARGET_BLACKHOLE, slice_empty());
@@ -302,7 +303,7 @@ static size_t take_word(struct slice text, size_t *at, char *out)
 
 size_t target_words(struct slice text, char *out, size_t size, char why[TARGET_WHY_MAX])
 {
-	size_t at = 0, used = 0;
+	size_t at = 0, used = 0, words = 0;
 
 	snprintf(why, TARGET_WHY_MAX, "a command that is too long");
 	if (text.len >= size)
@@ -318,6 +319,9 @@ size_t target_words(struct slice text, char *out, size_t size, char why[TARGET_W
 		if (at == text.len)
 			return used;
 		start = at;
+		snprintf(why, TARGET_WHY_MAX, "a command of more than %u words", DIRECTIVE_WORDS_MAX);
+		if (++words > DIRECTIVE_WORDS_MAX)
+			return SLICE_NONE;
 		n = take_word(text, &at, out + used);
 		snprintf(why, TARGET_WHY_MAX, "a quote without an end in the command");
 		if (n == SLICE_NONE)

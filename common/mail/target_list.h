@@ -53,7 +53,7 @@ enum target_end target_list_parse(struct slice text, target_fn *fn, void *arg, s
 /*
  * A command line to words, a NUL behind each: "..." (in it \" and \\) and '...' keep blanks, and may stand in the middle of a word;
  * everything else is text.  What only a shell would understand (a word that is `|`, `&&`, `>`, ...) is refused, for it would be an
- * argument here.  The words need at most as many bytes as the text, and one.  SLICE_NONE with `why`: not well formed, else
+ * argument here, and so are more words than a directive carries (mail/directive.h).  The words need at most as many bytes as the text, and one.  SLICE_NONE with `why`: not well formed, else
  * how many bytes of `out` are used.
  */
 /* Such a word, as it stands there: without quotes. */

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "mail/directive.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,6 +149,51 @@ static void test_words_fit(void **state)
 	assert_int_equal(target_words(slice_of(""), words, sizeof(words), why), 0);
 }
 
+/* ---- whatever is taken here a directive can carry ---- */
+
+static bool carry(const struct target *t, void *arg)
+{
+	struct directive d;
+
+	(void)arg;
+	return directive_decode(t->kind == TARGET_PROGRAM ? DIRECTIVE_PIPE : DIRECTIVE_FILE, t->text, &d);
+}
+
+static void test_words_can_be_carried(void **state)
+{
+	(void)state;
+	for (unsigned words = DIRECTIVE_WORDS_MAX - 1; words <= DIRECTIVE_WORDS_MAX + 1; words++) {
+		struct buf text = buf_make(4096);
+		struct target_mistake m;
+		enum target_end end;
+
+		buf_add_text(&text, "x@y.example,\n |/prog");
+		for (unsigned i = 1; i < words; i++)
+			buf_add_text(&text, " a");
+		end = target_list_parse(slice_from(buf_slice(&text), 12), carry, NULL, &m);
+		assert_int_equal(end, words <= DIRECTIVE_WORDS_MAX ? TARGET_DONE : TARGET_BAD);
+		if (end == TARGET_BAD)
+			assert_true(m.line == 2 && m.column == 2 && strstr(m.why, "more than 64 words") != NULL);
+		buf_free(&text);
+	}
+}
+
+static void test_paths_can_be_carried(void **state)
+{
+	(void)state;
+	for (size_t n = DIRECTIVE_PATH_MAX - 1; n <= DIRECTIVE_PATH_MAX + 1; n++) {
+		struct buf text = buf_make(8192);
+		struct target_mistake m;
+		enum target_end end;
+
+		for (size_t i = 0; i < n; i++)
+			buf_add_char(&text, i == 0 ? '/' : 'x');
+		end = target_list_parse(buf_slice(&text), carry, NULL, &m);
+		assert_int_equal(end, n <= DIRECTIVE_PATH_MAX ? TARGET_DONE : TARGET_BAD);
+		buf_free(&text);
+	}
+}
+
 /* An item of any length is read, or refused; nothing is cut. */
 static void test_long(void **state)
 {
@@ -167,7 +213,7 @@ static void test_long(void **state)
 			if (slice_find(buf_slice(&out), slice_of("1:1: ")) != 0)
 				assert_true(out.len > n);
 			else
-				assert_true(h == 4 || n + 3 >= TARGET_TEXT_MAX);
+				assert_true(h == 4 || n + 3 >= TARGET_TEXT_MAX || (heads[h][0] != ':' && heads[h][0] != '|' && n >= DIRECTIVE_PATH_MAX));
 			buf_free(&text);
 			buf_free(&out);
 		}
@@ -179,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),	  cmocka_unit_test(test_nul),  cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_words_fit), cmocka_unit_test(test_long),
+		cmocka_unit_test(test_words_can_be_carried), cmocka_unit_test(test_paths_can_be_carried),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
