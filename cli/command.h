@@ -15,6 +15,7 @@ struct cli {
 	bool json, print, password_stdin, generate, repair, offline, help;
 	const char *from, *as, *client, *listener, *size; /* of the session that route asks for; NULL: not said */
 	const char *sender, *recipient, *user, *home; /* whose mail filter test tries; NULL: not said */
+	const char *virtual_aliases; /* the file that import postfix reads; NULL: not said */
 	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
 	size_t count;
 };
@@ -52,6 +53,7 @@ int ask_verdict(const struct msg_CONTROL_ANSWER *a, const char *about);
 int ask_fields(const struct cli *cli, const struct command *command, struct slice control_field_records);
 int run_table_test(const struct cli *cli, const struct command *command);
 int run_sandbox_verify(const struct cli *cli, const struct command *command);
+int run_import_postfix(const struct cli *cli, const struct command *command);
 int run_domain_add(const struct cli *cli, const struct command *command);
 int run_domain_remove(const struct cli *cli, const struct command *command);
 int run_domain_restore(const struct cli *cli, const struct command *command);

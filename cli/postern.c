@@ -49,6 +49,8 @@ static const struct command commands[] = {
 	{"domain", "remove", "DOMAIN", "take no more mail for it; its aliases, users and mailboxes stay", 1, 1, run_domain_remove, NULL, 0,
 	 ROWS_TABLE, ""},
 	{"domain", "restore", "DOMAIN", "take mail for a removed one again, as before", 1, 1, run_domain_restore, NULL, 0, ROWS_TABLE, ""},
+	{"import", "postfix", "--virtual FILE", "the virtual aliases of a Postfix as a table's file, and what could not be carried over", 0, 0,
+	 run_import_postfix, NULL, 0, ROWS_TABLE, ""},
 	{"user", "add", "ADDRESS [--password-stdin | --generate]", "a new login; asks for the password", 1, 1, run_user_add, NULL, 0,
 	 ROWS_TABLE, ""},
 	{"user", "passwd", "ADDRESS [--password-stdin | --generate]", "another password", 1, 1, run_user_passwd, NULL, 0, ROWS_TABLE,

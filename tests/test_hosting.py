@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from harness import wait_until
-from test_routes import rcpt
+from test_routes import rcpt, readable
 from test_tables import folder
 
 HOSTILE = ["", "../users", "a/b.test", "/etc/passwd", ".", "..", ".hidden.test", "[127.0.0.1]", "a b.test", "a\nb.test", "-x.test", "x..test",
@@ -163,3 +163,31 @@ def test_users_in_a_file(suite):
     assert "line 5: expected login:hash" in user("add", "carol@example.test", "x", 1)
     assert path.read_text() == before + "a line that means nothing\n"
     assert not [p for p in path.parent.iterdir() if p.name.endswith(".new")]
+
+
+def test_the_virtual_aliases_of_a_postfix(suite):
+    """What comes out is a file that a table of ours takes; what does not come out is named, with its line."""
+    theirs, ours = suite.folder / "virtual", suite.folder / "users" / "imported"
+    theirs.write_text("# /etc/postfix/virtual\nshop.test anything\ninfo@shop.test alice@example.test,\n    bob@example.test\n"
+                      "@shop.test bob@example.test\nINFO@shop.test bob@example.test\n@old.test @shop.test\nx@shop.test |/bin/\x1b[31mx\n")
+    done = suite.postern("import", "postfix", "--virtual", theirs, check=False)
+    assert done.returncode == 1 and "\x1b" not in done.stderr
+    assert [line.split(":")[1] for line in done.stderr.splitlines()[:-1]] == ["2", "7", "8", "6"]
+    ours.write_text(done.stdout)
+    readable(suite, ours)
+    suite.tables += f'table virtual file "{ours}"\n'
+    suite.routes = "\talias virtual\n" + suite.routes
+    suite.write_conf()
+    suite.postern("check")
+    suite.start()
+    c = suite.smtp()
+    c.ehlo()
+    for address in ("info@shop.test", "whoever@shop.test"):
+        c.message("you@elsewhere.test", address)
+    suite.wait_messages("alice@example.test", 1)
+    suite.wait_messages("bob@example.test", 2)
+    theirs.write_text("info@shop.test alice@example.test\n")
+    done = suite.postern("import", "postfix", "--virtual", theirs)
+    assert done.stdout == "info@shop.test: alice@example.test\n" and done.stderr == ""
+    assert suite.postern("import", "postfix", check=False).returncode == 64
+    assert suite.postern("import", "postfix", "--virtual", suite.folder / "none", check=False).returncode == 75
