@@ -171,6 +171,16 @@ static _Noreturn void become_program(struct job *j, int in, int out, int failed_
 /* ---- the message ---- */
 
 /* What could not be read must not look like the end of the message: its exit status says so. */
+#define FED_IN_PART EX_IOERR
+
+/* Who stopped reading was told no end, so none that was false. */
+static bool has_reader(int in)
+{
+	struct pollfd p = {in, POLLOUT, 0};
+
+	return poll(&p, 1, 0) != 1 || (p.revents & POLLERR) == 0;
+}
+
 static _Noreturn void feed(struct job *j, int in)
 {
 	char text[MAILDIR_TEXT_BYTES];
@@ -179,7 +189,7 @@ static _Noreturn void feed(struct job *j, int in)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGTERM, SIG_DFL);
 	outcome = body_write(in, &j->message, false, text);
-	_exit(outcome == OC_DONE || outcome == OC_MAIL_LOOP || strstr(text, "reading") == NULL ? 0 : 1);
+	_exit(outcome == OC_DONE || !has_reader(in) ? 0 : FED_IN_PART);
 }
 
 /* ---- watching ---- */
@@ -190,6 +200,7 @@ struct running {
 	int in, out, failed, pid_fd; /* owned; -1 */
 	int status, feeder_status;
 	bool ended, too_long, link_ended;
+	bool feeder_ended; /* by itself, or by another's signal */
 };
 
 static void close_fd(int *fd)
@@ -278,9 +289,12 @@ static void end_all(struct running *r)
 	if (r->feeder > 0) {
 		struct pollfd p = {r->out, POLLIN, 0};
 
-		(void)kill(r->feeder, r->ended ? SIGTERM : SIGKILL);
-		while (waitpid(r->feeder, &r->feeder_status, 0) == -1 && errno == EINTR)
-			;
+		r->feeder_ended = waitpid(r->feeder, &r->feeder_status, WNOHANG) == r->feeder;
+		if (!r->feeder_ended) {
+			(void)kill(r->feeder, r->ended ? SIGTERM : SIGKILL);
+			while (waitpid(r->feeder, &r->feeder_status, 0) == -1 && errno == EINTR)
+				;
+		}
 		for (uint64_t until = clock_mono_ms() + CLEANUP_MS; r->out >= 0 && clock_mono_ms() < until && poll(&p, 1, 0) == 1;)
 			take_output(r);
 	}
@@ -321,6 +335,16 @@ static void add_output(struct job *j)
 	j->text[len] = '\0';
 }
 
+/* It did not write all that there was to read; our own SIGTERM came after the program's end. */
+static bool is_cut_short(const struct running *r)
+{
+	int status = r->feeder_status;
+
+	if (WIFSIGNALED(status))
+		return r->feeder_ended || WTERMSIG(status) != SIGTERM;
+	return WEXITSTATUS(status) != 0;
+}
+
 static enum outcome settle(struct running *r, int exec_err)
 {
 	struct job *j = r->job;
@@ -341,7 +365,7 @@ static enum outcome settle(struct running *r, int exec_err)
 	if (r->too_long || WIFSIGNALED(r->status))
 		return OC_MAILBOX_TEMP;
 	outcome = outcome_of_exit(WEXITSTATUS(r->status));
-	if (outcome == OC_DONE && WIFEXITED(r->feeder_status) && WEXITSTATUS(r->feeder_status) != 0)
+	if (outcome == OC_DONE && is_cut_short(r))
 		return refuse(j, OC_IO_ERROR, "the message could not be read to its end");
 	return outcome;
 }

@@ -287,6 +287,28 @@ def test_programs_that_do_not_end_well_are_tried_again(suite, program, lines, wo
     row("S20", "program-is-ended", gone)
 
 
+@pytest.mark.parametrize("signal", ["KILL", "TERM", "SEGV"])
+def test_a_message_that_was_cut_short_is_not_delivered(suite, program, signal):
+    """Who writes it into the program is killed: the program sees an end, and says that all is well."""
+    path = program("head -c 1000 > $out/part\n"
+                   "for s in /proc/[0-9]*/stat; do\n"
+                   "  read -r pid comm state parent rest < $s 2>/dev/null || continue\n"
+                   f"  [ \"$parent\" = $PPID ] && [ $pid != $$ ] && kill -{signal} $pid && echo $pid >> $out/killed\n"
+                   "done\ncat > $out/rest; exit 0\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
+    said = last_of(suite)
+    assert (program.place / "killed").read_text().split(), said
+    row("S20", f"cut-short-{signal}", "could not be read to its end" in said)
+
+
+def test_a_program_need_not_read_to_the_end(suite, program):
+    path = program("exec < /dev/null; touch $out/done; exit 0\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
+    wait_until(lambda: (program.place / "done").exists() and not suite.queue(), what="the delivery")
+
+
 def test_what_a_program_leaves_behind_is_killed(suite, program):
     path = program("cat >/dev/null; sleep 611 & echo $! > $out/child\n")
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
