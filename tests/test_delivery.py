@@ -367,3 +367,19 @@ def test_what_runs_programs_is_locked_in(suite, boxes, program):
     done = suite.postern("--json", "sandbox", "verify", check=False)
     weaker = [r for r in json.loads(done.stdout) if r["process"].startswith("local.program") and r["verdict"] != "ok"]
     assert not weaker, weaker
+
+
+def test_programs_and_files_of_an_alias(suite, boxes, program):
+    """By the transport that the route names, as its user; the recipient stays the alias."""
+    path = program('cat > $out/message; printf "%s" "$RECIPIENT" > $out/recipient\n')
+    archive = boxes / "archive"
+    suite.tables += (f'table aliases {{ "ticket@ours.test: \\"|{path} --new\\"" "kept@ours.test: {archive}" }}\n'
+                     "table ours { ours.test }\n")
+    suite.routes = "\talias aliases programs runs if recipient.domain in ours\n" + suite.routes
+    suite.transports += f"transport runs {{ pipe {as_owner(suite)} }}\n"
+    suite.start()
+    send(suite, ["ticket@ours.test", "kept@ours.test"])
+    wait_until(lambda: (program.place / "recipient").exists() and archive.exists() and len(read_mbox(archive)) == 1, what="both")
+    wait_until(lambda: not suite.queue(), what="an empty queue")
+    assert (program.place / "recipient").read_text() == "ticket@ours.test"
+    assert archive.stat().st_uid == boxes.stat().st_uid and archive.stat().st_mode & 0o777 == 0o600
