@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /* The workers inherit limits and filter, and can only get less. */
@@ -27,6 +28,8 @@ static struct cage_spec cage = {
 
 static uid_t uid_floor;
 static int runner_fd = -1;
+static pid_t runner_pid;
+static bool runner_died;
 
 /* Of the configuration this is all that is known before the cage. */
 static void prepare(struct service *s)
@@ -38,7 +41,7 @@ static void prepare(struct service *s)
 		exit(75);
 	}
 	cage.become_min = uid_floor = (uid_t)lowest;
-	if (service_cage_number(s, CONF_CAGE_PROGRAMS, &programs) && programs != 0 && (runner_fd = runner_spawn(s, uid_floor)) < 0)
+	if (service_cage_number(s, CONF_CAGE_PROGRAMS, &programs) && programs != 0 && (runner_fd = runner_spawn(s, uid_floor, &runner_pid)) < 0)
 		exit(75);
 }
 
@@ -55,6 +58,29 @@ static void on_drain_end(void *arg)
 	service_stop(l->service);
 }
 
+static void drain(struct service *s, uint64_t deadline_ms)
+{
+	struct local *l = service_state(s);
+
+	l->ending = true;
+	if (TAILQ_EMPTY(&l->jobs))
+		service_stop(s);
+	else
+		timer_set(l->drain_end, deadline_ms);
+}
+
+/* Another can only be made before the cage: by the process that the master starts in our place.  What is under way may come to its end. */
+static void on_runner_end(struct local *l, int status)
+{
+	if (WIFSIGNALED(status))
+		LOG(LEVEL_ERROR, "program-runner-died", KV_NUM("pid", runner_pid), KV_NUM("signal", WTERMSIG(status)));
+	else
+		LOG(LEVEL_ERROR, "program-runner-died", KV_NUM("pid", runner_pid), KV_NUM("status", WEXITSTATUS(status)));
+	runner_died = true;
+	if (!l->ending)
+		drain(l->service, RUNNERLESS_MS);
+}
+
 static void log_child(pid_t pid, int status)
 {
 	if (WIFSIGNALED(status))
@@ -67,9 +93,11 @@ static void on_child(int signo, void *arg)
 	pid_t pid;
 
 	(void)signo;
-	(void)arg;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		log_child(pid, status);
+		if (pid == runner_pid)
+			on_runner_end(arg, status);
+		else
+			log_child(pid, status);
 }
 
 static void start(struct service *s)
@@ -95,6 +123,7 @@ static void start(struct service *s)
 		l->host[0] = '\0';
 	service_set_state(s, l);
 	loop_on_signal(service_loop(s), SIGCHLD, on_child, l);
+	on_child(SIGCHLD, l); /* the runner may have ended before anybody listened */
 }
 
 static void on_delivery(struct service *s, struct link *link, struct ipc_message *m)
@@ -135,16 +164,6 @@ static void link_down(struct service *s, struct link *link)
 		jobs_orphan(service_state(s));
 }
 
-static void drain(struct service *s, uint64_t deadline_ms)
-{
-	struct local *l = service_state(s);
-
-	if (TAILQ_EMPTY(&l->jobs))
-		service_stop(s);
-	else
-		timer_set(l->drain_end, deadline_ms);
-}
-
 static void status(struct service *s, struct buf *out)
 {
 	const struct local *l = service_state(s);
@@ -175,5 +194,7 @@ static const struct service_spec spec = {
 
 int main(int argc, char **argv)
 {
-	return service_run(&spec, argc, argv);
+	int code = service_run(&spec, argc, argv);
+
+	return code == 0 && runner_died ? EX_TEMPFAIL : code;
 }

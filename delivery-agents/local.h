@@ -24,6 +24,7 @@
 #define WORKER_STUCK_MS 300000u
 #define PROGRAM_STUCK_MS (WORKER_STUCK_MS + 3600000u) /* the longest `timeout`, and as long again as others have */
 #define TICK_MS 1000u
+#define RUNNERLESS_MS 30000u /* for the jobs that there are, once nobody runs programs */
 #define FULL_MAILBOXES_MAX 10000u
 
 struct local;
@@ -103,6 +104,7 @@ struct local {
 	size_t job_count, worker_count;
 	struct timer *tick;
 	struct timer *drain_end;
+	bool ending; /* nothing new is taken on, and with the last job we end */
 	uid_t uid_floor;
 	int runner_fd; /* owned: what runs programs; -1: nobody */
 	char host[256];
@@ -134,7 +136,7 @@ void pools_close(struct local *l);
 
 /* local_spawn.c */
 /* Before the cage: what runs programs of users, which a cage would be handed down to.  Its end of the link; -1: logged. */
-int runner_spawn(struct service *s, uid_t uid_floor);
+int runner_spawn(struct service *s, uid_t uid_floor, pid_t *pid_out);
 /* Forks a worker of that pool, or has it forked; its link, or NULL (logged). */
 struct link *worker_spawn(struct pool *pool, const struct link_config *config, pid_t *pid_out);
 /* For a worker that hangs. */

@@ -63,7 +63,7 @@ static void job_free(struct job *job)
 	free(job->owner_folder);
 	generation_release(l->service, &job->generation);
 	free(job);
-	if (service_is_draining(l->service) && TAILQ_EMPTY(&l->jobs))
+	if (l->ending && TAILQ_EMPTY(&l->jobs))
 		service_stop(l->service);
 }
 
@@ -381,7 +381,7 @@ void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
 	}
 	if (l->job_count > JOBS_MAX)
 		fail_asked(job, OC_BUSY, "");
-	else if (service_is_draining(s))
+	else if (l->ending)
 		fail_asked(job, OC_SHUTTING_DOWN, "");
 	else if (job->owner == NULL)
 		fail_asked(job, OC_ROUTE_UNKNOWN, "the configuration has no such local transport any more");

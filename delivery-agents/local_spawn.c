@@ -103,7 +103,7 @@ static _Noreturn void runner_child(struct service *s, int socket, uid_t uid_floo
 	runner_run(&order);
 }
 
-int runner_spawn(struct service *s, uid_t uid_floor)
+int runner_spawn(struct service *s, uid_t uid_floor, pid_t *pid_out)
 {
 	pid_t parent = getpid(), pid;
 	int pair[2];
@@ -122,6 +122,7 @@ int runner_spawn(struct service *s, uid_t uid_floor)
 		runner_child(s, 3, uid_floor, parent);
 	}
 	close(pair[1]);
+	*pid_out = pid;
 	if (pid != -1)
 		return pair[0];
 	LOG(LEVEL_ERROR, "program-runner-not-started", KV_ERRNO(errno));

@@ -356,6 +356,25 @@ def test_a_program_that_is_not_there_is_our_own_fault(suite, boxes):
     assert "cannot be begun" in last_of(suite)
 
 
+def test_what_runs_programs_is_made_anew(suite, program):
+    """The runner is killed: its parent ends after its jobs, and the one in its place has another."""
+    def runner():
+        found = [p for p in suite.children(suite.pids("local")[0]) if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == "programs"]
+        return found[0] if found else None
+
+    path = program("cat >/dev/null; echo x >> $out/ran\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite)
+    wait_until(lambda: (program.place / "ran").exists() and not suite.queue(), what="the first delivery")
+    (parent,), first = suite.pids("local"), runner()
+    os.kill(first, 9)
+    wait_until(lambda: "program-runner-died" in suite.log(), what="a word of it")
+    wait_until(lambda: suite.pids("local") not in ([], [parent]) and runner(), what="another runner")
+    send(suite)
+    wait_until(lambda: len((program.place / "ran").read_text().split()) == 2, what="the second delivery")
+    row("S20", "program-runner", runner() != first and "exit 75" in suite.log())
+
+
 def test_what_runs_programs_is_locked_in(suite, boxes, program):
     """It may change users, and nothing else of what root may; it holds one link."""
     path = program("cat >/dev/null; grep -E '^(NoNewPrivs|Seccomp|CapEff|CapPrm|CapBnd)' /proc/self/status > $out/status\n")
