@@ -71,7 +71,7 @@ static bool add_word(struct job *j, const char *word)
 }
 
 /* The words of a directive are its owner's; those of a transport have names to be filled in. */
-static bool make_words(struct job *j)
+static enum outcome make_words(struct job *j)
 {
 	const struct program_facts facts = {j->told->address, j->told->original, j->told->sender};
 	bool is_own = j->directive.kind == DIRECTIVE_PIPE;
@@ -79,12 +79,15 @@ static bool make_words(struct job *j)
 	char made[DIRECTIVE_ARGUMENT_MAX];
 
 	while (slice_cut(&rest, '\0', &word)) {
-		if (is_own ? !slice_copy(word, made, sizeof(made)) : !program_word(word, &facts, made, sizeof(made)))
-			return false;
+		enum outcome outcome = !is_own ? program_word(word, &facts, made, sizeof(made))
+				      : slice_copy(word, made, sizeof(made)) ? OC_DONE : OC_PROGRAM_FAILED;
+
+		if (outcome != OC_DONE)
+			return outcome;
 		if (!add_word(j, made))
-			return false;
+			return OC_PROGRAM_FAILED;
 	}
-	return j->word_count > 0;
+	return j->word_count > 0 ? OC_DONE : OC_PROGRAM_FAILED;
 }
 
 static void add_env(struct job *j, const char *name, struct slice value)
@@ -408,6 +411,7 @@ static enum outcome run(struct job *j)
 static enum outcome prepare(struct job *j, const struct msg_MAILBOX_DELIVER *d, int fd, const char *host)
 {
 	struct slice record = d->delivery_records;
+	enum outcome words;
 
 	*j = (struct job){.told = d, .home = j->home};
 	if (!rec_delivery_next(&record, &j->how) || !directive_decode(d->directive, d->argument, &j->directive))
@@ -422,7 +426,10 @@ static enum outcome prepare(struct job *j, const struct msg_MAILBOX_DELIVER *d, 
 		.prepend = d->prepend,
 		.host = slice_of(host),
 	};
-	if (!make_words(j))
+	words = make_words(j);
+	if (words == OC_NO_MEMORY)
+		return refuse(j, words, "no memory for the program's words");
+	if (words != OC_DONE)
 		return refuse(j, OC_PROGRAM_FAILED, "a word of the program's command would begin with -, or is too long");
 	if (j->argv[0][0] != '/')
 		return refuse(j, OC_MAILBOX_TEMP, "the program has no absolute path");

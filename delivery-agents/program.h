@@ -1,6 +1,7 @@
 #ifndef POSTERN_PROGRAM_H
 #define POSTERN_PROGRAM_H
 
+#include "base/outcome.h"
 #include "base/slice.h"
 
 #include <sys/types.h>
@@ -29,11 +30,11 @@ _Noreturn void runner_run(const struct program_order *order);
 
 /* ---- pure ---- */
 
-/* A word of a transport's command with its names filled in.  False: it would begin with `-`, or has no room. */
+/* A word of a transport's command with its names filled in: DONE; PROGRAM_FAILED: it would begin with `-`, or has no room; NO_MEMORY. */
 struct program_facts {
 	struct slice recipient, original, sender;
 };
-bool program_word(struct slice text, const struct program_facts *facts, char *out, size_t size);
+enum outcome program_word(struct slice text, const struct program_facts *facts, char *out, size_t size);
 /* A value as the environment may have it: whatever a shell could take for a function, what is not printable ASCII or UTF-8, and what is longer than
  * 4 KiB is "INVALID". */
 struct slice program_env_value(struct slice value);

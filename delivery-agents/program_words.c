@@ -38,10 +38,11 @@ static size_t name_at(struct slice text, const struct program_facts *f, struct s
 }
 
 /* What is filled in may not make an option of a word that was none (`--` in the configuration does not help with every program). */
-bool program_word(struct slice text, const struct program_facts *facts, char *out, size_t size)
+enum outcome program_word(struct slice text, const struct program_facts *facts, char *out, size_t size)
 {
 	struct buf word = buf_make(size - 1);
-	bool is_option = text.len > 0 && text.at[0] == '-', ok;
+	bool is_option = text.len > 0 && text.at[0] == '-';
+	enum outcome outcome = OC_PROGRAM_FAILED;
 
 	while (text.len > 0) {
 		struct slice value;
@@ -53,9 +54,12 @@ bool program_word(struct slice text, const struct program_facts *facts, char *ou
 			buf_add_char(&word, text.at[0]);
 		text = slice_from(text, n > 0 ? n : 1);
 	}
-	ok = buf_ok(&word) && slice_copy(buf_slice(&word), out, size) && (is_option || out[0] != '-');
+	if (word.no_memory)
+		outcome = OC_NO_MEMORY;
+	else if (buf_ok(&word) && slice_copy(buf_slice(&word), out, size) && (is_option || out[0] != '-'))
+		outcome = OC_DONE;
 	buf_free(&word);
-	return ok;
+	return outcome;
 }
 
 struct slice program_env_value(struct slice value)

@@ -31,19 +31,41 @@ static const struct {
 	{"-x", "-x"},
 };
 
+static bool is_refused;
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+	return is_refused ? NULL : __real_malloc(bytes);
+}
+
 static void test_words(void **state)
 {
 	char got[64];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		bool ok = program_word(slice_of(words[i].text), &facts, got, sizeof(got));
+		bool ok = program_word(slice_of(words[i].text), &facts, got, sizeof(got)) == OC_DONE;
 
 		if (ok != (words[i].want != NULL) || (ok && strcmp(got, words[i].want) != 0))
 			fail_msg("%s: %s", words[i].text, got);
 	}
-	assert_false(program_word(slice_of("{recipient}"), &facts, got, 10));
+	assert_int_equal(program_word(slice_of("{recipient}"), &facts, got, 10), OC_PROGRAM_FAILED);
 	printf("ROW O01 words pass\n");
+}
+
+/* That is our fault: never a permanent answer. */
+static void test_no_memory(void **state)
+{
+	char got[64];
+
+	(void)state;
+	is_refused = true;
+	enum outcome outcome = program_word(slice_of("{recipient}"), &facts, got, sizeof(got));
+
+	is_refused = false;
+	assert_int_equal(outcome, OC_NO_MEMORY);
 }
 
 static void test_environment(void **state)
@@ -65,7 +87,7 @@ static void test_environment(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_environment)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_environment)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,6 +211,9 @@ enum answer table_pattern_find(const struct table_pattern *t, struct slice key, 
 		case PATTERN_UNKNOWN:
 			buf_addf(why, "%zu: the pattern takes too long", e->line);
 			return ANSWER_UNKNOWN;
+		case PATTERN_NO_MEMORY:
+			buf_addf(why, "%zu: no memory for the pattern", e->line);
+			return ANSWER_UNKNOWN;
 		}
 	}
 	return ANSWER_NO;

@@ -93,16 +93,18 @@ static size_t count_lines(struct slice text)
 	return count;
 }
 
-/* False: it has come by too many addresses. */
-static bool add_ancestor(struct submission *sub, struct slice address)
+/* MAIL_LOOP: it has come by too many addresses. */
+static enum outcome add_ancestor(struct submission *sub, struct slice address)
 {
 	struct buf text = buf_make(ANCESTORS_BYTES_MAX);
-	bool ok = count_lines(sub->mail.ancestors) < ANCESTORS_MAX && buf_add_slice(&text, sub->mail.ancestors) &&
-		  (text.len == 0 || buf_add_char(&text, '\n')) && buf_add_slice(&text, address) &&
-		  pool_copy(&sub->pool, buf_slice(&text), &sub->mail.ancestors);
+	bool fits = count_lines(sub->mail.ancestors) < ANCESTORS_MAX && buf_add_slice(&text, sub->mail.ancestors) &&
+		    (text.len == 0 || buf_add_char(&text, '\n')) && buf_add_slice(&text, address);
+	enum outcome outcome = fits ? OC_DONE : text.no_memory ? OC_NO_MEMORY : OC_MAIL_LOOP;
 
+	if (fits && !pool_copy(&sub->pool, buf_slice(&text), &sub->mail.ancestors))
+		outcome = OC_NO_MEMORY;
 	buf_free(&text);
-	return ok;
+	return outcome;
 }
 
 static bool make_lines(struct submission *sub, struct slice before, struct slice added)
@@ -194,14 +196,16 @@ static void on_copied(struct crew_task *task)
 static bool prepare(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct msg_JOB_EXPAND *ask)
 {
 	const struct spool_mail *from = &b->message->file.mail;
+	enum outcome added;
 
 	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, ask->prepend) ||
 	    !pool_copy(&e->sub.pool, ask->without, &e->without)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
 		return false;
 	}
-	if (!add_ancestor(&e->sub, rcpt->address)) {
-		submission_fail(&e->sub, OC_MAIL_LOOP, NULL);
+	added = add_ancestor(&e->sub, rcpt->address);
+	if (added != OC_DONE) {
+		submission_fail(&e->sub, added, NULL);
 		return false;
 	}
 	e->sub.mail.hold = ask->hold != 0;

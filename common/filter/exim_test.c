@@ -169,6 +169,8 @@ static bool match(struct exim_run *run, const struct exim_test *t, struct slice 
 		return filter_fail(&run->gather, FILTER_ERROR, t->line, "the pattern cannot be read: %s", why);
 	m = pattern_match_groups(p, slice_sub(a, 0, PATTERN_SUBJECT_MAX), groups);
 	pattern_free(&p);
+	if (m == PATTERN_NO_MEMORY)
+		return no_memory(run, t->line);
 	if (m == PATTERN_UNKNOWN)
 		return filter_fail(&run->gather, FILTER_ERROR, t->line, "the pattern takes too long");
 	*holds_out = m == PATTERN_YES;

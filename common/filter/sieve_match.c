@@ -256,6 +256,8 @@ static bool matches_regex(struct sieve_matcher *m, struct slice value, size_t i,
 	*out = found == PATTERN_YES;
 	if (*out)
 		set_matched(m, parts);
+	if (found == PATTERN_NO_MEMORY)
+		return sieve_no_memory(m->run);
 	return found != PATTERN_UNKNOWN || took_too_long(m);
 }
 

@@ -141,6 +141,26 @@ static void tell_groups(pcre2_match_data *data, struct slice subject, struct sli
 	}
 }
 
+/* What a match needs is taken from the heap, and given back behind it. */
+static pcre2_match_data *make_data(uint32_t groups)
+{
+	pcre2_general_context *memory = pcre2_general_context_create(from_arena, to_arena, NULL);
+	pcre2_match_data *data = memory == NULL ? NULL : pcre2_match_data_create(groups, memory);
+
+	if (memory != NULL)
+		pcre2_general_context_free(memory);
+	return data;
+}
+
+static enum pattern_match match_of(int rc)
+{
+	if (rc >= 0)
+		return PATTERN_YES;
+	if (rc == PCRE2_ERROR_NOMEMORY)
+		return PATTERN_NO_MEMORY;
+	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_UNKNOWN;
+}
+
 static enum pattern_match match(const struct pattern *p, struct slice subject, struct slice *groups)
 {
 	pcre2_match_data *data;
@@ -148,16 +168,14 @@ static enum pattern_match match(const struct pattern *p, struct slice subject, s
 
 	if (subject.len > PATTERN_SUBJECT_MAX)
 		return PATTERN_UNKNOWN;
-	data = pcre2_match_data_create(groups == NULL ? 1 : PATTERN_GROUPS_MAX, NULL);
+	data = make_data(groups == NULL ? 1 : PATTERN_GROUPS_MAX);
 	if (data == NULL)
-		return PATTERN_UNKNOWN;
+		return PATTERN_NO_MEMORY;
 	rc = pcre2_match(p->code, (PCRE2_SPTR)subject.at, subject.len, 0, 0, data, p->limits);
 	if (rc >= 0 && groups != NULL)
 		tell_groups(data, subject, groups, rc == 0 ? PATTERN_GROUPS_MAX : (uint32_t)rc);
 	pcre2_match_data_free(data);
-	if (rc >= 0)
-		return PATTERN_YES;
-	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_UNKNOWN;
+	return match_of(rc);
 }
 
 enum pattern_match pattern_match(const struct pattern *p, struct slice subject)

@@ -30,7 +30,12 @@ void pattern_free(struct pattern **pp); /* only of one without an arena */
 
 unsigned pattern_groups(const struct pattern *p); /* (...) in it */
 
-enum pattern_match { PATTERN_NO, PATTERN_YES, PATTERN_UNKNOWN /* a limit, or no memory */ };
+enum pattern_match {
+	PATTERN_NO,
+	PATTERN_YES,
+	PATTERN_UNKNOWN, /* a limit: it will be the same the next time */
+	PATTERN_NO_MEMORY, /* our fault: later it may be known */
+};
 enum pattern_match pattern_match(const struct pattern *p, struct slice subject);
 /* The same; with PATTERN_YES also which parts of the subject (borrowed) matched the whole, and each group; "" where one took no part. */
 enum pattern_match pattern_match_groups(const struct pattern *p, struct slice subject, struct slice groups[PATTERN_GROUPS_MAX]);

@@ -119,6 +119,7 @@ static enum answer test_pattern(struct run *run, const struct cond *c, struct sl
 	case PATTERN_NO:
 		return ANSWER_NO;
 	case PATTERN_UNKNOWN:
+	case PATTERN_NO_MEMORY:
 		break;
 	}
 	run->cause = c->text;
