@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define NAME_TRIES 8
+#define OPEN_TRIES 8
 
 static enum outcome fail(struct maildir_draft *d, const char *what, int err)
 {
@@ -22,6 +23,8 @@ static enum outcome fail(struct maildir_draft *d, const char *what, int err)
 
 /* ---- folders ---- */
 
+/* EAGAIN is a rename just now, or a lease (fcntl F_SETLEASE) that its holder may keep for a minute: a few times, then it waits as all mail that
+ * cannot be delivered. */
 int beneath_open(int base, const char *path, uint64_t flags)
 {
 	struct open_how how = {
@@ -29,11 +32,12 @@ int beneath_open(int base, const char *path, uint64_t flags)
 		.mode = (flags & O_CREAT) != 0 ? 0600 : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
+	int left = OPEN_TRIES;
 	long fd;
 
 	do
 		fd = syscall(SYS_openat2, base, path, &how, sizeof(how));
-	while (fd == -1 && (errno == EINTR || errno == EAGAIN));
+	while (fd == -1 && (errno == EINTR || (errno == EAGAIN && --left > 0)));
 	return (int)fd;
 }
 

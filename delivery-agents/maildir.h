@@ -49,7 +49,7 @@ enum outcome maildir_publish(struct maildir_draft *d, const struct maildir_messa
 enum outcome maildir_settle(struct maildir_draft *d);
 void maildir_drop(struct maildir_draft *d);
 
-/* For who writes other files beneath the same base: no link is followed, nothing above it is reached.  As open(2). */
+/* For who writes other files beneath the same base: no link is followed, nothing above it is reached.  As open(2); EAGAIN: the file is leased. */
 int beneath_open(int base_fd, const char *path, uint64_t flags);
 /* A folder, made where it is missing, with all above it; on the disk then.  -1 with errno. */
 int beneath_make_folder(int base_fd, struct slice relative);

@@ -192,8 +192,11 @@ static void append(int top, int64_t bytes, int files)
 	int fd = beneath_open(top, SIZE_FILE, O_WRONLY | O_APPEND | O_NONBLOCK);
 	int n = snprintf(text, sizeof(text), "%" PRId64 " %d\n", bytes, files);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EAGAIN)
+			(void)unlinkat(top, SIZE_FILE, 0); /* leased: counted again */
 		return;
+	}
 	if (write(fd, text, (size_t)n) != n)
 		(void)unlinkat(top, SIZE_FILE, 0); /* counted again */
 	close(fd);

@@ -1,5 +1,7 @@
 #include "maildir.h"
 
+#include "quota.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -445,6 +447,52 @@ static void meets_a_full_disk(void **state)
 	umount(path);
 }
 
+/* Its holder is asked to give it back, and does not; -1: this file system has no leases. */
+static int leased(const char *name)
+{
+	int fd = openat(base_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	signal(SIGIO, SIG_IGN);
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+		return fd;
+	print_message("%s: no leases here\n", root);
+	close(fd);
+	return -1;
+}
+
+/* The kernel would take it back after 45 s: nobody waits for that. */
+static void a_lease_is_not_waited_for(void **state)
+{
+	int fd = leased("leased");
+
+	(void)state;
+	if (fd < 0)
+		skip();
+	assert_int_equal(beneath_open(base_fd, "leased", O_RDWR | O_NONBLOCK), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(maildir_errno(EAGAIN), OC_MAILBOX_TEMP);
+	close(fd);
+}
+
+/* What could not be written down is counted again: a lease makes no mailbox larger. */
+static void a_leased_count_is_none(void **state)
+{
+	char text[MAILDIR_TEXT_BYTES];
+	int fd;
+
+	(void)state;
+	assert_int_equal(mkdirat(base_fd, "counted", 0700), 0);
+	assert_int_equal(mkdirat(base_fd, "counted/tmp", 0700), 0);
+	assert_int_equal(quota_take(base_fd, slice_of("counted"), 1000, 10, text), OC_DONE);
+	fd = leased("counted/maildirsize");
+	if (fd < 0)
+		skip();
+	quota_give_back(base_fd, slice_of("counted"), 10);
+	assert_int_equal(faccessat(base_fd, "counted/maildirsize", F_OK, 0), -1);
+	close(fd);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -485,6 +533,8 @@ int main(void)
 		cmocka_unit_test(drops_leave_nothing),
 		cmocka_unit_test(meets_a_vanished_folder),
 		cmocka_unit_test(errnos),
+		cmocka_unit_test(a_lease_is_not_waited_for),
+		cmocka_unit_test(a_leased_count_is_none),
 		cmocka_unit_test(meets_the_file_limit),
 		cmocka_unit_test(meets_a_full_disk),
 	};
