@@ -93,7 +93,7 @@ static void attest(struct play *p, uint64_t number)
 	const struct keyd_session s = {.worker = worker_of(number), .listener = listener_of(number), .generation = p};
 
 	p->holds++;
-	need(keyd_sessions_open(p->sessions, number, &s));
+	need(keyd_sessions_open(p->sessions, number, &s) == KEYD_OPENED);
 	p->open[number] = true;
 }
 

@@ -47,7 +47,8 @@ size_t lf_write(struct lf_writer *w, struct slice in, char *out)
 	size_t header = w->is_binary ? header_length(w, in) : in.len;
 	size_t n = lf_write_lines(w, slice_sub(in, 0, header), out);
 
-	memcpy(out + n, in.at + header, in.len - header);
+	if (in.len > header)
+		memcpy(out + n, in.at + header, in.len - header);
 	return n + in.len - header;
 }
 
