@@ -160,14 +160,14 @@ static bool match(struct exim_run *run, const struct exim_test *t, struct slice 
 	struct pattern *p;
 	enum pattern_match m;
 
-	if (!filter_step(&run->gather, t->line, STEPS_OF_A_MATCH))
+	if (!filter_step_pattern(&run->gather, t->line, STEPS_OF_A_MATCH, &a))
 		return false;
 	p = pattern_new(NULL, b, t->cased ? 0 : PATTERN_CASELESS, why, &offset);
 	if (p == NULL && why[0] == '\0')
 		return no_memory(run, t->line);
 	if (p == NULL)
 		return filter_fail(&run->gather, FILTER_ERROR, t->line, "the pattern cannot be read: %s", why);
-	m = pattern_match_groups(p, slice_sub(a, 0, PATTERN_SUBJECT_MAX), groups);
+	m = pattern_match_groups(p, a, groups);
 	pattern_free(&p);
 	if (m == PATTERN_NO_MEMORY)
 		return no_memory(run, t->line);
@@ -208,7 +208,7 @@ static bool test_compare(struct exim_run *run, const struct exim_test *t, struct
 		return false;
 	*holds_out = *holds_out != t->negated;
 	tell_pair(run, t, verb_of(t), x, y, *holds_out,
-		  matches && x.len > PATTERN_SUBJECT_MAX ? " (in its first 65536 bytes)" : "");
+		  matches && x.len > PATTERN_SUBJECT_MAX ? " (in its first 2048 bytes)" : "");
 	return true;
 }
 

@@ -2,11 +2,13 @@
 
 #include "base/mem.h"
 #include "conf/arena.h"
+#include "rules/pattern.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 
+#define SQUARE_A_STEP 2048u /* bytes by bytes, of what a pattern is held against */
 #define SHOWN_MAX 72u /* bytes of a text that a trace shows */
 #define ARENA_EXTRA (1u << 20) /* beside the texts: what an arena loses at the ends of its blocks */
 
@@ -63,6 +65,12 @@ bool filter_step(struct filter_gather *g, uint32_t line, uint32_t weight)
 		return true;
 	}
 	return filter_fail(g, FILTER_ERROR, line, "the filter takes too many steps (more than %u)", g->limits.steps);
+}
+
+bool filter_step_pattern(struct filter_gather *g, uint32_t line, uint32_t weight, struct slice *value)
+{
+	*value = slice_sub(*value, 0, PATTERN_SUBJECT_MAX);
+	return filter_step(g, line, weight + (uint32_t)(value->len * value->len / SQUARE_A_STEP));
 }
 
 static bool has_arena(struct filter_gather *g)

@@ -239,7 +239,7 @@ static bool matches_regex(struct sieve_matcher *m, struct slice value, size_t i,
 	struct pattern *own = NULL;
 	enum pattern_match found;
 
-	if (!filter_step(&m->run->gather, m->node->pos.line, PATTERN_WEIGHT))
+	if (!filter_step_pattern(&m->run->gather, m->node->pos.line, PATTERN_WEIGHT, &value))
 		return false;
 	if (s->pattern == NULL) {
 		own = pattern_new(NULL, key_of(m, i), sieve_pattern_options(m->node), why, &offset);
@@ -251,7 +251,7 @@ static bool matches_regex(struct sieve_matcher *m, struct slice value, size_t i,
 			return true;
 		}
 	}
-	found = pattern_match_groups(own == NULL ? s->pattern : own, slice_sub(value, 0, PATTERN_SUBJECT_MAX), parts);
+	found = pattern_match_groups(own == NULL ? s->pattern : own, value, parts);
 	pattern_free(&own);
 	*out = found == PATTERN_YES;
 	if (*out)

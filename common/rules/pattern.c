@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MATCH_LIMIT 100000u
+#define MATCH_LIMIT 100000u /* calls from one place where a match may begin */
+#define MATCH_CALLS_MAX (1u << 23) /* from all of them */
 #define DEPTH_LIMIT 1000u
 #define HEAP_LIMIT_KIB 1024u
 #define NEST_LIMIT 50u
@@ -53,7 +54,6 @@ static bool make_limits(struct pattern *p, pcre2_general_context *memory)
 	p->limits = pcre2_match_context_create(memory);
 	if (p->limits == NULL)
 		return false;
-	pcre2_set_match_limit(p->limits, MATCH_LIMIT);
 	pcre2_set_depth_limit(p->limits, DEPTH_LIMIT);
 	pcre2_set_heap_limit(p->limits, HEAP_LIMIT_KIB);
 	return true;
@@ -168,6 +168,7 @@ static enum pattern_match match(const struct pattern *p, struct slice subject, s
 
 	if (subject.len > PATTERN_SUBJECT_MAX)
 		return PATTERN_UNKNOWN;
+	pcre2_set_match_limit(p->limits, subject.len > MATCH_CALLS_MAX / MATCH_LIMIT ? MATCH_CALLS_MAX / (uint32_t)subject.len : MATCH_LIMIT);
 	data = make_data(groups == NULL ? 1 : PATTERN_GROUPS_MAX);
 	if (data == NULL)
 		return PATTERN_NO_MEMORY;
