@@ -17,9 +17,11 @@
  */
 #define JOBS_MAX 4096
 #define WORKERS_MAX 32
+#define PROGRAM_WORKERS_MAX 16 /* of these: programs may sleep, and mailboxes need workers besides */
 #define WORKERS_A_USER 4
 #define WORKER_MESSAGES_MAX 64
 #define WORKER_SPREAD 8 /* in flight at each worker before another is made */
+#define POOL_WAIT_MS 600000u /* what waits longer for a worker is tried again later */
 #define WORKER_IDLE_MS 5000u
 #define WORKER_STUCK_MS 300000u
 #define PROGRAM_STUCK_MS (WORKER_STUCK_MS + 3600000u) /* the longest `timeout`, and as long again as others have */
@@ -50,6 +52,7 @@ struct delivery {
 	TAILQ_ENTRY(delivery) peers;
 	struct job *job;
 	uint64_t slot;
+	uint64_t waits_ms; /* since when, in its pool */
 	struct directive directive;
 	uint64_t handover; /* enum job_handover, of a success */
 	struct slice argument, original; /* these and the directive's texts lie behind the recipient */
@@ -102,6 +105,7 @@ struct local {
 	TAILQ_HEAD(, job) jobs;
 	TAILQ_HEAD(, pool) pools;
 	size_t job_count, worker_count;
+	size_t program_worker_count; /* of worker_count */
 	struct timer *tick;
 	struct timer *drain_end;
 	bool ending; /* nothing new is taken on, and with the last job we end */

@@ -72,6 +72,7 @@ static void pool_free(struct pool *pool)
 
 void pool_take(struct pool *pool, struct delivery *d)
 {
+	d->waits_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&pool->waiting, d, peers);
 }
 
@@ -87,6 +88,14 @@ static void fail_list(struct delivery_list *list, enum outcome outcome, const ch
 
 /* ---- workers ---- */
 
+static void count_worker(struct pool *pool, size_t more)
+{
+	pool->worker_count += more;
+	pool->local->worker_count += more;
+	if (pool->who.programs)
+		pool->local->program_worker_count += more;
+}
+
 static void worker_free(struct worker *w)
 {
 	struct pool *pool = w->pool;
@@ -94,8 +103,7 @@ static void worker_free(struct worker *w)
 	link_free(&w->link);
 	wanted_free(&w->wanted);
 	TAILQ_REMOVE(&pool->workers, w, peers);
-	pool->worker_count--;
-	pool->local->worker_count--;
+	count_worker(pool, (size_t)-1);
 	free(w);
 }
 
@@ -253,8 +261,7 @@ static bool worker_start(struct pool *pool)
 		return false;
 	}
 	TAILQ_INSERT_TAIL(&pool->workers, w, peers);
-	pool->worker_count++;
-	pool->local->worker_count++;
+	count_worker(pool, 1);
 	if (!timer_is_set(pool->local->tick))
 		timer_set(pool->local->tick, TICK_MS);
 	return true;
@@ -321,9 +328,20 @@ static void fly(struct worker *w, struct delivery *d)
 	TAILQ_INSERT_TAIL(&w->flying, d, peers);
 }
 
+/* A program takes its time: nobody waits behind one. */
+static size_t most_in_flight(const struct pool *pool)
+{
+	return pool->who.programs ? 1 : MAILBOX_BATCH;
+}
+
+static size_t spread(const struct pool *pool)
+{
+	return pool->who.programs ? 1 : WORKER_SPREAD;
+}
+
 static bool may_take(const struct worker *w)
 {
-	return w->ready && w->sent < WORKER_MESSAGES_MAX && w->in_flight < MAILBOX_BATCH && !link_is_broken(w->link);
+	return w->ready && w->sent < WORKER_MESSAGES_MAX && w->in_flight < most_in_flight(w->pool) && !link_is_broken(w->link);
 }
 
 static struct worker *least_busy(struct pool *pool)
@@ -346,17 +364,25 @@ static bool is_opening_one(const struct pool *pool)
 	return false;
 }
 
-/* An idle worker of another user makes room. */
-static void make_room(struct local *l)
+static bool has_room(const struct pool *pool)
 {
+	const struct local *l = pool->local;
+
+	return l->worker_count < WORKERS_MAX && (!pool->who.programs || l->program_worker_count < PROGRAM_WORKERS_MAX);
+}
+
+/* An idle worker of another user makes room: where there are too many of programs, one of those. */
+static void make_room(const struct pool *needy)
+{
+	bool any = !needy->who.programs || needy->local->program_worker_count < PROGRAM_WORKERS_MAX;
 	struct pool *pool;
 	struct worker *w;
 
-	if (l->worker_count < WORKERS_MAX)
+	if (has_room(needy))
 		return;
-	TAILQ_FOREACH(pool, &l->pools, peers)
+	TAILQ_FOREACH(pool, &needy->local->pools, peers)
 		TAILQ_FOREACH(w, &pool->workers, peers)
-			if (w->ready && w->in_flight == 0) {
+			if (w->ready && w->in_flight == 0 && (pool->who.programs || any)) {
 				worker_free(w);
 				return;
 			}
@@ -367,13 +393,13 @@ static bool have_workers(struct pool *pool)
 {
 	const struct worker *best = least_busy(pool);
 
-	if (best != NULL && best->in_flight < WORKER_SPREAD)
+	if (best != NULL && best->in_flight < spread(pool))
 		return true;
 	if (pool->worker_count >= WORKERS_A_USER || is_opening_one(pool))
 		return true;
 	if (pool->worker_count == 0)
-		make_room(pool->local);
-	if (pool->local->worker_count >= WORKERS_MAX)
+		make_room(pool);
+	if (!has_room(pool))
 		return true;
 	return worker_start(pool) || pool->worker_count > 0;
 }
@@ -420,6 +446,17 @@ static void check_worker(struct worker *w, uint64_t now)
 	}
 }
 
+/* The queue hears a verdict long before it takes our silence for our end; who has waited longest is the first. */
+static void end_long_waits(struct pool *pool, uint64_t now)
+{
+	struct delivery *d;
+
+	while ((d = TAILQ_FIRST(&pool->waiting)) != NULL && now - d->waits_ms >= POOL_WAIT_MS) {
+		TAILQ_REMOVE(&pool->waiting, d, peers);
+		delivery_end(d, OC_BUSY, slice_of("no worker was free for it for 10 minutes"), slice_empty());
+	}
+}
+
 static void check_pool(struct pool *pool, uint64_t now)
 {
 	struct worker *w = TAILQ_FIRST(&pool->workers), *next;
@@ -428,6 +465,7 @@ static void check_pool(struct pool *pool, uint64_t now)
 		next = TAILQ_NEXT(w, peers);
 		check_worker(w, now);
 	}
+	end_long_waits(pool, now);
 	pool_pump(pool);
 }
 

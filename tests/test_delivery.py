@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from harness import row, wait_until
+from harness import row, turn_clock, wait_until
 
 
 RACES = int(os.environ.get("POSTERN_RACES", "10"))  # messages for 100 recipients each
@@ -354,6 +354,48 @@ def test_a_program_that_is_not_there_is_our_own_fault(suite, boxes):
     deliver_by(suite, f"pipe {boxes}/none {as_owner(suite)}").start()
     send(suite)
     assert "cannot be begun" in last_of(suite)
+
+
+def started(program):
+    return len(list(program.place.glob("at-*")))
+
+
+WAITING = 'cat >/dev/null; touch $out/at-$$; while [ ! -e $out/go ]; do sleep 0.2; done\n'
+
+
+def test_programs_that_wait_hold_up_few(suite, program):
+    """Nobody waits behind one program while another worker may be had, and what waits for long is told so."""
+    path = program(WAITING)
+    deliver_by(suite, f"pipe {path} {as_owner(suite)} timeout 10m").start()
+    for _ in range(5):
+        send(suite)
+    wait_until(lambda: started(program) == 4, what="four programs at a time")
+    turn_clock(suite, 601)
+    assert "too busy" in last_of(suite)
+    row("S20", "programs-a-user", started(program) == 4)
+    (program.place / "go").touch()
+    wait_until(lambda: len(suite.queue()) == 1, what="the four that began")
+
+
+@pytest.mark.root
+def test_sleeping_programs_leave_workers_for_mailboxes(suite, boxes, program):
+    path = program(WAITING)
+    (suite.folder / "mail" / "out").chmod(0o777)
+    groups = ["daemon", "games", "man", "news", "mail"]
+    for g in groups:
+        suite.tables += f"table t{g} {{ {g}.test }}\n"
+        suite.routes = f"\tdeliver p{g} if recipient.domain in t{g}\n" + suite.routes
+        suite.transports += f"transport p{g} {{ pipe {path} {as_owner(suite)} group {g} timeout 10m }}\n"
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)}').start()
+    for g in groups:
+        for _ in range(4):
+            send(suite, to=f"bob@{g}.test")
+    wait_until(lambda: started(program) == 16, what="16 programs")
+    send(suite)
+    wait_until(lambda: files(boxes / "bob" / "new"), what="a message in a mailbox")
+    row("S20", "programs-in-all", started(program) == 16)
+    (program.place / "go").touch()
+    wait_until(lambda: not suite.queue(), what="the others' turn")
 
 
 def test_what_runs_programs_is_made_anew(suite, program):
