@@ -48,6 +48,7 @@ struct job {
 	char text[1000]; /* of the verdict */
 	char output[PROGRAM_OUTPUT_MAX];
 	size_t output_len;
+	pid_t hanging; /* a program that SIGKILL did not end; 0 */
 };
 
 static enum outcome refuse(struct job *j, enum outcome outcome, const char *why)
@@ -202,6 +203,7 @@ struct running {
 	pid_t program, feeder;
 	int in, out, failed, pid_fd; /* owned; -1 */
 	int status, feeder_status;
+	int begin_errno; /* why it could not be begun */
 	bool ended, too_long, link_ended;
 	bool feeder_ended; /* by itself, or by another's signal */
 };
@@ -262,12 +264,21 @@ static void take_output(struct running *r)
 		close_fd(&r->out);
 }
 
+/* Closed without a word: it runs. */
+static void take_beginning(struct running *r)
+{
+	if (read(r->failed, &r->begin_errno, sizeof(r->begin_errno)) != (ssize_t)sizeof(r->begin_errno))
+		r->begin_errno = 0;
+	close_fd(&r->failed);
+}
+
+/* A folder or a file may keep even its beginning waiting (FUSE, NFS, a lease): that is in its time as well. */
 static void watch(struct running *r)
 {
 	uint64_t until = clock_mono_ms() + r->job->how.timeout_ms;
 
 	while (!r->ended && !r->too_long && !r->link_ended) {
-		struct pollfd p[] = {{r->out, POLLIN, 0}, {r->pid_fd, POLLIN, 0}, {LINK_FD, POLLRDHUP, 0}};
+		struct pollfd p[] = {{r->out, POLLIN, 0}, {r->pid_fd, POLLIN, 0}, {LINK_FD, POLLRDHUP, 0}, {r->failed, POLLIN, 0}};
 		uint64_t now = clock_mono_ms();
 
 		r->too_long = now >= until;
@@ -275,9 +286,26 @@ static void watch(struct running *r)
 			continue;
 		if (p[0].revents != 0)
 			take_output(r);
+		if (p[3].revents != 0)
+			take_beginning(r);
 		r->ended = p[1].revents != 0;
 		r->link_ended = (p[2].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 	}
+	if (r->ended && r->failed >= 0)
+		take_beginning(r);
+}
+
+/* Who waits in the kernel for a disk that is away is not even killed: it is not waited for here. */
+static void reap_program(struct running *r)
+{
+	struct pollfd p = {r->pid_fd, POLLIN, 0};
+
+	if (r->pid_fd >= 0 && poll(&p, 1, CLEANUP_MS) == 0) {
+		r->job->hanging = r->program;
+		return;
+	}
+	while (waitpid(r->program, &r->status, 0) == -1 && errno == EINTR)
+		;
 }
 
 /* What a program left behind in its group goes with it. */
@@ -286,8 +314,7 @@ static void end_all(struct running *r)
 	if (r->program > 0) {
 		(void)kill(-r->program, SIGKILL);
 		(void)kill(r->program, SIGKILL);
-		while (waitpid(r->program, &r->status, 0) == -1 && errno == EINTR)
-			;
+		reap_program(r);
 	}
 	if (r->feeder > 0) {
 		struct pollfd p = {r->out, POLLIN, 0};
@@ -348,17 +375,21 @@ static bool is_cut_short(const struct running *r)
 	return WEXITSTATUS(status) != 0;
 }
 
-static enum outcome settle(struct running *r, int exec_err)
+static enum outcome settle(struct running *r)
 {
 	struct job *j = r->job;
-	struct slice why = log_errno_text(exec_err);
+	struct slice why = log_errno_text(r->begin_errno);
 	enum outcome outcome;
 
-	if (exec_err != 0) {
+	if (j->hanging != 0)
+		return refuse(j, OC_MAILBOX_TEMP, "the program cannot be ended: a file or folder that it waits for does not answer");
+	if (r->begin_errno != 0) {
 		snprintf(j->text, sizeof(j->text), "the program cannot be begun: %.*s", SLICE_ARG(why));
 		return OC_MAILBOX_TEMP;
 	}
-	if (r->too_long)
+	if (r->too_long && r->failed >= 0)
+		snprintf(j->text, sizeof(j->text), "the program could not be begun within %llu s", (unsigned long long)(j->how.timeout_ms / 1000));
+	else if (r->too_long)
 		snprintf(j->text, sizeof(j->text), "the program took longer than %llu s", (unsigned long long)(j->how.timeout_ms / 1000));
 	else if (WIFSIGNALED(r->status))
 		snprintf(j->text, sizeof(j->text), "the program was ended by signal %d", WTERMSIG(r->status));
@@ -373,23 +404,30 @@ static enum outcome settle(struct running *r, int exec_err)
 	return outcome;
 }
 
+/* With a program that hangs the worker stays, without its link, so that the runner counts it. */
+static _Noreturn void leave(const struct job *j)
+{
+	close(LINK_FD);
+	while (j->hanging != 0 && waitpid(j->hanging, NULL, 0) == -1 && errno == EINTR)
+		;
+	_exit(0);
+}
+
 static enum outcome run(struct job *j)
 {
 	struct running r = {.job = j, .in = -1, .out = -1, .failed = -1, .pid_fd = -1};
-	int in[2], out[2], failed[2], exec_err = 0;
+	int in[2], out[2], failed[2];
 	enum outcome outcome;
 
 	if (!make_pipes(&r, in, out, failed) || !start(&r, in, out, failed)) {
 		end_all(&r);
 		outcome = refuse(j, OC_NO_MEMORY, "the program cannot be begun now");
 	} else {
-		if (read(r.failed, &exec_err, sizeof(exec_err)) != (ssize_t)sizeof(exec_err))
-			exec_err = 0;
 		watch(&r);
 		end_all(&r);
 		if (r.link_ended)
-			_exit(0);
-		outcome = settle(&r, exec_err);
+			leave(j);
+		outcome = settle(&r);
 	}
 	close_fd(&r.in);
 	close_fd(&r.out);
@@ -455,10 +493,10 @@ static _Noreturn void work(int link_fd, const char *home, const char *host)
 		told.text = slice_of(j.text);
 		close(m.fd);
 		m.fd = -1;
-		if (!link_tell_now(link_fd, IPC_MAILBOX_DELIVERED, 0, false, &told, -1))
+		if (!link_tell_now(link_fd, IPC_MAILBOX_DELIVERED, 0, false, &told, -1) || j.hanging != 0)
 			break;
 	}
-	_exit(0);
+	leave(&j);
 }
 
 static _Noreturn void worker_run(const struct program_order *o, const struct msg_PROGRAM_WORKER *w, int socket, pid_t parent)
@@ -485,18 +523,40 @@ static _Noreturn void worker_run(const struct program_order *o, const struct msg
 	work(LINK_FD, home, o->host);
 }
 
+/* Those that have ended are no more. */
+static unsigned count_workers(unsigned count)
+{
+	while (count > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+		count--;
+	return count;
+}
+
+static void refuse_worker(int socket)
+{
+	const struct msg_MAILBOX_OPENED told = {OC_MAILBOX_TEMP, slice_of("too many programs do not end")};
+
+	(void)link_tell_now(socket, IPC_MAILBOX_OPENED, 0, false, &told, -1);
+}
+
 void runner_run(const struct program_order *order)
 {
 	static char space[LINK_PACKET_MAX];
 	struct link_now link = LINK_NOW(order->socket, ROLE_MAILBOX, ROLE_LOCAL, space);
 	struct ipc_message m = {.fd = -1};
-	pid_t self = getpid();
+	pid_t self = getpid(), pid;
+	unsigned workers = 0;
 
-	(void)signal(SIGCHLD, SIG_IGN); /* nobody waits for workers */
+	(void)signal(SIGCHLD, SIG_DFL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	while (link_receive_now(&link, &m) && m.type == IPC_PROGRAM_WORKER) {
-		if (fork() == 0)
+		workers = count_workers(workers);
+		pid = workers < RUNNER_WORKERS_MAX ? fork() : -1;
+		if (pid == 0)
 			worker_run(order, &m.body.PROGRAM_WORKER, m.fd, self);
+		else if (pid == -1)
+			refuse_worker(m.fd);
+		else
+			workers++;
 		close(m.fd);
 		m.fd = -1;
 	}

@@ -1,6 +1,7 @@
 """Where mail of this host ends: folders by header, quotas, mbox files, programs."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import mailbox
@@ -8,6 +9,7 @@ import os
 import pathlib
 import pwd
 import re
+import signal
 import threading
 
 import pytest
@@ -287,19 +289,19 @@ def test_programs_that_do_not_end_well_are_tried_again(suite, program, lines, wo
     row("S20", "program-is-ended", gone)
 
 
-@pytest.mark.parametrize("signal", ["KILL", "TERM", "SEGV"])
-def test_a_message_that_was_cut_short_is_not_delivered(suite, program, signal):
+@pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV"])
+def test_a_message_that_was_cut_short_is_not_delivered(suite, program, name):
     """Who writes it into the program is killed: the program sees an end, and says that all is well."""
     path = program("head -c 1000 > $out/part\n"
                    "for s in /proc/[0-9]*/stat; do\n"
                    "  read -r pid comm state parent rest < $s 2>/dev/null || continue\n"
-                   f"  [ \"$parent\" = $PPID ] && [ $pid != $$ ] && kill -{signal} $pid && echo $pid >> $out/killed\n"
+                   f"  [ \"$parent\" = $PPID ] && [ $pid != $$ ] && kill -{name} $pid && echo $pid >> $out/killed\n"
                    "done\ncat > $out/rest; exit 0\n")
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
     send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
     said = last_of(suite)
     assert (program.place / "killed").read_text().split(), said
-    row("S20", f"cut-short-{signal}", "could not be read to its end" in said)
+    row("S20", f"cut-short-{name}", "could not be read to its end" in said)
 
 
 def test_a_program_need_not_read_to_the_end(suite, program):
@@ -307,6 +309,22 @@ def test_a_program_need_not_read_to_the_end(suite, program):
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
     send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
     wait_until(lambda: (program.place / "done").exists() and not suite.queue(), what="the delivery")
+
+
+def test_a_program_that_cannot_begin_has_its_time_and_no_more(suite, program):
+    """Its file is leased, so that execve waits, for 45 s, for the holder to give it back."""
+    path = program("touch $out/ran\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)} timeout 1s").start()
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        send(suite)
+        said = last_of(suite)
+    finally:
+        os.close(fd)
+        signal.signal(signal.SIGIO, before)
+    row("S20", "beginning-has-its-time", "could not be begun within 1 s" in said and not (program.place / "ran").exists())
 
 
 def test_what_a_program_leaves_behind_is_killed(suite, program):
