@@ -8,6 +8,7 @@ postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)
 postern_unit_test(test_folder SOURCES test_folder.c LINKS delivery_maildir)
+postern_unit_test(test_quota SOURCES test_quota.c LINKS delivery_maildir)
 postern_unit_test(test_program_words SOURCES test_program_words.c LINKS delivery_maildir)
 if(TARGET test_program_words)
 	target_link_options(test_program_words PRIVATE -Wl,--wrap=malloc)

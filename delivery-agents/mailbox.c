@@ -406,11 +406,27 @@ static bool has_quota(const struct delivery *one)
 	return one->how.kind == TRANSPORT_MAILDIR && one->how.quota != 0 && one->directive.kind != DIRECTIVE_FILE;
 }
 
+static struct quota_pending pending_in(const struct mailbox *b, struct slice place)
+{
+	struct quota_pending pending = {0, 0};
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct delivery *d = &b->batch[i];
+
+		if (d->counted && !d->draft.published && slice_eq(d->place, place)) {
+			pending.bytes += d->draft.size;
+			pending.files++;
+		}
+	}
+	return pending;
+}
+
 static void take_quota(struct mailbox *b, struct delivery *one)
 {
 	if (one->draft.outcome != OC_DONE || !has_quota(one))
 		return;
-	one->draft.outcome = quota_take(b->base_fd, one->place, one->how.quota, one->draft.size, one->draft.text);
+	one->draft.outcome = quota_take(b->base_fd, one->place, one->how.quota, pending_in(b, one->place), one->draft.size,
+					 one->draft.text);
 	one->counted = one->draft.outcome == OC_DONE;
 }
 

@@ -15,6 +15,8 @@
 #define SIZE_FILE "maildirsize"
 #define SIZE_FILE_MAX 5120
 #define JUST_NOW_S (15 * 60)
+#define SIZE_MAX_SAID (1ull << 40) /* of one message, in a name: what is above it is not believed */
+#define COUNT_MAX (INT64_MAX / 4) /* sums stop here, either side of 0 */
 
 struct usage {
 	int64_t bytes, files;
@@ -23,7 +25,7 @@ struct usage {
 
 /* ---- counting ---- */
 
-/* "…,S=1234:2,S" says it; else the file itself. */
+/* "…,S=1234:2,S" says it; else the file itself.  Whoever owns the mailbox may have written the name. */
 static bool size_of_name(const char *name, uint64_t *out)
 {
 	const char *at = strstr(name, ",S=");
@@ -33,7 +35,21 @@ static bool size_of_name(const char *name, uint64_t *out)
 		return false;
 	digits = slice_of(at + 3);
 	digits.len = strspn(digits.at, "0123456789");
-	return slice_u64(digits, INT64_MAX / 4, out);
+	return slice_u64(digits, SIZE_MAX_SAID, out);
+}
+
+/* Neither is beyond COUNT_MAX. */
+static int64_t add_up(int64_t a, int64_t b)
+{
+	int64_t sum = a + b;
+
+	return sum > COUNT_MAX ? COUNT_MAX : sum < -COUNT_MAX ? -COUNT_MAX : sum;
+}
+
+static void count_bytes(struct usage *u, uint64_t bytes, unsigned files)
+{
+	u->bytes = add_up(u->bytes, bytes > COUNT_MAX ? COUNT_MAX : (int64_t)bytes);
+	u->files = add_up(u->files, files);
 }
 
 static void count_file(int folder, const char *name, struct usage *u)
@@ -48,8 +64,7 @@ static void count_file(int folder, const char *name, struct usage *u)
 			return;
 		bytes = (uint64_t)st.st_size;
 	}
-	u->bytes += (int64_t)bytes;
-	u->files++;
+	count_bytes(u, bytes, 1);
 }
 
 /* A folder that is not there holds nothing. */
@@ -127,7 +142,7 @@ static bool read_number(struct slice *rest, int64_t *out)
 	if (!slice_word(rest, &word))
 		return false;
 	minus = word.at[0] == '-';
-	if (!slice_u64(minus ? slice_from(word, 1) : word, INT64_MAX / 4, &n))
+	if (!slice_u64(minus ? slice_from(word, 1) : word, COUNT_MAX, &n))
 		return false;
 	*out = minus ? -(int64_t)n : (int64_t)n;
 	return true;
@@ -154,10 +169,10 @@ static bool read_usage(struct slice text, uint64_t limit, struct usage *u, size_
 	if (!slice_cut(&text, '\n', &line) || !says_limit(line, limit))
 		return false;
 	while (slice_cut(&text, '\n', &line)) {
-		if (!read_number(&line, &bytes) || !read_number(&line, &files) || u->bytes > INT64_MAX / 2 || u->bytes < INT64_MIN / 2)
+		if (!read_number(&line, &bytes) || !read_number(&line, &files))
 			return false;
-		u->bytes += bytes;
-		u->files += files;
+		u->bytes = add_up(u->bytes, bytes);
+		u->files = add_up(u->files, files);
 		++*lines_out;
 	}
 	return u->bytes >= 0 && u->files >= 0;
@@ -218,7 +233,7 @@ static bool has_room(const struct usage *u, uint64_t limit, uint64_t bytes)
 	return (uint64_t)u->bytes <= limit && bytes <= limit - (uint64_t)u->bytes;
 }
 
-static enum outcome take(int top, uint64_t limit, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
+static enum outcome take(int top, uint64_t limit, struct quota_pending pending, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
 {
 	struct usage u;
 	bool known = look_at_file(top, limit, &u);
@@ -226,6 +241,7 @@ static enum outcome take(int top, uint64_t limit, uint64_t bytes, char text[MAIL
 	if (!known || (!has_room(&u, limit, bytes) && !u.is_fresh)) {
 		if (!count_all(top, &u))
 			return body_fail(text, "counting the mailbox", errno);
+		count_bytes(&u, pending.bytes, pending.files);
 		write_usage(top, limit, &u);
 	}
 	if (!has_room(&u, limit, bytes)) {
@@ -236,14 +252,15 @@ static enum outcome take(int top, uint64_t limit, uint64_t bytes, char text[MAIL
 	return OC_DONE;
 }
 
-enum outcome quota_take(int base_fd, struct slice maildir, uint64_t limit, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
+enum outcome quota_take(int base_fd, struct slice maildir, uint64_t limit, struct quota_pending pending, uint64_t bytes,
+			char text[MAILDIR_TEXT_BYTES])
 {
 	int top = open_top(base_fd, maildir);
 	enum outcome outcome;
 
 	if (top < 0)
 		return body_fail(text, "opening the mailbox", errno);
-	outcome = take(top, limit, bytes, text);
+	outcome = take(top, limit, pending, bytes, text);
 	close(top);
 	return outcome;
 }
