@@ -16,6 +16,7 @@ static const struct {
 } outcomes[] = {
 	{ENOSPC, OC_MAILBOX_FULL},
 	{EDQUOT, OC_MAILBOX_FULL},
+	{EFBIG, OC_MAILBOX_FULL},
 	{EIO, OC_IO_ERROR},
 	{ENOMEM, OC_NO_MEMORY},
 };

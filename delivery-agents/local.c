@@ -22,7 +22,7 @@ static struct cage_spec cage = {
 	.calls = CALLS_FILES | CALLS_LOCKS | CALLS_FORK | CALLS_BECOME, /* locks: of workers */
 	.takes_fds = true,
 	.files_max = 8192,
-	.file_bytes_max = 4ull << 30,
+	.file_bytes_max = UINT64_MAX, /* as workers need it: see local_spawn.c */
 	.processes_max = 4 * WORKERS_MAX,
 };
 

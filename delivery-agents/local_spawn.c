@@ -11,8 +11,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* The largest message_size_max there can be (a message may be older than the present one), and the lines before it. */
-#define FILE_BYTES_MAX ((2ull << 30) + (64u << 10))
+/* RLIMIT_FSIZE counts where in a file is written, and an mbox file grows for years: with a limit it would never get mail again.  What is
+ * written for one message is bounded by its own size. */
+#define FILE_BYTES_MAX UINT64_MAX
 
 static void order_fill(const struct pool *pool, int socket, pid_t parent, struct mailbox_order *out)
 {

@@ -413,7 +413,7 @@ static void meets_the_file_limit(void **state)
 			int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 			struct maildir_message m = message(fd, 0);
 
-			_exit(deliver("limit", &m, &d) == OC_MAILBOX_TEMP && entries("limit/tmp") == 0 ? 0 : 1);
+			_exit(deliver("limit", &m, &d) == OC_MAILBOX_FULL && entries("limit/tmp") == 0 ? 0 : 1);
 		}
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);

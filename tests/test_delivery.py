@@ -197,6 +197,19 @@ def test_the_mode_of_an_mbox_is_kept_or_narrowed(suite, boxes, mode, after):
     assert path.stat().st_mode & 0o777 == after
 
 
+def test_an_mbox_may_be_larger_than_any_message(suite, boxes):
+    """A limit on what a process writes into a file counts from the file's start."""
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    path, size = boxes / "bob", 5 << 30
+    path.touch()
+    os.truncate(path, size)  # a hole
+    os.chown(path, boxes.stat().st_uid, boxes.stat().st_gid)
+    path.chmod(0o600)
+    send(suite)
+    wait_until(lambda: path.stat().st_size > size, what="the message behind 5 GiB")
+    path.unlink()
+
+
 @pytest.mark.parametrize("what", ["link", "hard link", "fifo", "folder"])
 def test_an_mbox_that_is_no_plain_file_waits(suite, boxes, tmp_path, what):
     deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
