@@ -25,22 +25,35 @@ static bool is_named(struct slice line, struct slice names)
 	return false;
 }
 
-bool header_cut(struct slice start, struct slice names, struct buf *out)
+static void decide(struct header_cut *h, struct slice line)
 {
-	struct slice rest = start;
-	bool cutting = false;
+	if (is_empty(line))
+		h->over = true;
+	else if (line.at[0] != ' ' && line.at[0] != '\t')
+		h->cutting = is_named(line, h->names);
+}
 
-	while (rest.len > 0 && names.len > 0) {
+bool header_cut(struct header_cut *h, struct slice piece, bool last, size_t *used_out, struct buf *out)
+{
+	struct slice rest = piece;
+
+	h->over = h->over || h->names.len == 0;
+	while (rest.len > 0 && !h->over) {
 		struct slice before = rest, line = next_line(&rest);
+		bool ends = line.at[line.len - 1] == '\n';
 
-		if (is_empty(line) || line.at[line.len - 1] != '\n') {
-			rest = before;
-			break;
+		if (!ends && !last && !h->in_line && before.at != piece.at) {
+			*used_out = piece.len - before.len;
+			return true;
 		}
-		if (line.at[0] != ' ' && line.at[0] != '\t')
-			cutting = is_named(line, names);
-		if (!cutting && !buf_add_slice(out, line))
+		if (!ends && last && !h->in_line)
+			h->over = true; /* half a line stays */
+		else if (!h->in_line)
+			decide(h, line);
+		h->in_line = !ends;
+		if ((h->over || !h->cutting) && !buf_add_slice(out, line))
 			return false;
 	}
+	*used_out = piece.len;
 	return buf_add_slice(out, rest);
 }

@@ -3,9 +3,21 @@
 
 #include "base/buf.h"
 
-/* The start of a message (CRLF or LF lines) without the fields that are named, a LF between names; ASCII case does not count.  Where the
- * header does not end in it, the field that is cut off at its end stays.  What stands behind the header is as it was.  Pure.
- * False: no memory. */
-bool header_cut(struct slice start, struct slice names, struct buf *out);
+/*
+ * A message (CRLF or LF lines), piece by piece, without the fields that are named, a LF between names; ASCII case does not count.  A header of
+ * any length is looked at to its end; what stands behind it is as it was.  Pure.
+ */
+struct header_cut {
+	struct slice names;
+	bool over; /* the header has ended */
+	bool in_line; /* the line has been decided about, and goes on */
+	bool cutting;
+};
+
+/*
+ * What stays of `piece` goes to `out`.  Not `last`: a line that does not end in it and begins it not is left for the next piece, which must
+ * begin with it: `used_out` says how many bytes were done with, more than none of a piece that is not empty.  False: no memory.
+ */
+bool header_cut(struct header_cut *h, struct slice piece, bool last, size_t *used_out, struct buf *out);
 
 #endif

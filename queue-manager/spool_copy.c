@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#define PIECE_BYTES (256u << 10) /* the header is looked for in the first */
+#define PIECE_BYTES (256u << 10)
 
 struct copy {
 	struct spool *sp;
@@ -51,16 +51,30 @@ static int read_piece(struct copy *c, struct slice *out)
 	return 0;
 }
 
-static int copy_start(struct copy *c, struct slice without)
+static int copy_header_piece(struct copy *c, struct header_cut *h, struct buf *cut)
 {
-	struct buf cut = buf_make(PIECE_BYTES + 1);
 	struct slice piece;
+	size_t used;
 	int err = read_piece(c, &piece);
 
-	if (err == 0 && !header_cut(piece, without, &cut))
+	buf_clear(cut);
+	if (err == 0 && !header_cut(h, piece, c->left == 0, &used, cut))
 		err = ENOMEM;
-	if (err == 0)
-		err = write_piece(c, buf_slice(&cut));
+	if (err != 0)
+		return err;
+	c->at -= piece.len - used; /* read again, with the rest of its line */
+	c->left += piece.len - used;
+	return write_piece(c, buf_slice(cut));
+}
+
+static int copy_header(struct copy *c, struct slice without)
+{
+	struct header_cut h = {.names = without};
+	struct buf cut = buf_make(PIECE_BYTES + 1);
+	int err = 0;
+
+	while (err == 0 && c->left > 0 && !h.over)
+		err = copy_header_piece(c, &h, &cut);
 	buf_free(&cut);
 	return err;
 }
@@ -68,7 +82,7 @@ static int copy_start(struct copy *c, struct slice without)
 static int copy_all(struct copy *c, struct slice without)
 {
 	struct slice piece;
-	int err = copy_start(c, without);
+	int err = copy_header(c, without);
 
 	while (err == 0 && c->left > 0) {
 		err = read_piece(c, &piece);
