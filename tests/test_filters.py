@@ -4,7 +4,6 @@ import getpass
 import itertools
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -243,7 +242,7 @@ def test_exim_does_the_same(tmp_path, exim):
 
 def test_exim_does_the_same_by_chance(tmp_path, exim):
     """Filters that nobody wrote; POSTERN_EXIM_FEW says how many, POSTERN_EXIM_SEED which."""
-    few, first = int(os.environ.get("POSTERN_EXIM_FEW", 60)), int(os.environ.get("POSTERN_EXIM_SEED", random.randrange(10**9)))
+    few, first = int(os.environ.get("POSTERN_EXIM_FEW", 60)), int(os.environ.get("POSTERN_EXIM_SEED", 20261128))
     for seed in range(first, first + few):
         text = exim_filters.make(seed)
         theirs = of_exim(exim(text, exim_filters.MESSAGE, "alice@example.test"))
