@@ -11,15 +11,21 @@
 
 #define FAILED 75
 
-void program_path(const char *name, char out[PATH_MAX])
+/* Beneath the folder that this program lies in. */
+static bool is_beside(const char *folder, const char *name, char out[PATH_MAX])
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	size_t slash = slice_rindex(slice_make(self, n > 0 ? (size_t)n : 0), '/');
 
-	if (slash != SLICE_NONE && snprintf(out, PATH_MAX, "%.*s/%s", (int)slash, self, name) < PATH_MAX && access(out, X_OK) == 0)
-		return;
-	snprintf(out, PATH_MAX, "%s/%s", POSTERN_LIBEXEC, name);
+	return slash != SLICE_NONE && snprintf(out, PATH_MAX, "%.*s/%s/%s", (int)slash, self, folder, name) < PATH_MAX &&
+	       access(out, X_OK) == 0;
+}
+
+void program_path(const char *name, char out[PATH_MAX])
+{
+	if (!is_beside(".", name, out) && !is_beside(POSTERN_LIBEXEC_FROM_HERE, name, out))
+		snprintf(out, PATH_MAX, "%s/%s", POSTERN_LIBEXEC, name);
 }
 
 static _Noreturn void become_checker(const char *config)
