@@ -1,7 +1,6 @@
 #include "conf/compiler.h"
 
 #include "base/mem.h"
-#include "conf/ldap_filter.h"
 #include "conf/net.h"
 
 /* table NAME postgresql { ... } | redis { ... } | socketmap { ... }: tables that another server keeps, asked by postern-lookup. */
@@ -135,20 +134,8 @@ static bool read_directory_tls(struct compiler *c, const struct statement *st, v
 
 static bool read_directory_filter(struct compiler *c, const struct statement *st, void *into)
 {
-	struct conf_backend *b = into;
-	const char *mistake;
-	struct token t;
-
 	(void)st;
-	if (!take_text(c->p, "a filter in quotes", &t))
-		return false;
-	mistake = ldap_filter_mistake(t.text);
-	if (mistake != NULL) {
-		mistake_add(c->mistakes, t.pos, "expected such as \"(&(objectClass=mailUser)(mail=?))\"", "%s", mistake);
-		return false;
-	}
-	b->filter = arena_text(c->arena, t.text);
-	return b->filter != NULL;
+	return take_ldap_filter(c, &((struct conf_backend *)into)->filter);
 }
 
 static bool read_query(struct compiler *c, const struct statement *st, void *into)

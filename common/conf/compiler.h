@@ -84,6 +84,8 @@ void check_ldap(struct compiler *c);
 bool read_backend_block(struct compiler *c, struct conf_table *t); /* of a table whose kind is known */
 void check_backends(struct compiler *c);
 bool take_query(struct compiler *c, const char **into); /* one select with one '?' */
+/* The text of a search filter, checked; lives in the arena. */
+bool take_ldap_filter(struct compiler *c, const char **out);
 bool read_ldap(struct compiler *c, const struct statement *st, void *into);
 bool read_table(struct compiler *c, const struct statement *st, void *into);
 bool read_transport(struct compiler *c, const struct statement *st, void *into);

@@ -75,13 +75,11 @@ static bool read_server(struct compiler *c, const struct statement *st, void *in
 	return true;
 }
 
-static bool read_filter(struct compiler *c, const struct statement *st, void *into)
+bool take_ldap_filter(struct compiler *c, const char **out)
 {
-	struct conf_ldap *l = into;
 	const char *mistake;
 	struct token t;
 
-	(void)st;
 	if (!take_text(c->p, "a filter in quotes", &t))
 		return false;
 	mistake = ldap_filter_mistake(t.text);
@@ -89,8 +87,14 @@ static bool read_filter(struct compiler *c, const struct statement *st, void *in
 		mistake_add(c->mistakes, t.pos, "expected such as \"(&(objectClass=mailUser)(mail=?))\"", "%s", mistake);
 		return false;
 	}
-	l->filter = arena_text(c->arena, t.text);
-	return l->filter != NULL;
+	*out = arena_text(c->arena, t.text);
+	return *out != NULL;
+}
+
+static bool read_filter(struct compiler *c, const struct statement *st, void *into)
+{
+	(void)st;
+	return take_ldap_filter(c, &((struct conf_ldap *)into)->filter);
 }
 
 /* ---- the whole ---- */
