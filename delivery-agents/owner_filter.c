@@ -260,7 +260,8 @@ static bool add_mail(struct plan *p, struct slice recipients, struct slice text,
 {
 	size_t at = p->texts.len;
 
-	if (p->mail_count == PLAN_MAILS_MAX || text.len > MAIL_TEXT_MAX || !buf_add_slice(&p->texts, recipients) || !buf_add_slice(&p->texts, text))
+	/* Those before are borrowed from it: it never grows. */
+	if (p->mail_count == PLAN_MAILS_MAX || text.len > MAIL_TEXT_MAX || p->texts.cap - at < recipients.len + text.len || !buf_add_slice(&p->texts, recipients) || !buf_add_slice(&p->texts, text))
 		return false;
 	p->mails[p->mail_count++] = (struct plan_mail){null_sender, slice_make(p->texts.at + at, recipients.len),
 						       slice_make(p->texts.at + at + recipients.len, text.len)};
@@ -323,7 +324,7 @@ static void clear(struct plan *p)
 		.records = buf_make(80000),
 		.texts = buf_make(PLAN_MAILS_MAX * (MAIL_TEXT_MAX + 16384)),
 	};
-	/* texts are borrowed while more are added */
+	/* without memory for them no mail is taken (add_mail) */
 	(void)buf_room(&p->texts, PLAN_MAILS_MAX * (MAIL_TEXT_MAX + 16384) - 1);
 }
 
