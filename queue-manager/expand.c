@@ -258,10 +258,23 @@ static bool has_8bit(struct slice text)
 	return false;
 }
 
-static bool prepare_mail(struct expansion *e, const struct spool_mail *about, const struct msg_JOB_MAIL *ask)
+/* The owner's address is among its ancestors: two whose filters write to each other get each other's mail once, in the inbox. */
+static bool add_owner(struct expansion *e, const struct spool_mail *about, struct slice owner)
+{
+	enum outcome added = pool_copy(&e->sub.pool, about->ancestors, &e->sub.mail.ancestors) ? add_ancestor(&e->sub, owner) : OC_NO_MEMORY;
+
+	if (added != OC_DONE)
+		submission_fail(&e->sub, added, NULL);
+	return added == OC_DONE;
+}
+
+static bool prepare_mail(struct expansion *e, const struct spool_mail *about, struct slice owner, const struct msg_JOB_MAIL *ask)
 {
 	struct slice rest = ask->recipients, one;
 	size_t count = 0;
+
+	if (!add_owner(e, about, owner))
+		return false;
 
 	while (slice_cut(&rest, '\n', &one))
 		if (++count > RECIPIENTS_MAX || !submission_add_rcpt(&e->sub, &(struct asked_rcpt){one, slice_empty(), DSN_NEVER}))
@@ -277,12 +290,18 @@ void expand_on_mail(struct queue *q, struct link *link, struct ipc_message *m)
 	const struct msg_JOB_MAIL *ask = &m->body.JOB_MAIL;
 	struct batch *b = deliver_job_of(q, link, ask->job, ask->slot);
 	struct expansion *e;
+	struct slice owner;
 
 	if (b == NULL)
 		return;
+	owner = b->message->file.mail.rcpts[ask->slot].address;
+	if (ask->sender.len > 0 && !slice_eq_nocase(ask->sender, owner)) {
+		link_break(link, "mail in the name of another than its owner");
+		return;
+	}
 	e = expansion_new(q, link, m->request, b);
 	e->is_mail = true;
-	if (!prepare_mail(e, &b->message->file.mail, ask)) {
+	if (!prepare_mail(e, &b->message->file.mail, owner, ask)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
 		expansion_end(e);
 		return;

@@ -504,6 +504,33 @@ static void test_mail_of_a_filter(void **state)
 	play_wait_list(p, "");
 }
 
+/* Two filters that write to each other: the second's mail comes to who wrote first, not to his filter. */
+static void test_mail_of_a_filter_knows_its_owner(void **state)
+{
+	struct play *p = *state;
+	struct ipc_message *m;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	play_ask(p, PART_LOCAL, IPC_JOB_MAIL, 9,
+		 &(struct msg_JOB_MAIL){job.job, job.slots[0], slice_of("Bob@x.test"), slice_of("a@x.test"), slice_of("Subject: s\n\nx\n")});
+	m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	assert_true(ancestors_have(m->body.ROUTE_ASK.ancestors, slice_of("bob@x.test")));
+	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER, &(struct msg_ROUTE_ANSWER){.outcome = OC_ROUTE_UNKNOWN});
+	(void)play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED);
+}
+
+static void test_mail_in_anothers_name(void **state)
+{
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	play_ask(p, PART_LOCAL, IPC_JOB_MAIL, 9,
+		 &(struct msg_JOB_MAIL){job.job, job.slots[0], slice_of("boss@x.test"), slice_of("a@x.test"), slice_of("Subject: s\n\nx\n")});
+	play_hear_end(p, PART_LOCAL);
+}
+
 /* Of a slot that is not its own, or is closed, an agent may not say anything. */
 static void test_an_expansion_of_anothers_slot(void **state)
 {
@@ -819,6 +846,8 @@ int main(void)
 		STORY(test_an_expansion),
 		STORY(test_an_expansion_knows_its_ancestors),
 		STORY(test_mail_of_a_filter),
+		STORY(test_mail_of_a_filter_knows_its_owner),
+		STORY(test_mail_in_anothers_name),
 		STORY(test_an_expansion_of_anothers_slot),
 		STORY(test_a_route_lost_later_is_no_bounce),
 		STORY(test_delay_warning_then_expiry),
