@@ -10,6 +10,7 @@
  */
 uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void); /* for measuring */
+uint64_t clock_cpu_us(void); /* what this thread has used */
 int64_t clock_wall_s(void);
 int64_t clock_wall_ms(void);
 

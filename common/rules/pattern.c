@@ -1,12 +1,21 @@
 #include "rules/pattern.h"
 
+#include "base/clock.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MATCH_LIMIT 100000u /* calls from one place where a match may begin */
-#define MATCH_CALLS_MAX (1u << 23) /* from all of them */
+/*
+ * PCRE2 counts its calls anew at each place where a match may begin, and one call may run over the whole subject.  So a match is looked for in
+ * pieces of the subject: first with the whole as one piece, and few calls a place; where that is too few, anew in smaller pieces with more, down
+ * to one place with all.  calls x places x (length + CALL_COST) is at most WORK_MAX in each piece, and between pieces the time is looked at.
+ */
+#define WORK_MAX (1u << 25)
+#define CALL_COST 100u /* of a call itself, as bytes that it runs over */
+#define CALLS_MAX 100000u /* from one place, however short the subject */
+#define CPU_MAX_US 100000u
 #define DEPTH_LIMIT 1000u
 #define HEAP_LIMIT_KIB 1024u
 #define NEST_LIMIT 50u
@@ -14,6 +23,7 @@
 struct pattern {
 	pcre2_code *code;
 	pcre2_match_context *limits;
+	bool utf8, anchored; /* anchored: it matches at the beginning, or nowhere */
 };
 
 /* PCRE2 keeps its objects in the arena, so that they end with the configuration. */
@@ -34,6 +44,18 @@ static bool contains(struct slice text, const char *needle, size_t *at_out)
 	return *at_out != SLICE_NONE;
 }
 
+/* \G is where a search began, which is in each piece another place. */
+static bool has_escape(struct slice text, char letter, size_t *at_out)
+{
+	for (size_t i = 0; i + 1 < text.len; i++) {
+		*at_out = i;
+		if (text.at[i] == '\\' && text.at[++i] == letter)
+			return true;
+	}
+	*at_out = 0;
+	return false;
+}
+
 static bool is_refused(struct slice text, char why[PATTERN_WHY_MAX], size_t *offset_out)
 {
 	*offset_out = 0;
@@ -44,6 +66,8 @@ static bool is_refused(struct slice text, char why[PATTERN_WHY_MAX], size_t *off
 		snprintf(why, PATTERN_WHY_MAX, "a pattern must not begin with (*");
 	else if (contains(text, "(?C", offset_out))
 		snprintf(why, PATTERN_WHY_MAX, "a pattern must not hold callouts");
+	else if (has_escape(text, 'G', offset_out))
+		snprintf(why, PATTERN_WHY_MAX, "a pattern must not hold \\G");
 	else
 		return false;
 	return true;
@@ -61,7 +85,7 @@ static bool make_limits(struct pattern *p, pcre2_general_context *memory)
 
 static uint32_t options_of(unsigned options)
 {
-	uint32_t of = PCRE2_NEVER_BACKSLASH_C;
+	uint32_t of = PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
 
 	if (options & PATTERN_CASELESS)
 		of |= PCRE2_CASELESS;
@@ -91,6 +115,13 @@ static pcre2_code *compile(struct slice text, unsigned options, pcre2_general_co
 	return code;
 }
 
+static bool is_anchored(const pcre2_code *code)
+{
+	uint32_t options = 0;
+
+	return pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options) == 0 && (options & PCRE2_ANCHORED) != 0;
+}
+
 struct pattern *pattern_new(struct arena *arena, struct slice text, unsigned options, char why[PATTERN_WHY_MAX],
 			    size_t *offset_out)
 {
@@ -99,9 +130,11 @@ struct pattern *pattern_new(struct arena *arena, struct slice text, unsigned opt
 
 	why[0] = '\0';
 	if (p != NULL) {
-		*p = (struct pattern){NULL, NULL};
+		*p = (struct pattern){.utf8 = (options & PATTERN_UTF8) != 0};
 		if (!is_refused(text, why, offset_out) && make_limits(p, memory))
 			p->code = compile(text, options, memory, why, offset_out);
+		if (p->code != NULL)
+			p->anchored = is_anchored(p->code);
 	}
 	if (memory != NULL)
 		pcre2_general_context_free(memory);
@@ -161,21 +194,71 @@ static enum pattern_match match_of(int rc)
 	return rc == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_UNKNOWN;
 }
 
+/* A search: what is known of it, and what comes next. */
+struct search {
+	const struct pattern *p;
+	struct slice subject;
+	pcre2_match_data *data; /* owned */
+	uint64_t until_us;
+	size_t from, places; /* the next piece: a match begins at one of them */
+};
+
+/* A match begins where a character does; at the end of the subject is one more place. */
+static size_t place_after(const struct search *s, size_t at)
+{
+	while (s->p->utf8 && at < s->subject.len && ((unsigned char)s->subject.at[at] & 0xc0) == 0x80)
+		at++;
+	return at;
+}
+
+static int match_piece(const struct search *s)
+{
+	size_t calls = WORK_MAX / ((s->subject.len + CALL_COST) * s->places);
+
+	pcre2_set_match_limit(s->p->limits, (uint32_t)(calls > CALLS_MAX ? CALLS_MAX : calls));
+	pcre2_set_offset_limit(s->p->limits, s->from + s->places - 1);
+	return pcre2_match(s->p->code, (PCRE2_SPTR)s->subject.at, s->subject.len, s->from, 0, s->data, s->p->limits);
+}
+
+/* The first match of all: before it every place was looked at with enough calls. */
+static int search(struct search *s)
+{
+	const size_t all = s->p->anchored ? 1 : s->subject.len + 1;
+	int rc = PCRE2_ERROR_NOMATCH;
+
+	s->places = all;
+	while (s->from < all) {
+		rc = match_piece(s);
+		if (rc == PCRE2_ERROR_NOMATCH) {
+			s->from = place_after(s, s->from + s->places);
+			s->places *= 2;
+		} else if (rc == PCRE2_ERROR_MATCHLIMIT && s->places > 1) {
+			s->places = (s->places + 7) / 8;
+		} else {
+			return rc;
+		}
+		if (s->from + s->places > all)
+			s->places = all - s->from;
+		if (s->from < all && clock_cpu_us() > s->until_us)
+			return PCRE2_ERROR_MATCHLIMIT;
+	}
+	return rc;
+}
+
 static enum pattern_match match(const struct pattern *p, struct slice subject, struct slice *groups)
 {
-	pcre2_match_data *data;
+	struct search s = {.p = p, .subject = subject, .until_us = clock_cpu_us() + CPU_MAX_US};
 	int rc;
 
 	if (subject.len > PATTERN_SUBJECT_MAX)
 		return PATTERN_UNKNOWN;
-	pcre2_set_match_limit(p->limits, subject.len > MATCH_CALLS_MAX / MATCH_LIMIT ? MATCH_CALLS_MAX / (uint32_t)subject.len : MATCH_LIMIT);
-	data = make_data(groups == NULL ? 1 : PATTERN_GROUPS_MAX);
-	if (data == NULL)
+	s.data = make_data(groups == NULL ? 1 : PATTERN_GROUPS_MAX);
+	if (s.data == NULL)
 		return PATTERN_NO_MEMORY;
-	rc = pcre2_match(p->code, (PCRE2_SPTR)subject.at, subject.len, 0, 0, data, p->limits);
+	rc = search(&s);
 	if (rc >= 0 && groups != NULL)
-		tell_groups(data, subject, groups, rc == 0 ? PATTERN_GROUPS_MAX : (uint32_t)rc);
-	pcre2_match_data_free(data);
+		tell_groups(s.data, subject, groups, rc == 0 ? PATTERN_GROUPS_MAX : (uint32_t)rc);
+	pcre2_match_data_free(s.data);
 	return match_of(rc);
 }
 

@@ -670,6 +670,83 @@ static void test_slow_patterns_are_unknown(void **state)
 	}
 }
 
+/* From every place of a large subject, and over all of it at each: in all it is well under a second of processor time, and no "no". */
+static void test_patterns_that_are_slow_everywhere(void **state)
+{
+	static const struct {
+		const char *many; /* so many times before the pattern */
+		unsigned times;
+		const char *pattern;
+		unsigned options;
+	} cases[] = {
+		{"", 0, "(?:[a-y]*[a-z]*){8}[0-9]", 0},
+		{"", 0, "(?=((?:a*)*[0-9]))\\1", 0},
+		{"[a-z]*+[!?]|", 160, "[!?]", 0},
+		{"[a-z]*+\\d|", 150, "\\d", PATTERN_UTF8 | PATTERN_CASELESS},
+		{"a.{2000}[bc]|", 140, "[bc]", PATTERN_UTF8 | PATTERN_DOT_ALL},
+		{"\\w*?\\d|", 6, "[bc]", PATTERN_UTF8},
+	};
+	char subject[PATTERN_SUBJECT_MAX];
+	struct buf text = buf_make(PATTERN_BYTES_MAX);
+
+	(void)state;
+	memset(subject, 'a', sizeof(subject));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char why[PATTERN_WHY_MAX];
+		size_t offset;
+		struct pattern *p;
+		uint64_t before, took;
+
+		buf_clear(&text);
+		for (unsigned n = 0; n < cases[i].times; n++)
+			buf_add_text(&text, cases[i].many);
+		assert_true(buf_add_text(&text, cases[i].pattern));
+		p = pattern_new(NULL, buf_slice(&text), cases[i].options, why, &offset);
+		before = clock_cpu_us();
+		assert_non_null(p);
+		assert_int_equal(pattern_match(p, slice_make(subject, sizeof(subject))), PATTERN_UNKNOWN);
+		took = clock_cpu_us() - before;
+		print_message("ROW R10 everywhere-%zu %s %llu us\n", i, took < 1000000 ? "pass" : "fail", (unsigned long long)took);
+		assert_true(took < 1000000);
+		pattern_free(&p);
+	}
+	buf_free(&text);
+}
+
+/* What is looked at in pieces is found as if it were looked at whole: the first match, with what stands before it. */
+static void test_a_match_found_in_pieces(void **state)
+{
+	static const struct {
+		const char *pattern, *before, *at, *group; /* `before` stands there many times */
+	} cases[] = {
+		{"(?:x|xx)+y", "xxxxxxxx-", "xxy", "xxy"},
+		{"(?<=-)(?:a|aa)+(b)", "aaaaaaa-", "aaab", "aaab"},
+		{"(?:\xc3\xa4|.){3}[0-9]+", "\xc3\xa4\xe2\x82\xac", "\xc3\xa4z9", "\xe2\x82\xac\xc3\xa4z9"},
+		{"(?:b+)*c$", "bbbbbbbbb ", "bc", "bc"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct slice groups[PATTERN_GROUPS_MAX];
+		struct buf subject = buf_make(PATTERN_SUBJECT_MAX);
+		char why[PATTERN_WHY_MAX];
+		size_t offset;
+		struct pattern *p = pattern_new(NULL, slice_of(cases[i].pattern), PATTERN_UTF8, why, &offset);
+
+		assert_non_null(p);
+		while (subject.len < 1800)
+			buf_add_text(&subject, cases[i].before);
+		buf_add_text(&subject, cases[i].at);
+		assert_int_equal(pattern_match_groups(p, buf_slice(&subject), groups), PATTERN_YES);
+		assert_true(slice_eq(groups[0], slice_of(cases[i].group)));
+		buf_undo(&subject, subject.len - 1);
+		buf_add_text(&subject, "-");
+		assert_int_equal(pattern_match(p, buf_slice(&subject)), PATTERN_NO);
+		buf_free(&subject);
+		pattern_free(&p);
+	}
+}
+
 static void test_subject_bound(void **state)
 {
 	struct arena *arena = arena_new(1 << 20);
@@ -707,6 +784,11 @@ static void test_pattern_groups(void **state)
 	pattern_free(&p);
 	assert_null(p);
 	assert_null(pattern_new(NULL, slice_of("(*UTF)x"), 0, why, &offset));
+	assert_null(pattern_new(NULL, slice_of("a\\\\|\\Gb"), 0, why, &offset));
+	assert_int_equal(offset, 4);
+	p = pattern_new(NULL, slice_of("a\\\\G"), 0, why, &offset);
+	assert_non_null(p);
+	pattern_free(&p);
 	assert_null(pattern_new(NULL, slice_of("a("), 0, why, &offset));
 	assert_int_equal(offset, 2);
 }
@@ -760,6 +842,8 @@ int main(void)
 		cmocka_unit_test(test_route_unknown),
 		cmocka_unit_test(test_rewrite_is_exact),
 		cmocka_unit_test(test_slow_patterns_are_unknown),
+		cmocka_unit_test(test_patterns_that_are_slow_everywhere),
+		cmocka_unit_test(test_a_match_found_in_pieces),
 		cmocka_unit_test(test_subject_bound),
 		cmocka_unit_test(test_pattern_groups),
 		cmocka_unit_test(test_pattern_utf8),
