@@ -63,7 +63,7 @@ static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 		      {"--from", &p->cli->from},	     {"--as", &p->cli->as},	    {"--client", &p->cli->client},
 		      {"--listener", &p->cli->listener}, {"--size", &p->cli->size},
 		      {"--sender", &p->cli->sender},	     {"--recipient", &p->cli->recipient}, {"--user", &p->cli->user},
-		      {"--home", &p->cli->home},	     {"--virtual", &p->cli->virtual_aliases}};
+		      {"--home", &p->cli->home},	     {"--quota", &p->cli->quota}, {"--transport", &p->cli->transport},	     {"--virtual", &p->cli->virtual_aliases}};
 	const char *option = argv[*at];
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {

@@ -15,6 +15,7 @@ struct cli {
 	bool json, print, password_stdin, generate, repair, offline, help;
 	const char *from, *as, *client, *listener, *size; /* of the session that route asks for; NULL: not said */
 	const char *sender, *recipient, *user, *home; /* whose mail filter test tries; NULL: not said */
+	const char *quota, *transport; /* of a mailbox; NULL: not said */
 	const char *virtual_aliases; /* the file that import postfix reads; NULL: not said */
 	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
 	size_t count;
@@ -63,6 +64,7 @@ int run_user_add(const struct cli *cli, const struct command *command);
 int run_user_passwd(const struct cli *cli, const struct command *command);
 int run_user_list(const struct cli *cli, const struct command *command);
 int run_user_remove(const struct cli *cli, const struct command *command);
+int run_user_quota(const struct cli *cli, const struct command *command);
 
 /* "postern: what: why" on stderr; returns `exit`. */
 int complain(int exit, const char *what, const char *why);

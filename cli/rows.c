@@ -133,7 +133,9 @@ static const struct {
 	{"instance", NULL, 0},		    {"recipients", NULL, 0},
 	{"created", dates, 0},	    {"generation", NULL, 0},
 	{"removed", dates, 0},	    {"users", NULL, 0},
-	{"aliases", NULL, 0},
+	{"aliases", NULL, 0},	    {"messages", NULL, 0},
+	{"used", sizes, ARRAY_LEN(sizes)},  {"limit", sizes, ARRAY_LEN(sizes)},
+	{"limit_messages", NULL, 0},
 };
 
 #define NOT_A_NUMBER SIZE_MAX

@@ -4,6 +4,7 @@
 #include "configured.h"
 #include "listing.h"
 #include "password.h"
+#include "run_quota.h"
 #include "sasl/cram.h"
 #include "sasl/sasl.h"
 #include "users/users.h"
@@ -209,6 +210,29 @@ static int set_in_database(const struct database *at, const struct setting *how,
 	return exit;
 }
 
+/* The quota first: without its user it means nothing, and what was there comes back where the user cannot be made. */
+static int set_with_quota(const struct cli *cli, const struct database *at, const struct setting *how, struct slice password)
+{
+	const char *address = cli->argument[0];
+	struct buf was = buf_make(4096);
+	struct conf *conf = NULL;
+	int exit = CLI_OK;
+
+	if (how->create && (conf = configured(cli, &exit)) != NULL)
+		exit = quota_make(conf);
+	if (exit == CLI_OK && conf != NULL && cli->quota != NULL)
+		exit = quota_set(cli, conf, address, cli->quota, &was);
+	if (exit == CLI_OK)
+		exit = (at->is_file ? set_in_file : set_in_database)(at, how, address, password);
+	else
+		conf_free(&conf);
+	if (exit != CLI_OK && conf != NULL && cli->quota != NULL)
+		(void)quota_undo(cli, conf, address, buf_slice(&was));
+	conf_free(&conf);
+	buf_free(&was);
+	return exit;
+}
+
 static int set_password(const struct cli *cli, const struct setting *how)
 {
 	const char *address = cli->argument[0], *why;
@@ -222,7 +246,7 @@ static int set_password(const struct cli *cli, const struct setting *how)
 	if (exit == CLI_OK && !get_password(cli, address, &password, &why))
 		exit = complain(CLI_REFUSED, address, why);
 	if (exit == CLI_OK)
-		exit = (at.is_file ? set_in_file : set_in_database)(&at, how, address, buf_slice(&password));
+		exit = set_with_quota(cli, &at, how, buf_slice(&password));
 	if (exit == CLI_OK && !show_generated(cli, &password))
 		exit = CLI_TEMPORARY;
 	buf_free(&password);

@@ -3,6 +3,7 @@
 
 #include "local_owners.h"
 #include "mail/directive.h"
+#include "quota/quota_limit.h"
 #include "service/service.h"
 
 #include <sys/queue.h>
@@ -41,6 +42,7 @@ struct job {
 	bool orphan; /* the queue that asked is gone: nobody hears the verdicts */
 	struct generation *generation; /* held */
 	const struct owner *owner; /* of the generation; NULL: it has no such local transport */
+	struct quota_limit quota;
 	char *sender, *nexthop; /* owned */
 	char *place, *owner_folder; /* owned: the mailbox, and what `~` is, beneath the pool's base */
 	struct buf prepend; /* owned */

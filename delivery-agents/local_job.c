@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ACCOUNT_ASK_MS 20000u
+#define QUOTA_ASK_MS 20000u
 
 static void tell_recipient(const struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
 {
@@ -78,7 +79,8 @@ static void job_end(struct job *job)
 static void tell_state(const struct delivery *d, enum outcome outcome)
 {
 	struct local *l = d->job->local;
-	struct msg_MAILBOX_STATE state = {slice_of(transport_name(d->job)), slice_of(d->job->nexthop), outcome == OC_MAILBOX_FULL};
+	struct msg_MAILBOX_STATE state = {slice_of(transport_name(d->job)), slice_of(d->job->nexthop), outcome == OC_MAILBOX_FULL,
+					  d->job->quota.bytes, d->job->quota.messages};
 	struct buf key = buf_make(1024);
 	bool told;
 
@@ -282,6 +284,33 @@ static void find_owner(struct job *job)
 		service_ask(job->local->service, ROLE_AUTHD, IPC_ACCOUNT_ASK, &ask, ACCOUNT_ASK_MS, on_account, job);
 }
 
+/* ---- how much it may hold ---- */
+
+static void on_quota(struct ipc_message *m, void *arg)
+{
+	struct job *job = arg;
+
+	if (m == NULL || m->body.QUOTA.outcome != OC_DONE) {
+		fail_asked(job, OC_LOOKUP_UNKNOWN, "it cannot be asked now how much the mailbox may hold");
+		return;
+	}
+	job->quota = (struct quota_limit){m->body.QUOTA.bytes, m->body.QUOTA.messages};
+	find_owner(job);
+}
+
+/* One question a job: what shares a mailbox shares its limit, and it is the limit of now, however long the mail has waited. */
+static void find_quota(struct job *job)
+{
+	const struct rec_delivery *how = &job->owner->how;
+	struct msg_QUOTA_ASK ask = {job->generation->number, slice_of(job->owner->transport), slice_of(TAILQ_FIRST(&job->asked)->recipient)};
+
+	job->quota = (struct quota_limit){how->quota, how->quota_messages};
+	if (how->quota_asked == 0)
+		find_owner(job);
+	else
+		service_ask(job->local->service, ROLE_POLICYD, IPC_QUOTA_ASK, &ask, QUOTA_ASK_MS, on_quota, job);
+}
+
 /* ---- a new job ---- */
 
 static struct slice keep(char **at, struct slice text)
@@ -386,7 +415,7 @@ void on_job_start(struct service *s, struct link *link, struct ipc_message *m)
 	else if (job->owner == NULL)
 		fail_asked(job, OC_ROUTE_UNKNOWN, "the configuration has no such local transport any more");
 	else
-		find_owner(job);
+		find_quota(job);
 }
 
 void jobs_orphan(struct local *l)

@@ -296,6 +296,8 @@ static bool send_delivery(struct worker *w, struct delivery *d)
 		.user = how->is_system != 0 ? slice_of(job->nexthop) : slice_empty(),
 		.directive = d->directive.kind,
 		.argument = d->argument,
+		.quota = job->quota.bytes,
+		.quota_messages = job->quota.messages,
 		.delivery_records = slice_make(job->owner->record, job->owner->record_len),
 	};
 	int fd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);

@@ -52,6 +52,7 @@ struct delivery {
 	struct maildir_message message;
 	struct maildir_draft draft;
 	struct rec_delivery how; /* its transport's settings */
+	struct quota_limit limit;
 	struct directive directive;
 	struct slice place; /* its mailbox, beneath the base */
 	struct slice owner_folder; /* `~`, beneath the base */
@@ -231,6 +232,7 @@ static bool take_texts(struct delivery *one, const struct msg_MAILBOX_DELIVER *d
 	one->original = keep(&one->texts, d->original);
 	one->user = keep(&one->texts, d->user);
 	record = keep(&one->texts, d->delivery_records);
+	one->limit = (struct quota_limit){d->quota, d->quota_messages};
 	return rec_delivery_next(&record, &one->how) && record.len == 0 &&
 	       directive_decode(d->directive, keep(&one->texts, d->argument), &one->directive);
 }
@@ -403,7 +405,7 @@ static struct maildir *open_place(struct mailbox *b, struct delivery *one)
 
 static bool has_quota(const struct delivery *one)
 {
-	return one->how.kind == TRANSPORT_MAILDIR && one->how.quota != 0 && one->directive.kind != DIRECTIVE_FILE;
+	return one->how.kind == TRANSPORT_MAILDIR && !quota_limit_is_none(&one->limit) && one->directive.kind != DIRECTIVE_FILE;
 }
 
 static struct quota_pending pending_in(const struct mailbox *b, struct slice place)
@@ -425,7 +427,7 @@ static void take_quota(struct mailbox *b, struct delivery *one)
 {
 	if (one->draft.outcome != OC_DONE || !has_quota(one))
 		return;
-	one->draft.outcome = quota_take(b->base_fd, one->place, one->how.quota, pending_in(b, one->place), one->draft.size,
+	one->draft.outcome = quota_take(b->base_fd, one->place, &one->limit, pending_in(b, one->place), one->draft.size,
 					 one->draft.text);
 	one->counted = one->draft.outcome == OC_DONE;
 }

@@ -12,11 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SIZE_FILE "maildirsize"
-#define SIZE_FILE_MAX 5120
 #define JUST_NOW_S (15 * 60)
 #define SIZE_MAX_SAID (1ull << 40) /* of one message, in a name: what is above it is not believed */
-#define COUNT_MAX (INT64_MAX / 4) /* sums stop here, either side of 0 */
 
 struct usage {
 	int64_t bytes, files;
@@ -38,18 +35,10 @@ static bool size_of_name(const char *name, uint64_t *out)
 	return slice_u64(digits, SIZE_MAX_SAID, out);
 }
 
-/* Neither is beyond COUNT_MAX. */
-static int64_t add_up(int64_t a, int64_t b)
-{
-	int64_t sum = a + b;
-
-	return sum > COUNT_MAX ? COUNT_MAX : sum < -COUNT_MAX ? -COUNT_MAX : sum;
-}
-
 static void count_bytes(struct usage *u, uint64_t bytes, unsigned files)
 {
-	u->bytes = add_up(u->bytes, bytes > COUNT_MAX ? COUNT_MAX : (int64_t)bytes);
-	u->files = add_up(u->files, files);
+	u->bytes = maildirsize_add(u->bytes, bytes > MAILDIRSIZE_COUNT_MAX ? MAILDIRSIZE_COUNT_MAX : (int64_t)bytes);
+	u->files = maildirsize_add(u->files, files);
 }
 
 static void count_file(int folder, const char *name, struct usage *u)
@@ -117,72 +106,36 @@ static bool count_all(int top, struct usage *u)
 }
 
 /* Nobody may read half of it: a file of its own, renamed.  Without it the next delivery counts again. */
-static void write_usage(int top, uint64_t limit, const struct usage *u)
+static void write_usage(int top, const struct quota_limit *limit, const struct usage *u)
 {
-	char name[64], text[128];
-	int n = snprintf(text, sizeof(text), "%" PRIu64 "S\n%" PRId64 " %" PRId64 "\n", limit, u->bytes, u->files), fd;
+	const struct maildirsize m = {.limit = *limit, .bytes = u->bytes, .files = u->files};
+	struct buf text = buf_make(200);
+	char name[64];
+	int fd;
 
+	maildirsize_print(&text, &m);
 	snprintf(name, sizeof(name), "tmp/maildirsize.%" PRIu64 ".%ld", clock_mono_ms(), (long)getpid());
-	fd = beneath_open(top, name, O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	if (write(fd, text, (size_t)n) != n || renameat(top, name, top, SIZE_FILE) == -1)
+	fd = buf_ok(&text) ? beneath_open(top, name, O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK) : -1;
+	if (fd >= 0 && (write(fd, text.at, text.len) != (ssize_t)text.len || renameat(top, name, top, MAILDIRSIZE_NAME) == -1))
 		(void)unlinkat(top, name, 0);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	buf_free(&text);
 }
 
 /* ---- the file ---- */
 
-static bool read_number(struct slice *rest, int64_t *out)
+/* A limit of messages that is not ours may stand there. */
+static bool says_limit(const struct maildirsize *m, const struct quota_limit *limit)
 {
-	struct slice word;
-	bool minus;
-	uint64_t n;
-
-	if (!slice_word(rest, &word))
-		return false;
-	minus = word.at[0] == '-';
-	if (!slice_u64(minus ? slice_from(word, 1) : word, COUNT_MAX, &n))
-		return false;
-	*out = minus ? -(int64_t)n : (int64_t)n;
-	return true;
+	return m->limit.bytes == limit->bytes && (limit->messages == 0 || m->limit.messages == limit->messages);
 }
 
-/* The limit among "1000000S,100C": of bytes. */
-static bool says_limit(struct slice line, uint64_t limit)
+static bool look_at_file(int top, const struct quota_limit *limit, struct usage *u)
 {
-	struct slice part;
-	uint64_t n;
-
-	while (slice_cut(&line, ',', &part))
-		if (part.len > 1 && part.at[part.len - 1] == 'S' && slice_u64(slice_sub(part, 0, part.len - 1), UINT64_MAX, &n))
-			return n == limit;
-	return false;
-}
-
-static bool read_usage(struct slice text, uint64_t limit, struct usage *u, size_t *lines_out)
-{
-	struct slice line;
-	int64_t bytes, files;
-
-	*lines_out = 0;
-	if (!slice_cut(&text, '\n', &line) || !says_limit(line, limit))
-		return false;
-	while (slice_cut(&text, '\n', &line)) {
-		if (!read_number(&line, &bytes) || !read_number(&line, &files))
-			return false;
-		u->bytes = add_up(u->bytes, bytes);
-		u->files = add_up(u->files, files);
-		++*lines_out;
-	}
-	return u->bytes >= 0 && u->files >= 0;
-}
-
-static bool look_at_file(int top, uint64_t limit, struct usage *u)
-{
-	char text[SIZE_FILE_MAX + 1];
-	int fd = beneath_open(top, SIZE_FILE, O_RDONLY | O_NONBLOCK);
-	size_t lines;
+	char text[MAILDIRSIZE_BYTES_MAX + 1];
+	int fd = beneath_open(top, MAILDIRSIZE_NAME, O_RDONLY | O_NONBLOCK);
+	struct maildirsize m;
 	struct stat st;
 	ssize_t n;
 
@@ -190,30 +143,30 @@ static bool look_at_file(int top, uint64_t limit, struct usage *u)
 	if (fd < 0)
 		return false;
 	n = read(fd, text, sizeof(text));
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || n <= 0 || n > SIZE_FILE_MAX) {
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || n <= 0 || n > MAILDIRSIZE_BYTES_MAX) {
 		close(fd);
 		return false;
 	}
 	close(fd);
-	if (!read_usage(slice_make(text, (size_t)n), limit, u, &lines))
+	if (!maildirsize_read(slice_make(text, (size_t)n), &m) || !says_limit(&m, limit))
 		return false;
-	u->is_fresh = lines <= 1 && clock_wall_s() - (int64_t)st.st_mtim.tv_sec < JUST_NOW_S;
+	*u = (struct usage){m.bytes, m.files, m.changes <= 1 && clock_wall_s() - (int64_t)st.st_mtim.tv_sec < JUST_NOW_S};
 	return true;
 }
 
 static void append(int top, int64_t bytes, int files)
 {
 	char text[64];
-	int fd = beneath_open(top, SIZE_FILE, O_WRONLY | O_APPEND | O_NONBLOCK);
+	int fd = beneath_open(top, MAILDIRSIZE_NAME, O_WRONLY | O_APPEND | O_NONBLOCK);
 	int n = snprintf(text, sizeof(text), "%" PRId64 " %d\n", bytes, files);
 
 	if (fd < 0) {
 		if (errno == EAGAIN)
-			(void)unlinkat(top, SIZE_FILE, 0); /* leased: counted again */
+			(void)unlinkat(top, MAILDIRSIZE_NAME, 0); /* leased: counted again */
 		return;
 	}
 	if (write(fd, text, (size_t)n) != n)
-		(void)unlinkat(top, SIZE_FILE, 0); /* counted again */
+		(void)unlinkat(top, MAILDIRSIZE_NAME, 0); /* counted again */
 	close(fd);
 }
 
@@ -228,12 +181,23 @@ static int open_top(int base_fd, struct slice maildir)
 	return beneath_open(base_fd, path, O_RDONLY | O_DIRECTORY);
 }
 
-static bool has_room(const struct usage *u, uint64_t limit, uint64_t bytes)
+static bool has_room(const struct usage *u, const struct quota_limit *limit, uint64_t bytes)
 {
-	return (uint64_t)u->bytes <= limit && bytes <= limit - (uint64_t)u->bytes;
+	if (limit->bytes != 0 && ((uint64_t)u->bytes > limit->bytes || bytes > limit->bytes - (uint64_t)u->bytes))
+		return false;
+	return limit->messages == 0 || (uint64_t)u->files < limit->messages;
 }
 
-static enum outcome take(int top, uint64_t limit, struct quota_pending pending, uint64_t bytes, char text[MAILDIR_TEXT_BYTES])
+static void say_full(const struct usage *u, const struct quota_limit *limit, char text[MAILDIR_TEXT_BYTES])
+{
+	if (limit->messages != 0 && (uint64_t)u->files >= limit->messages)
+		snprintf(text, MAILDIR_TEXT_BYTES, "%" PRId64 " of %" PRIu64 " messages are there", u->files, limit->messages);
+	else
+		snprintf(text, MAILDIR_TEXT_BYTES, "%" PRId64 " of %" PRIu64 " bytes are used", u->bytes, limit->bytes);
+}
+
+static enum outcome take(int top, const struct quota_limit *limit, struct quota_pending pending, uint64_t bytes,
+			 char text[MAILDIR_TEXT_BYTES])
 {
 	struct usage u;
 	bool known = look_at_file(top, limit, &u);
@@ -245,14 +209,14 @@ static enum outcome take(int top, uint64_t limit, struct quota_pending pending, 
 		write_usage(top, limit, &u);
 	}
 	if (!has_room(&u, limit, bytes)) {
-		snprintf(text, MAILDIR_TEXT_BYTES, "%" PRId64 " of %" PRIu64 " bytes are used", u.bytes, limit);
+		say_full(&u, limit, text);
 		return OC_MAILBOX_FULL;
 	}
 	append(top, (int64_t)bytes, 1);
 	return OC_DONE;
 }
 
-enum outcome quota_take(int base_fd, struct slice maildir, uint64_t limit, struct quota_pending pending, uint64_t bytes,
+enum outcome quota_take(int base_fd, struct slice maildir, const struct quota_limit *limit, struct quota_pending pending, uint64_t bytes,
 			char text[MAILDIR_TEXT_BYTES])
 {
 	int top = open_top(base_fd, maildir);

@@ -484,7 +484,7 @@ static void a_leased_count_is_none(void **state)
 	(void)state;
 	assert_int_equal(mkdirat(base_fd, "counted", 0700), 0);
 	assert_int_equal(mkdirat(base_fd, "counted/tmp", 0700), 0);
-	assert_int_equal(quota_take(base_fd, slice_of("counted"), 1000, (struct quota_pending){0, 0}, 10, text), OC_DONE);
+	assert_int_equal(quota_take(base_fd, slice_of("counted"), &(struct quota_limit){1000, 0}, (struct quota_pending){0, 0}, 10, text), OC_DONE);
 	fd = leased("counted/maildirsize");
 	if (fd < 0)
 		skip();

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "mail/subaddress.h"
-#include "mailbox.h"
+#include "rules/mailbox.h"
 
 #include <sys/utsname.h>
 

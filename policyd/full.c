@@ -6,6 +6,7 @@
 
 struct entry {
 	uint64_t until_ms;
+	struct quota_limit limit;
 };
 
 struct full {
@@ -55,12 +56,12 @@ static struct slice key_of(struct slice transport, struct slice nexthop, struct 
 }
 
 /* With no room all is forgotten: the next deliveries tell again. */
-static void add(struct full *f, struct slice key, uint64_t until_ms)
+static void add(struct full *f, struct slice key, const struct entry *entry)
 {
 	struct entry *e = map_find(f->entries, key);
 
 	if (e != NULL) {
-		e->until_ms = until_ms;
+		*e = *entry;
 		return;
 	}
 	if (map_count(f->entries) >= FULL_MAX) {
@@ -73,28 +74,31 @@ static void add(struct full *f, struct slice key, uint64_t until_ms)
 	e = mem_new(1, sizeof(*e));
 	if (e == NULL)
 		return;
-	e->until_ms = until_ms;
+	*e = *entry;
 	if (!map_put(f->entries, key, e))
 		free(e);
 }
 
-void full_tell(struct full *f, struct slice transport, struct slice nexthop, bool is_full, uint64_t now_ms)
+void full_tell(struct full *f, const struct full_mailbox *mailbox, bool is_full, uint64_t now_ms)
 {
 	struct buf key = buf_make(1024);
-	struct slice name = key_of(transport, nexthop, &key);
+	struct slice name = key_of(mailbox->transport, mailbox->nexthop, &key);
 
 	if (buf_ok(&key) && is_full)
-		add(f, name, now_ms + FULL_MS);
+		add(f, name, &(struct entry){now_ms + FULL_MS, mailbox->limit});
 	else if (buf_ok(&key))
 		free(map_take(f->entries, name));
 	buf_free(&key);
 }
 
-bool full_has(const struct full *f, struct slice transport, struct slice nexthop, uint64_t now_ms)
+bool full_has(const struct full *f, struct slice transport, struct slice nexthop, uint64_t now_ms, struct quota_limit *limit_out)
 {
 	struct buf key = buf_make(1024);
 	const struct entry *e = map_find(f->entries, key_of(transport, nexthop, &key));
 
 	buf_free(&key);
-	return e != NULL && e->until_ms > now_ms;
+	if (e == NULL || e->until_ms <= now_ms)
+		return false;
+	*limit_out = e->limit;
+	return true;
 }

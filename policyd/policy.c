@@ -97,7 +97,7 @@ static void take_target(struct policy_answer *a, const struct route_result *r)
 	struct rec_route_target t;
 
 	if (r->count == 1 && rec_route_target_next(&rest, &t) && slice_copy(t.transport, a->transport, sizeof(a->transport)))
-		(void)slice_copy(t.nexthop, a->nexthop, sizeof(a->nexthop));
+		(void)(slice_copy(t.nexthop, a->nexthop, sizeof(a->nexthop)) && slice_copy(t.recipient, a->mailbox, sizeof(a->mailbox)));
 }
 
 static void take_route(struct policy_answer *a, const struct policy_request *request, const struct route_result *r)

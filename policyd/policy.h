@@ -37,7 +37,7 @@ struct policy_answer {
 	char rule[513]; /* "file:line", or "" */
 	char cause[513]; /* of a TEMPORARY answer, for the log */
 	/* Of a recipient that is let in and has one target: where to; else "". */
-	char transport[65], nexthop[513];
+	char transport[65], nexthop[513], mailbox[513];
 	uint64_t delay_ms;
 	bool close;
 	struct buf effects; /* effect records; owned: policy_answer_free */

@@ -35,6 +35,8 @@ static policyd_serve_fn *server_of(enum ipc_type type)
 		return serve_control;
 	if (type == IPC_REWRITE_ASK)
 		return serve_rewrite;
+	if (type == IPC_QUOTA_ASK)
+		return serve_quota;
 	return type == IPC_POLICY_ASK ? serve_policy : serve_route;
 }
 
@@ -117,6 +119,8 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 		link_answer(link, request, IPC_POLICY_ANSWER,
 			    &(struct msg_POLICY_ANSWER){OC_LOOKUP_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
 							slice_empty(), 0, 0, slice_empty()}, -1);
+	else if (type == IPC_QUOTA_ASK)
+		link_answer(link, request, IPC_QUOTA, &(struct msg_QUOTA){OC_LOOKUP_UNKNOWN, 0, 0}, -1);
 	else if (type == IPC_REWRITE_ASK)
 		link_answer(link, request, IPC_REWRITE_ANSWER, &(struct msg_REWRITE_ANSWER){OC_LOOKUP_UNKNOWN, slice_empty(), slice_empty()}, -1);
 	else if (type == IPC_CONTROL_ASK)
@@ -338,7 +342,7 @@ static void on_mailbox_state(struct service *s, struct link *link, struct ipc_me
 	struct policyd *p = service_state(s);
 
 	(void)link;
-	full_tell(p->full, b->transport, b->nexthop, b->full != 0, clock_mono_ms());
+	full_tell(p->full, &(struct full_mailbox){b->transport, b->nexthop, {b->quota, b->quota_messages}}, b->full != 0, clock_mono_ms());
 }
 
 static service_message_fn *const handlers[IPC_COUNT] = {
@@ -346,7 +350,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
 	[IPC_ROUTE_ASK] = on_question,
 	[IPC_REWRITE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
-	[IPC_MAILBOX_STATE] = on_mailbox_state,
+	[IPC_MAILBOX_STATE] = on_mailbox_state,		[IPC_QUOTA_ASK] = on_question,
 };
 
 static const struct cage_spec cage = {

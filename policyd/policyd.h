@@ -53,6 +53,8 @@ bool serve_table(struct policyd *p, struct link *link, uint64_t request, const s
 bool serve_rewrite(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+/* serve_quota.c */
+bool serve_quota(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 
 /* A login that the session has not been told of yet, but authd has said; NULL: the session has ended. */
 struct attested_session *policyd_hear_of_login(struct policyd *p, struct attested_session *session);

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "mail/directive.h"
-#include "mailbox.h"
+#include "rules/mailbox.h"
 #include "rules/template.h"
 
 /* What the verbs of a route do with the address in hand. */

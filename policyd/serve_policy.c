@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ipc/flags.h"
+#include "limit.h"
 #include "policy.h"
 
 #include <stdio.h>
@@ -144,13 +145,25 @@ static struct policy_request request_of(const struct attested_session *s, const 
 	return r;
 }
 
+/* It was full, but may hold more by now, as its table says. */
+static bool has_more_room(const struct conf *conf, const struct policy_answer *a, const struct lookups *lookups, const struct quota_limit *was)
+{
+	const struct conf_transport *t = conf_transport_find(conf, slice_of(a->transport));
+	struct quota_limit now;
+	char why[LIMIT_WHY_MAX];
+
+	return t != NULL && t->quota_table != NULL && limit_find(conf, t, slice_of(a->mailbox), lookups, &now, why) == ANSWER_YES &&
+	       quota_limit_is_wider(&now, was);
+}
+
 /* Known from the last delivery: better told now than by a report after days. */
-static void refuse_if_full(const struct policyd *p, struct policy_answer *a)
+static void refuse_if_full(const struct policyd *p, const struct conf *conf, const struct lookups *lookups, struct policy_answer *a)
 {
 	const struct outcome_info *info = outcome_info(OC_MAILBOX_FULL);
+	struct quota_limit was;
 
 	if (a->pending || a->oc != OC_DONE || a->transport[0] == '\0' ||
-	    !full_has(p->full, slice_of(a->transport), slice_of(a->nexthop), clock_mono_ms()))
+	    !full_has(p->full, slice_of(a->transport), slice_of(a->nexthop), clock_mono_ms(), &was) || has_more_room(conf, a, lookups, &was))
 		return;
 	a->oc = OC_MAILBOX_FULL;
 	a->code = info->smtp;
@@ -169,7 +182,7 @@ static bool serve_session(struct policyd *p, struct link *link, uint64_t request
 	begin_question(own, ask);
 	r = request_of(session, ask);
 	policy_run(session->generation->conf, &r, &lookups, &a);
-	refuse_if_full(p, &a);
+	refuse_if_full(p, session->generation->conf, &lookups, &a);
 	if (!a.pending) {
 		policy_set_tags(&a, &own->tags);
 		log_unknown(p, ask, &a);

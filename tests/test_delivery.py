@@ -10,11 +10,13 @@ import pathlib
 import pwd
 import re
 import signal
+import sqlite3
 import threading
 
 import pytest
 
 from harness import row, turn_clock, wait_until
+from test_routes import rcpt
 
 
 RACES = int(os.environ.get("POSTERN_RACES", "10"))  # messages for 100 recipients each
@@ -113,6 +115,58 @@ def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
     c.expect(250, "MAIL FROM:<you@elsewhere.test>")
     c.expect(250, "RCPT TO:<bob@ours.test>")
     c.close()
+
+
+def test_a_quota_by_table(suite, boxes):
+    """What the command sets counts for mail that waits, and at RCPT, at once; what cannot be known only delays.  (Of a file: cli/test_quotas.c)"""
+    path = suite.folder / "users" / "quotas"
+    suite.tables += f'table quotas sqlite "{path}" "select quota from quotas where address = ?"\n'
+    deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} quota quotas 64K')
+    suite.write_conf()
+
+    def quota(*words, code=0):
+        done = suite.postern("user", "quota", *words, "--json", check=False)
+        assert done.returncode == code, done
+        return json.loads(done.stdout)[0] if code == 0 else done.stderr
+
+    # Both or neither; and the table is there before anybody has an entry in it.
+    suite.postern("user", "add", "bob@ours.test", "--generate")
+    assert path.is_file()
+    assert quota("bob@ours.test") == {"address": "bob@ours.test", "transport": "here", "used": "not counted yet", "quota": "64K",
+                                      "limit": 65536, "by": "transport here"}
+    suite.postern("user", "add", "carol@ours.test", "--generate", "--quota", "500M 100")
+    assert quota("carol@ours.test", "default")["was"] == "500M 100"
+    assert suite.postern("user", "add", "bob@ours.test", "--generate", "--quota", "1G", check=False).returncode == 1
+    assert suite.postern("user", "add", "dave@ours.test", "--generate", "--quota", "lots", check=False).returncode == 64
+    assert "dave" not in suite.postern("user", "list").stdout
+    assert quota("bob@ours.test", "64K", "1")["was"] == "default"
+    suite.start(users=())
+    send(suite)
+    send(suite)
+    assert "1 of 1 messages" in last_of(suite, "mailbox is full")
+    wait_until(lambda: rcpt(suite, "bob@ours.test").startswith("452 4.2.2"), what="a refusal at RCPT")
+    assert rcpt(suite, "carol@ours.test").startswith("250")
+    shown = quota("BOB@ours.test")
+    assert (shown["messages"], shown["limit_messages"], shown["quota"], shown["by"]) == (1, 1, "64K 1", "table quotas, by its address")
+    assert quota("bob@ours.test", "1G")["was"] == "64K 1"
+    assert rcpt(suite, "bob@ours.test").startswith("250")
+    suite.postern("queue", "retry", "all")
+    wait_until(lambda: len(files(boxes / "bob" / "new")) == 2, what="what had waited")
+    assert (boxes / "bob" / "maildirsize").read_text().startswith("1073741824S\n")
+    # The transport's own for who is not there; none for whom the table says so.
+    send(suite, "carol@ours.test", "Subject: big\n\n" + ("x" * 70 + "\n") * 1000)
+    assert "0 of 65536 bytes" in last_of(suite, "mailbox is full")
+    assert quota("carol@ours.test", "none")["quota"] == "none"
+    suite.postern("queue", "retry", "all")
+    wait_until(lambda: files(boxes / "carol" / "new"), what="a big one")
+    for words, code in ((["bob@ours.test", "1K"], 64), (["bob", "1G"], 64), (["bob@ours.test", "1G", "--transport", "there"], 64)):
+        quota(*words, code=code)
+    assert quota("bob@ours.test")["quota"] == "1G"
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE quotas SET quota = 'lots' WHERE address = 'bob@ours.test'")
+    send(suite)
+    last_of(suite, "how much the mailbox may hold")
+    assert rcpt(suite, "bob@ours.test").startswith("250")
 
 
 @pytest.mark.parametrize("what", ["garbage", "another limit", "negative", "huge"])

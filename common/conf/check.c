@@ -538,8 +538,8 @@ static void resolve_rules(struct compiler *c)
 	rules_resolve(&names, c->conf->rewrite);
 }
 
-/* The table that a setting names; NULL: none, which was told where the setting has a value. */
-static const struct conf_table *named_table(struct compiler *c, const char *setting, const char *name)
+/* NULL: none, which was told where there is a name. */
+static const struct conf_table *named_table(struct compiler *c, struct conf_pos at, const char *name)
 {
 	struct wordlist names = {NULL, 0};
 	const struct conf_table *table;
@@ -550,29 +550,42 @@ static const struct conf_table *named_table(struct compiler *c, const char *sett
 	for (size_t i = 0; i < c->conf->table_count; i++)
 		wordlist_add(c->arena, &names, c->conf->tables[i].name);
 	if (table == NULL)
-		mistake_unknown(c->mistakes, c->set_at[setting_find(slice_of(setting))], "table", slice_of(name), &names);
+		mistake_unknown(c->mistakes, at, "table", slice_of(name), &names);
 	return table;
+}
+
+static struct conf_pos setting_pos(const struct compiler *c, const char *name)
+{
+	return c->set_at[setting_find(slice_of(name))];
 }
 
 static void resolve_delegations(struct compiler *c)
 {
-	const struct conf_table *table = named_table(c, "delegations", c->conf->set.delegations);
+	const struct conf_table *table = named_table(c, setting_pos(c, "delegations"), c->conf->set.delegations);
 
 	c->conf->delegations = table;
 	if (table != NULL && table->kind == TABLE_CIDR)
-		mistake_add(c->mistakes, c->set_at[setting_find(slice_of("delegations"))], "expected a table of addresses",
+		mistake_add(c->mistakes, setting_pos(c, "delegations"), "expected a table of addresses",
 			    "table %s has networks for keys", table->name);
 }
 
 static void resolve_domains(struct compiler *c)
 {
-	const struct conf_table *table = named_table(c, "domains", c->conf->set.domains);
+	const struct conf_table *table = named_table(c, setting_pos(c, "domains"), c->conf->set.domains);
 
 	c->conf->domains = table;
 	if (table != NULL && table->kind != TABLE_DIRECTORY && table->kind != TABLE_SQLITE)
-		mistake_add(c->mistakes, c->set_at[setting_find(slice_of("domains"))],
+		mistake_add(c->mistakes, setting_pos(c, "domains"),
 			    "expected a table such as: table NAME directory PATH, or sqlite PATH \"select ...\"",
 			    "`postern domain` cannot write table %s", table->name);
+}
+
+/* Keys are addresses. */
+static void resolve_quota(struct compiler *c, struct conf_transport *t)
+{
+	t->quota_table = named_table(c, t->quota_at, t->quota_by);
+	if (t->quota_table != NULL && t->quota_table->kind == TABLE_CIDR)
+		mistake_add(c->mistakes, t->quota_at, "expected a table of addresses", "table %s has networks for keys", t->quota_by);
 }
 
 void check_all(struct compiler *c)
@@ -593,6 +606,8 @@ void check_all(struct compiler *c)
 	check_words(c);
 	resolve_delegations(c);
 	resolve_domains(c);
+	for (size_t i = 0; i < c->conf->transport_count; i++)
+		resolve_quota(c, &c->conf->transports[i]);
 	if (c->conf->set.local_senders != NULL && strcmp(c->conf->set.local_senders, "any") == 0)
 		c->conf->local_senders = SENDERS_ANY;
 	resolve_rules(c);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/outcome.h"
+#include "quota/quota_limit.h"
 
 #include <netinet/in.h>
 
@@ -133,7 +134,6 @@ enum conf_add {
 	ADD_DELIVERY_DATE = 1 << 2,
 };
 
-#define CONF_QUOTA_MIN (64u << 10)
 #define CONF_PROGRAM_BYTES_MAX 4096u
 #define CONF_PROGRAM_WORDS_MAX 64u
 
@@ -148,7 +148,10 @@ struct conf_transport {
 	const char *group; /* instead of the user's; NULL: none */
 	bool delivered_to; /* add Delivered-To (default) */
 	unsigned add; /* enum conf_add, without ADD_DELIVERED_TO */
-	uint64_t quota; /* of a Maildir; bytes; 0: none */
+	struct quota_limit quota; /* of a Maildir; where there is a table, of those who are not in it */
+	const char *quota_by; /* that table's name; NULL: none */
+	struct conf_pos quota_at;
+	const struct conf_table *quota_table;
 	const char *junk_field, *junk_folder; /* mail with that field, "X-Spam-Flag: YES", goes to that folder; NULL: none does */
 	const char *forward, *filter; /* "~/.forward": its owner's files; NULL: not asked */
 	bool programs; /* they may name programs and files */

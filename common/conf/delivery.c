@@ -164,15 +164,27 @@ bool read_add(struct compiler *c, const struct statement *st, void *into)
 	return true;
 }
 
+static bool is_number_next(const struct parser *p)
+{
+	return parser_at(p, TOKEN_WORD) && p->now.text.len > 0 && ascii_is_digit(p->now.text.at[0]);
+}
+
+/* quota [TABLE] [SIZE [MESSAGES]], one of the two at least */
 bool read_quota(struct compiler *c, const struct statement *st, void *into)
 {
 	struct conf_transport *t = into;
-	struct conf_pos pos = c->p->now.pos;
+	struct conf_pos pos;
 
 	(void)st;
-	if (!take_size(c->p, &t->quota))
+	t->quota_at = c->p->now.pos;
+	if (parser_at(c->p, TOKEN_WORD) && !is_number_next(c->p) && !take_name(c->p, "a size, or the name of a table", &t->quota_by))
 		return false;
-	if (t->quota >= CONF_QUOTA_MIN)
+	if (t->quota_by != NULL && !is_number_next(c->p))
+		return true;
+	pos = c->p->now.pos;
+	if (!take_size(c->p, &t->quota.bytes) || (is_number_next(c->p) && !take_number(c->p, 1, QUOTA_MESSAGES_MAX, &t->quota.messages)))
+		return false;
+	if (t->quota.bytes >= QUOTA_BYTES_MIN)
 		return true;
 	mistake_add(c->mistakes, pos, "expected at least 64K", "no mail would fit");
 	return false;

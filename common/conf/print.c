@@ -410,6 +410,20 @@ static void print_program(const struct conf_transport *t, struct buf *out)
 	buf_add_char(out, '\n');
 }
 
+static void print_quota(const struct conf_transport *t, struct buf *out)
+{
+	if (t->quota_by == NULL && t->quota.bytes == 0)
+		return;
+	buf_addf(out, "\tquota%s%s", t->quota_by != NULL ? " " : "", t->quota_by != NULL ? t->quota_by : "");
+	if (t->quota.bytes != 0) {
+		buf_add_char(out, ' ');
+		unit_print_size(out, t->quota.bytes);
+	}
+	if (t->quota.messages != 0)
+		buf_addf(out, " %" PRIu64, t->quota.messages);
+	buf_add_char(out, '\n');
+}
+
 static void print_local(const struct conf_transport *t, struct buf *out)
 {
 	if (t->kind == TRANSPORT_PIPE)
@@ -422,11 +436,7 @@ static void print_local(const struct conf_transport *t, struct buf *out)
 	if (t->add != 0)
 		buf_addf(out, "\tadd%s%s\n", (t->add & ADD_ENVELOPE_TO) != 0 ? " envelope-to" : "",
 			 (t->add & ADD_DELIVERY_DATE) != 0 ? " delivery-date" : "");
-	if (t->quota != 0) {
-		buf_add_text(out, "\tquota ");
-		unit_print_size(out, t->quota);
-		buf_add_char(out, '\n');
-	}
+	print_quota(t, out);
 	if (t->junk_field != NULL) {
 		buf_add_text(out, "\tjunk ");
 		rules_print_text(out, t->junk_field);

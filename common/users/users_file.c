@@ -1,30 +1,11 @@
 #include "users/users_file.h"
 
-#include "base/log.h"
-#include "file_at/file_at.h"
-#include "sqlite_at/sqlite_at.h"
+#include "file_at/file_edit.h"
 #include "users/users.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/file.h>
-#include <time.h>
-#include <unistd.h>
-
-#define LOCK_TRIES 50u
 
 static enum outcome fail(struct buf *why, enum outcome oc, const char *text)
 {
 	buf_add_text(why, text);
-	return oc;
-}
-
-static enum outcome fail_errno(struct buf *why, const char *path)
-{
-	enum outcome oc = errno == ENOSPC || errno == EDQUOT ? OC_SPOOL_FULL : OC_IO_ERROR;
-
-	buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
 	return oc;
 }
 
@@ -112,140 +93,25 @@ enum outcome users_file_edit(struct slice text, enum users_file_change change, s
 
 /* ---- the file ---- */
 
-struct opened {
-	const char *path;
-	int folder, lock; /* owned */
-	struct file_at at;
-	struct file_at_mark mark;
-	struct stat st;
-	struct buf text; /* secret: what stands there */
+struct edit {
+	enum users_file_change change;
+	struct slice address, hash;
 };
 
-static void close_file(struct opened *f)
+static enum outcome edit_text(void *arg, struct slice text, struct buf *out, struct buf *why)
 {
-	if (f->lock != -1)
-		close(f->lock);
-	if (f->folder != -1)
-		close(f->folder);
-	buf_free(&f->text);
-}
+	const struct edit *e = arg;
 
-static enum outcome open_folder(struct opened *f, const char *path, struct buf *why)
-{
-	struct slice name;
-
-	*f = (struct opened){.path = path, .folder = -1, .lock = -1, .text = buf_make_secret(USERS_FILE_MAX)};
-	f->folder = sqlite_at_folder(path, &name);
-	if (f->folder == -1)
-		return fail_errno(why, path);
-	errno = EINVAL;
-	return file_at_init(&f->at, f->folder, slice_of(path)) ? OC_DONE : fail_errno(why, path);
-}
-
-/* Whether what we locked is still what the name names. */
-static bool is_current(const struct opened *f)
-{
-	struct stat locked, named;
-
-	return fstat(f->lock, &locked) == 0 && fstatat(f->folder, f->at.name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       locked.st_ino == named.st_ino && locked.st_dev == named.st_dev;
-}
-
-static enum outcome lock(struct opened *f, struct buf *why)
-{
-	const struct timespec pause = {0, 100000000};
-
-	for (unsigned i = 0; i < LOCK_TRIES; i++) {
-		if (f->lock != -1)
-			close(f->lock);
-		f->lock = openat(f->folder, f->at.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-		if (f->lock == -1)
-			return fail_errno(why, f->path);
-		if (flock(f->lock, LOCK_EX | LOCK_NB) == 0 && is_current(f))
-			return OC_DONE;
-		(void)nanosleep(&pause, NULL);
-	}
-	return fail(why, OC_BUSY, "another command changes the file");
-}
-
-static bool write_all(int fd, struct slice text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.at, text.len);
-
-		if (n == -1 && errno != EINTR)
-			return false;
-		text = slice_from(text, n > 0 ? (size_t)n : 0);
-	}
-	return true;
-}
-
-/* Of the same owner and mode before the first byte is in it. */
-static bool fill(const struct opened *f, int fd, struct slice text)
-{
-	return fchown(fd, f->st.st_uid, f->st.st_gid) == 0 && fchmod(fd, f->st.st_mode & 07777) == 0 && write_all(fd, text) &&
-	       fsync(fd) == 0;
-}
-
-static enum outcome replace(const struct opened *f, const char *new_name, struct buf *why)
-{
-	struct file_at_mark now;
-	struct stat st;
-
-	if (!file_at_look(&f->at, &st, &now) || !file_at_mark_eq(&now, &f->mark))
-		return fail(why, OC_BUSY, "somebody changed the file meanwhile; nothing was changed");
-	if (renameat(f->folder, new_name, f->folder, f->at.name) == -1 || fsync(f->folder) == -1)
-		return fail_errno(why, f->path);
-	return OC_DONE;
-}
-
-static enum outcome write_file(const struct opened *f, struct slice text, struct buf *why)
-{
-	char new_name[sizeof(f->at.name) + 8];
-	enum outcome oc;
-	int fd;
-
-	snprintf(new_name, sizeof(new_name), ".%s.new", f->at.name);
-	(void)unlinkat(f->folder, new_name, 0); /* of a command that died: we have the lock */
-	fd = openat(f->folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd == -1)
-		return fail_errno(why, f->path);
-	oc = fill(f, fd, text) ? OC_DONE : fail_errno(why, f->path);
-	close(fd);
-	if (oc == OC_DONE)
-		oc = replace(f, new_name, why);
-	if (oc != OC_DONE)
-		(void)unlinkat(f->folder, new_name, 0);
-	return oc;
-}
-
-static enum outcome edit_locked(struct opened *f, enum users_file_change change, struct slice address, struct slice hash, struct buf *why)
-{
-	struct buf out = buf_make_secret(USERS_FILE_MAX);
-	enum outcome oc = lock(f, why);
-
-	if (oc == OC_DONE && !file_at_read(&f->at, &f->text, &f->st, &f->mark))
-		oc = fail_errno(why, f->path);
-	if (oc == OC_DONE)
-		oc = users_file_edit(buf_slice(&f->text), change, address, hash, &out, why);
-	if (oc == OC_DONE)
-		oc = write_file(f, buf_slice(&out), why);
-	buf_free(&out);
-	return oc;
+	return users_file_edit(text, e->change, e->address, e->hash, out, why);
 }
 
 static enum outcome edit(const char *path, const gid_t *make_gid, enum users_file_change change, struct slice address, struct slice hash,
 			 struct buf *why)
 {
-	struct opened f;
-	enum outcome oc = open_folder(&f, path, why);
+	struct edit e = {change, address, hash};
+	const struct file_edit how = {.path = path, .make_gid = make_gid, .bytes_max = USERS_FILE_MAX, .secret = true, .edit = edit_text, .arg = &e};
 
-	if (oc == OC_DONE && make_gid != NULL && !sqlite_at_make(f.folder, slice_of(f.at.name), *make_gid))
-		oc = fail_errno(why, path);
-	if (oc == OC_DONE)
-		oc = edit_locked(&f, change, address, hash, why);
-	close_file(&f);
-	return oc;
+	return file_edit(&how, why);
 }
 
 /* ---- what is asked for ---- */
@@ -285,16 +151,13 @@ enum outcome users_file_remove(const char *path, struct slice address, struct bu
 enum outcome users_file_list(const char *path, users_file_fn *fn, void *arg, struct buf *why)
 {
 	struct line l = {.number = 0};
-	struct slice rest;
-	struct opened f;
-	enum outcome oc = open_folder(&f, path, why);
+	struct buf text = buf_make_secret(USERS_FILE_MAX);
+	enum outcome oc = file_edit_read(path, &text, why);
+	struct slice rest = buf_slice(&text);
 
-	if (oc == OC_DONE && !file_at_read(&f.at, &f.text, &f.st, &f.mark))
-		oc = fail_errno(why, path);
-	rest = buf_slice(&f.text);
 	while (next_line(&rest, &l, &oc, why))
 		if (l.login.len > 0 && !fn(l.login, arg))
 			break;
-	close_file(&f);
+	buf_free(&text);
 	return oc;
 }

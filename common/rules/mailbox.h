@@ -1,5 +1,5 @@
-#ifndef POSTERN_POLICYD_MAILBOX_H
-#define POSTERN_POLICYD_MAILBOX_H
+#ifndef POSTERN_RULES_MAILBOX_H
+#define POSTERN_RULES_MAILBOX_H
 
 #include "base/buf.h"
 

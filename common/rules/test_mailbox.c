@@ -1,4 +1,4 @@
-#include "mailbox.h"
+#include "rules/mailbox.h"
 
 #include "base/mem.h"
 
