@@ -147,7 +147,7 @@ static const struct {
 	[FD_SOCKET] = {"socket", "socket:"},		   [FD_PIPE] = {"pipe", "pipe:"},
 	[FD_NULL] = {"null", "/dev/null"},		   [FD_EVENTPOLL] = {"eventpoll", "anon_inode:[eventpoll]"},
 	[FD_EVENTFD] = {"eventfd", "anon_inode:[eventfd"}, [FD_TIMERFD] = {"timerfd", "anon_inode:[timerfd]"},
-	[FD_MEMFD] = {"memfd", "/memfd:"},
+	[FD_SIGNALFD] = {"signalfd", "anon_inode:[signalfd]"}, [FD_MEMFD] = {"memfd", "/memfd:"},
 };
 
 static void take_fd(struct process_facts *f, unsigned long number, const char *link)

@@ -8,7 +8,7 @@
 /*
  * What a process is, as /proc says it, and how that differs from what it should be.
  */
-enum fd_kind { FD_SOCKET, FD_PIPE, FD_NULL, FD_EVENTPOLL, FD_EVENTFD, FD_TIMERFD, FD_MEMFD, FD_KINDS };
+enum fd_kind { FD_SOCKET, FD_PIPE, FD_NULL, FD_EVENTPOLL, FD_EVENTFD, FD_TIMERFD, FD_SIGNALFD, FD_MEMFD, FD_KINDS };
 
 #define PROCESS_GROUPS_MAX 32
 #define PROCESS_PATH_MAX 512

@@ -3,7 +3,7 @@
 postern_library(delivery_maildir SOURCES body.c folder.c maildir.c maildir_path.c maildir_text.c mbox.c program_words.c quota.c LINKS common_base common_quota)
 
 postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
-	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c once.c owner_filter.c program.c
+	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c offspring.c once.c owner_filter.c program.c
 	LINKS delivery_maildir common_filter common_service common_mail common_os)
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)

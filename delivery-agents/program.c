@@ -8,6 +8,7 @@
 #include "ipc/flags.h"
 #include "ipc/link.h"
 #include "mail/directive.h"
+#include "offspring.h"
 #include "os/privilege.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -34,10 +34,12 @@
 #define FILES_MAX 256u
 #define FILE_BYTES_MAX (2ull << 30)
 #define CLEANUP_MS 2000u
+#define ROUND_MS 10
 
 /* What the user's own messages are made of. */
 struct job {
 	const struct msg_MAILBOX_DELIVER *told;
+	const struct offspring *all;
 	const char *home;
 	struct rec_delivery how;
 	struct directive directive;
@@ -48,7 +50,7 @@ struct job {
 	char text[1000]; /* of the verdict */
 	char output[PROGRAM_OUTPUT_MAX];
 	size_t output_len;
-	pid_t hanging; /* a program that SIGKILL did not end; 0 */
+	bool is_left; /* somebody whom SIGKILL did not end yet */
 };
 
 static enum outcome refuse(struct job *j, enum outcome outcome, const char *why)
@@ -201,7 +203,7 @@ static _Noreturn void feed(struct job *j, int in)
 struct running {
 	struct job *job;
 	pid_t program, feeder;
-	int in, out, failed, pid_fd; /* owned; -1 */
+	int in, out, failed; /* owned; -1 */
 	int status, feeder_status;
 	int begin_errno; /* why it could not be begun */
 	bool ended, too_long, link_ended;
@@ -240,14 +242,13 @@ static bool start(struct running *r, int in[2], int out[2], int failed[2])
 	close_fd(&failed[1]);
 	if (r->program == -1)
 		return false;
-	r->pid_fd = (int)syscall(SYS_pidfd_open, r->program, 0);
 	r->feeder = fork();
 	if (r->feeder == 0) {
 		close_fd(&r->out);
 		feed(r->job, r->in);
 	}
 	close_fd(&r->in);
-	return r->pid_fd >= 0 && r->feeder != -1;
+	return r->feeder != -1;
 }
 
 /* The rest of what it says is read, so that it can go on, and not kept. */
@@ -272,13 +273,31 @@ static void take_beginning(struct running *r)
 	close_fd(&r->failed);
 }
 
+/* What the program left behind comes to us and ends here as well.  False: nobody is left. */
+static bool take_ended(struct running *r)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = offspring_next(r->job->all, 0, &status)) > 0) {
+		if (pid == r->program) {
+			r->ended = true;
+			r->status = status;
+		} else if (pid == r->feeder) {
+			r->feeder_ended = true;
+			r->feeder_status = status;
+		}
+	}
+	return pid == 0;
+}
+
 /* A folder or a file may keep even its beginning waiting (FUSE, NFS, a lease): that is in its time as well. */
 static void watch(struct running *r)
 {
 	uint64_t until = clock_mono_ms() + r->job->how.timeout_ms;
 
 	while (!r->ended && !r->too_long && !r->link_ended) {
-		struct pollfd p[] = {{r->out, POLLIN, 0}, {r->pid_fd, POLLIN, 0}, {LINK_FD, POLLRDHUP, 0}, {r->failed, POLLIN, 0}};
+		struct pollfd p[] = {{r->out, POLLIN, 0}, {r->job->all->ended, POLLIN, 0}, {LINK_FD, POLLRDHUP, 0}, {r->failed, POLLIN, 0}};
 		uint64_t now = clock_mono_ms();
 
 		r->too_long = now >= until;
@@ -288,46 +307,43 @@ static void watch(struct running *r)
 			take_output(r);
 		if (p[3].revents != 0)
 			take_beginning(r);
-		r->ended = p[1].revents != 0;
+		if (p[1].revents != 0)
+			(void)take_ended(r);
 		r->link_ended = (p[2].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 	}
 	if (r->ended && r->failed >= 0)
 		take_beginning(r);
 }
 
-/* Who waits in the kernel for a disk that is away is not even killed: it is not waited for here. */
-static void reap_program(struct running *r)
+static void end_feeder(struct running *r)
 {
-	struct pollfd p = {r->pid_fd, POLLIN, 0};
-
-	if (r->pid_fd >= 0 && poll(&p, 1, CLEANUP_MS) == 0) {
-		r->job->hanging = r->program;
+	if (r->feeder <= 0 || r->feeder_ended)
 		return;
-	}
-	while (waitpid(r->program, &r->status, 0) == -1 && errno == EINTR)
+	(void)kill(r->feeder, r->ended ? SIGTERM : SIGKILL);
+	while (waitpid(r->feeder, &r->feeder_status, 0) == -1 && errno == EINTR)
 		;
 }
 
-/* What a program left behind in its group goes with it. */
+/*
+ * The program, and all that it began.  Who feeds it comes last: nobody may take his end for the message's.  Who waits in the kernel for a
+ * disk that is away is not even killed: he is not waited for here.
+ */
 static void end_all(struct running *r)
 {
-	if (r->program > 0) {
-		(void)kill(-r->program, SIGKILL);
-		(void)kill(r->program, SIGKILL);
-		reap_program(r);
-	}
-	if (r->feeder > 0) {
-		struct pollfd p = {r->out, POLLIN, 0};
+	const struct offspring *all = r->job->all;
+	uint64_t until = clock_mono_ms() + CLEANUP_MS;
+	struct pollfd p = {r->out, POLLIN, 0};
 
-		r->feeder_ended = waitpid(r->feeder, &r->feeder_status, WNOHANG) == r->feeder;
-		if (!r->feeder_ended) {
-			(void)kill(r->feeder, r->ended ? SIGTERM : SIGKILL);
-			while (waitpid(r->feeder, &r->feeder_status, 0) == -1 && errno == EINTR)
-				;
-		}
-		for (uint64_t until = clock_mono_ms() + CLEANUP_MS; r->out >= 0 && clock_mono_ms() < until && poll(&p, 1, 0) == 1;)
-			take_output(r);
+	while (take_ended(r) && offspring_kill(r->feeder) > 0 && clock_mono_ms() < until)
+		offspring_wait(all, ROUND_MS);
+	end_feeder(r);
+	while (take_ended(r) && clock_mono_ms() < until) {
+		(void)offspring_kill(0);
+		offspring_wait(all, ROUND_MS);
 	}
+	r->job->is_left = take_ended(r);
+	while (r->out >= 0 && clock_mono_ms() < until && poll(&p, 1, 0) == 1)
+		take_output(r);
 }
 
 /* ---- what came of it ---- */
@@ -381,7 +397,7 @@ static enum outcome settle(struct running *r)
 	struct slice why = log_errno_text(r->begin_errno);
 	enum outcome outcome;
 
-	if (j->hanging != 0)
+	if (!r->ended)
 		return refuse(j, OC_MAILBOX_TEMP, "the program cannot be ended: a file or folder that it waits for does not answer");
 	if (r->begin_errno != 0) {
 		snprintf(j->text, sizeof(j->text), "the program cannot be begun: %.*s", SLICE_ARG(why));
@@ -404,18 +420,22 @@ static enum outcome settle(struct running *r)
 	return outcome;
 }
 
-/* With a program that hangs the worker stays, without its link, so that the runner counts it. */
+/* The worker stays, without its link, with those who do not end, so that the runner counts it. */
 static _Noreturn void leave(const struct job *j)
 {
+	int status;
+	pid_t pid;
+
 	close(LINK_FD);
-	while (j->hanging != 0 && waitpid(j->hanging, NULL, 0) == -1 && errno == EINTR)
-		;
+	while (j->is_left && (pid = offspring_next(j->all, 0, &status)) >= 0)
+		if (pid == 0 && offspring_kill(0) > 0)
+			offspring_wait(j->all, 1000);
 	_exit(0);
 }
 
 static enum outcome run(struct job *j)
 {
-	struct running r = {.job = j, .in = -1, .out = -1, .failed = -1, .pid_fd = -1};
+	struct running r = {.job = j, .in = -1, .out = -1, .failed = -1};
 	int in[2], out[2], failed[2];
 	enum outcome outcome;
 
@@ -432,7 +452,6 @@ static enum outcome run(struct job *j)
 	close_fd(&r.in);
 	close_fd(&r.out);
 	close_fd(&r.failed);
-	close_fd(&r.pid_fd);
 	for (int i = 0; i < 2; i++) {
 		if (in[i] >= 0 && i == 0)
 			close_fd(&in[i]);
@@ -451,7 +470,7 @@ static enum outcome prepare(struct job *j, const struct msg_MAILBOX_DELIVER *d, 
 	struct slice record = d->delivery_records;
 	enum outcome words;
 
-	*j = (struct job){.told = d, .home = j->home};
+	*j = (struct job){.told = d, .home = j->home, .all = j->all};
 	if (!rec_delivery_next(&record, &j->how) || !directive_decode(d->directive, d->argument, &j->directive))
 		return refuse(j, OC_MAILBOX_TEMP, "what is to be run was not understood");
 	j->message = (struct maildir_message){
@@ -475,7 +494,7 @@ static enum outcome prepare(struct job *j, const struct msg_MAILBOX_DELIVER *d, 
 	return body_check_loop(&j->message, j->text);
 }
 
-static _Noreturn void work(int link_fd, const char *home, const char *host)
+static _Noreturn void work(int link_fd, const struct offspring *all, const char *home, const char *host)
 {
 	static char space[LINK_PACKET_MAX];
 	static struct job j;
@@ -487,16 +506,26 @@ static _Noreturn void work(int link_fd, const char *home, const char *host)
 		struct msg_MAILBOX_DELIVERED told = {.path = slice_empty()};
 
 		j.home = home;
+		j.all = all;
 		told.outcome = prepare(&j, &m.body.MAILBOX_DELIVER, m.fd, host);
 		if (told.outcome == OC_DONE)
 			told.outcome = run(&j);
 		told.text = slice_of(j.text);
 		close(m.fd);
 		m.fd = -1;
-		if (!link_tell_now(link_fd, IPC_MAILBOX_DELIVERED, 0, false, &told, -1) || j.hanging != 0)
+		if (!link_tell_now(link_fd, IPC_MAILBOX_DELIVERED, 0, false, &told, -1) || j.is_left)
 			break;
 	}
 	leave(&j);
+}
+
+static bool watch_over(struct offspring *all, char *why, size_t size)
+{
+	(void)signal(SIGCHLD, SIG_DFL);
+	if (offspring_open(all))
+		return true;
+	snprintf(why, size, "programs need /proc/thread-self/children, to be ended with all that they began: %.*s", SLICE_ARG(log_errno_text(errno)));
+	return false;
 }
 
 static _Noreturn void worker_run(const struct program_order *o, const struct msg_PROGRAM_WORKER *w, int socket, pid_t parent)
@@ -507,6 +536,7 @@ static _Noreturn void worker_run(const struct program_order *o, const struct msg
 				   .groups = w->group != 0 ? groups : NULL,
 				   .group_count = w->group != 0 ? ARRAY_LEN(groups) : 0};
 	char *home = slice_dup(w->home);
+	struct offspring all;
 	int link_fd = fcntl(socket, F_DUPFD_CLOEXEC, LINK_FD + 1);
 	char why[256] = "";
 
@@ -514,21 +544,94 @@ static _Noreturn void worker_run(const struct program_order *o, const struct msg
 		_exit(EX_TEMPFAIL);
 	close_range(LINK_FD + 1, ~0u, 0);
 	if (fcntl(LINK_FD, F_SETFL, 0) == -1 || (o->as_root && !become_user(&who, why, sizeof(why))) || !die_with_parent(parent) ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1) {
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 || !watch_over(&all, why, sizeof(why))) {
 		(void)link_tell_now(LINK_FD, IPC_MAILBOX_OPENED, 0, false, &(struct msg_MAILBOX_OPENED){OC_MAILBOX_TEMP, slice_of(why)}, -1);
 		_exit(EX_TEMPFAIL);
 	}
-	(void)signal(SIGCHLD, SIG_DFL);
 	(void)prctl(PR_SET_NAME, "program", 0, 0, 0);
-	work(LINK_FD, home, o->host);
+	work(LINK_FD, &all, home, o->host);
 }
 
-/* Those that have ended are no more. */
-static unsigned count_workers(unsigned count)
+/* ---- the runner ---- */
+
+/* A row is free (pid 0), a worker, or one that is gone, while somebody lives whom it may have left. */
+#define GONE ((pid_t)-1)
+
+struct runner {
+	const struct program_order *order;
+	struct offspring all;
+	struct {
+		pid_t pid;
+		uid_t uid;
+	} workers[RUNNER_WORKERS_MAX];
+	pid_t self;
+};
+
+static size_t find_row(const struct runner *r, pid_t pid)
 {
-	while (count > 0 && waitpid(-1, NULL, WNOHANG) > 0)
-		count--;
-	return count;
+	size_t i = 0;
+
+	while (i < RUNNER_WORKERS_MAX && r->workers[i].pid != pid)
+		i++;
+	return i;
+}
+
+/* A program may kill its worker, or stop it, which is as good as dead. */
+static void take_workers(struct runner *r)
+{
+	int status;
+	pid_t pid;
+	size_t row;
+
+	while ((pid = offspring_next(&r->all, WUNTRACED, &status)) > 0) {
+		row = find_row(r, pid);
+		if (row < RUNNER_WORKERS_MAX && WIFSTOPPED(status))
+			(void)kill_as(r->workers[row].uid, pid, SIGKILL);
+		else if (row < RUNNER_WORKERS_MAX)
+			r->workers[row].pid = GONE;
+	}
+}
+
+/* Whose it was is not known: it is of the user of one of them. */
+static void kill_orphan(const struct runner *r, pid_t pid)
+{
+	for (size_t i = 0; i < RUNNER_WORKERS_MAX; i++)
+		if (r->workers[i].pid == GONE && kill_as(r->workers[i].uid, pid, SIGKILL))
+			return;
+}
+
+/* What workers left that did not end as they should.  How many that were. */
+static size_t end_orphans(struct runner *r)
+{
+	pid_t all[OFFSPRING_MAX];
+	size_t count, orphans = 0;
+
+	take_workers(r);
+	if (find_row(r, GONE) == RUNNER_WORKERS_MAX)
+		return 0;
+	count = offspring_list(all);
+	for (size_t i = 0; i < count; i++)
+		if (find_row(r, all[i]) == RUNNER_WORKERS_MAX) {
+			kill_orphan(r, all[i]);
+			orphans++;
+		}
+	for (size_t i = 0; orphans == 0 && i < RUNNER_WORKERS_MAX; i++)
+		if (r->workers[i].pid == GONE)
+			r->workers[i].pid = 0;
+	return orphans;
+}
+
+/* Until there is an order to be read. */
+static void wait_for_order(struct runner *r, const struct link_now *link)
+{
+	struct pollfd p[] = {{link->fd, POLLIN, 0}, {r->all.ended, POLLIN, 0}};
+
+	while (link->rest.len == 0) {
+		size_t orphans = end_orphans(r);
+
+		if (poll(p, ARRAY_LEN(p), orphans > 0 ? 10 * ROUND_MS : -1) > 0 && p[0].revents != 0)
+			return;
+	}
 }
 
 static void refuse_worker(int socket)
@@ -538,25 +641,41 @@ static void refuse_worker(int socket)
 	(void)link_tell_now(socket, IPC_MAILBOX_OPENED, 0, false, &told, -1);
 }
 
+static void make_worker(struct runner *r, const struct msg_PROGRAM_WORKER *w, int socket)
+{
+	size_t row = find_row(r, 0);
+	pid_t pid = row < RUNNER_WORKERS_MAX ? fork() : -1;
+
+	if (pid == 0)
+		worker_run(r->order, w, socket, r->self);
+	if (pid == -1) {
+		refuse_worker(socket);
+		return;
+	}
+	r->workers[row].pid = pid;
+	r->workers[row].uid = (uid_t)w->uid;
+}
+
 void runner_run(const struct program_order *order)
 {
 	static char space[LINK_PACKET_MAX];
+	static struct runner r;
 	struct link_now link = LINK_NOW(order->socket, ROLE_MAILBOX, ROLE_LOCAL, space);
 	struct ipc_message m = {.fd = -1};
-	pid_t self = getpid(), pid;
-	unsigned workers = 0;
+	char why[256];
 
-	(void)signal(SIGCHLD, SIG_DFL);
+	r.order = order;
+	r.self = getpid();
 	(void)signal(SIGPIPE, SIG_IGN);
-	while (link_receive_now(&link, &m) && m.type == IPC_PROGRAM_WORKER) {
-		workers = count_workers(workers);
-		pid = workers < RUNNER_WORKERS_MAX ? fork() : -1;
-		if (pid == 0)
-			worker_run(order, &m.body.PROGRAM_WORKER, m.fd, self);
-		else if (pid == -1)
-			refuse_worker(m.fd);
-		else
-			workers++;
+	if (!watch_over(&r.all, why, sizeof(why))) {
+		LOG_PLAIN(LEVEL_ERROR, why);
+		_exit(EX_TEMPFAIL);
+	}
+	for (;;) {
+		wait_for_order(&r, &link);
+		if (!link_receive_now(&link, &m) || m.type != IPC_PROGRAM_WORKER)
+			break;
+		make_worker(&r, &m.body.PROGRAM_WORKER, m.fd);
 		close(m.fd);
 		m.fd = -1;
 	}

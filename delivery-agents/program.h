@@ -11,7 +11,7 @@
  * right to change users, a filter that only denies, and one link.  It reads nothing but PROGRAM_WORKER, and forks a worker for each: that
  * becomes the user for good, and takes messages as a mailbox worker does (MAILBOX_DELIVER), one after the other.
  *
- *	message --fork--> program: its own session, its own limits, execve of words --exit, deadline, or the link closes--> its group is killed
+ *	message --fork--> program: its own session, its own limits, execve of words --exit, deadline, or the link closes--> all that it began is killed
  *
  * Always: no word is read by a shell; the environment has fixed names only, and nothing in it that a program could take for code; no word
  * made of an address begins with `-`; nothing that the program says is more than a text.

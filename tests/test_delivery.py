@@ -328,6 +328,11 @@ def test_a_program_gets_the_message(suite, boxes, program):
     assert int((program.place / "uid").read_text()) == boxes.stat().st_uid
 
 
+def runner(suite):
+    found = [p for p in suite.children(suite.pids("local")[0]) if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == "programs"]
+    return found[0] if found else None
+
+
 @pytest.mark.parametrize("code, outcome", [(75, "later"), (71, "later"), (1, "back"), (67, "back"), (69, "back"), (127, "back")])
 def test_exit_codes(suite, boxes, program, code, outcome):
     path = program(f"cat >/dev/null; echo because; exit {code}\n")
@@ -394,12 +399,75 @@ def test_a_program_that_cannot_begin_has_its_time_and_no_more(suite, program):
     row("S20", "beginning-has-its-time", "could not be begun within 1 s" in said and not (program.place / "ran").exists())
 
 
-def test_what_a_program_leaves_behind_is_killed(suite, program):
-    path = program("cat >/dev/null; sleep 611 & echo $! > $out/child\n")
+LATER = "#!/bin/sh\necho $$ >> $out/left\nwhile [ ! -e $out/go ]; do sleep 0.2; done\ntouch $out/late\n"
+ON_AND_ON = """#!/usr/bin/python3
+import os
+out, generation = os.environ["out"], 0
+while generation == 0 or os.fork() == 0 or os._exit(0):
+    os.setsid() if os.getsid(0) != os.getpid() else None
+    generation += 1
+    if generation == 100:
+        print(os.getpid(), file=open(out + "/left", "a"))
+"""
+
+
+@pytest.fixture
+def later(program):
+    """What a program may leave behind: it would write a file later.  The beginning of such programs."""
+    for name, text in (("later", LATER), ("on-and-on", ON_AND_ON)):
+        path = program.place.parent / name
+        path.write_text(text)
+        path.chmod(0o755)
+    return f"cat >/dev/null; export out; later={program.place.parent}/later on={program.place.parent}/on-and-on\n"
+
+
+def await_left(count):
+    return f"while [ $(cat $out/left | wc -l) -lt {count} ]; do sleep 0.1; done 2>/dev/null\n"
+
+
+def gone(program):
+    """Whose numbers were left in a file."""
+    def look():
+        left = (program.place / "left").read_text().split() if (program.place / "left").exists() else []
+        return left and not [p for p in left if pathlib.Path(f"/proc/{p}").exists()]
+    return wait_until(look, what="the end of what it left behind")
+
+
+def children_of(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize("way, lines, count", [
+    ("group", "$later &\n", 1),
+    ("session", "setsid $later &\n", 1),
+    ("forked-twice", "(setsid sh -c '$0 & $0 & exit 0' $later &)\n", 2),
+    ("forks-on-and-on", "$later & $on &\n", 2),
+])
+def test_what_a_program_leaves_behind_is_killed(suite, program, later, way, lines, count):
+    """In its group, in a session of its own, with no parent left, or in a generation that nobody has seen yet."""
+    path = program(later + lines + await_left(count))
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
     send(suite)
-    child = wait_until(lambda: (program.place / "child").exists() and (program.place / "child").read_text().strip(), what="the program")
-    row("S20", "group-is-killed", wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists(), what="the end of its child"))
+    ended = gone(program)
+    (program.place / "go").touch()
+    wait_until(lambda: not suite.queue(), what="the delivery")
+    left = [child for worker in children_of(runner(suite)) for child in children_of(worker)]
+    row("S20", f"left-behind-{way}", ended and not left and not (program.place / "late").exists())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["KILL", "STOP"])
+def test_a_program_that_does_away_with_its_worker(suite, program, later, name):
+    """It is the same user; what it leaves behind goes to who made the worker, and ends there."""
+    path = program(f"{later}[ ! -e $out/left ] || exit 0\nsetsid $later &\n{await_left(1)}kill -{name} $PPID; sleep 611\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite)
+    ended = gone(program)
+    said = last_of(suite)
+    (program.place / "go").touch()
+    suite.postern("queue", "retry", "all")
+    wait_until(lambda: not suite.queue(), what="the second attempt")
+    row("S20", f"worker-{name}", ended and said.startswith("4") and not (program.place / "late").exists())
 
 
 @pytest.mark.parametrize("sender", ["() { :;}; echo hi >x", "a\"b", "-oQ/tmp", "a" * 60])
@@ -485,21 +553,17 @@ def test_sleeping_programs_leave_workers_for_mailboxes(suite, boxes, program):
 
 def test_what_runs_programs_is_made_anew(suite, program):
     """The runner is killed: its parent ends after its jobs, and the one in its place has another."""
-    def runner():
-        found = [p for p in suite.children(suite.pids("local")[0]) if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == "programs"]
-        return found[0] if found else None
-
     path = program("cat >/dev/null; echo x >> $out/ran\n")
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
     send(suite)
     wait_until(lambda: (program.place / "ran").exists() and not suite.queue(), what="the first delivery")
-    (parent,), first = suite.pids("local"), runner()
+    (parent,), first = suite.pids("local"), runner(suite)
     os.kill(first, 9)
     wait_until(lambda: "program-runner-died" in suite.log(), what="a word of it")
-    wait_until(lambda: suite.pids("local") not in ([], [parent]) and runner(), what="another runner")
+    wait_until(lambda: suite.pids("local") not in ([], [parent]) and runner(suite), what="another runner")
     send(suite)
     wait_until(lambda: len((program.place / "ran").read_text().split()) == 2, what="the second delivery")
-    row("S20", "program-runner", runner() != first and "exit 75" in suite.log())
+    row("S20", "program-runner", runner(suite) != first and "exit 75" in suite.log())
 
 
 def test_what_runs_programs_is_locked_in(suite, boxes, program):

@@ -61,6 +61,9 @@ def name_of(suite, pid):
     role = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removeprefix("postern-")
     if parent(pid) == suite.process.pid:
         return role
+    called = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    if called in ("programs", "program"):
+        return f"{role}.{called}"
     kinds = {"smtpd": "session", "local": "mailbox"}
     finder = os.readlink(f"/proc/{pid}/cwd") == "/etc"
     return f"{role}.{kinds.get(role) or ('finder' if finder else 'verifier')}"

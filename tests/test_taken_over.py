@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import pwd
 import signal
 import subprocess
 
@@ -68,14 +69,21 @@ def a_mailbox_worker(suite):
     c.ehlo()
     c.message("you@elsewhere.test", "bob@example.test")
     (local,) = suite.pids("local")
-    return wait_until(lambda: [p for p in suite.children() if parent(p) == local], 20, "a mailbox worker")
+    return wait_until(lambda: [p for p in suite.children() if parent(p) == local and name_of(suite, p) == "local.mailbox"], 20, "a mailbox worker")
+
+
+def a_worker_of_programs(suite):
+    c = suite.smtp()
+    c.ehlo()
+    c.message("you@elsewhere.test", "bob@program.test")
+    return wait_until(lambda: [p for p in suite.children() if name_of(suite, p) == "local.program"], 20, "a worker of programs")
 
 
 def everybody(suite, stage):
-    """Kind of process -> deed -> outcome; the worker of a mailbox first, for it leaves when it has nothing to do."""
+    """Kind of process -> deed -> outcome; workers first, for they leave when they have nothing to do."""
     found = {}
     for _ in range(10):
-        for pid in a_mailbox_worker(suite) + suite.children():
+        for pid in a_mailbox_worker(suite) + a_worker_of_programs(suite) + suite.children():
             with contextlib.suppress(OSError):
                 name = name_of(suite, pid)
                 if not found.get(name):
@@ -117,6 +125,8 @@ def cells(body):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_what_each_gains(suite, stage, kernel):
     suite.arguments = KERNELS[kernel]
+    suite.routes = '\tdeliver programs if recipient.domain == "program.test"\n' + suite.routes
+    suite.transports += f"transport programs {{ pipe /bin/true user {pwd.getpwuid((suite.folder / 'mail').stat().st_uid).pw_name} }}\n"
     suite.start()
     sessions = make_it_work(suite)
     body = as_table(everybody(suite, stage))

@@ -120,7 +120,7 @@ static const struct deed deeds[] = {
 	{"read-memory", SYS_process_vm_readv, DO_IT, {A(THE_OTHER), A(ZEROES), N(0), A(ZEROES), N(0), N(0)}},
 	{"take-descriptor", SYS_pidfd_getfd, DO_IT, {N(-1), N(0), N(0)}},
 	{"limits-of-other", SYS_prlimit64, DO_IT, {A(THE_OTHER), N(7), A(ZEROES), N(0)}},
-	{"share-memory", SYS_shmget, DO_IT, {N(0), N(4096), N(0600)}},
+	{"share-memory", SYS_shmget, ONLY_ASK, {N(0), N(4096), N(0600)}},
 	/* rights */
 	{"become-root", SYS_setuid, DO_IT, {N(0)}},
 	{"become-root-whole", SYS_setresuid, DO_IT, {N(0), N(0), N(0)}},
