@@ -247,7 +247,7 @@ static void deliver_to_user(struct job *job, const struct msg_ACCOUNT *account)
 	bool as_root = !service_is_unprivileged(l->service);
 	char *home;
 
-	if (as_root && (account->uid < l->uid_floor || account->uid > INT32_MAX || account->gid == 0)) {
+	if (as_root && (account->uid < l->uid_floor || account->uid > INT32_MAX || account->gid == 0 || account->gid > INT32_MAX)) {
 		fail_asked(job, OC_MAILBOX_TEMP, "mail is not delivered as this user: it is root or a system user");
 		return;
 	}

@@ -293,13 +293,18 @@ static void several_recipients(void **state)
 	assert_int_equal(mail_of("shared"), 3);
 }
 
-static void answer_account(enum outcome outcome, uint64_t uid, const char *home_path)
+static void answer_account_of(enum outcome outcome, uint64_t uid, uint64_t gid, struct slice home_path)
 {
 	struct ipc_message m = hear(&local.authd, IPC_ACCOUNT_ASK);
-	const struct msg_ACCOUNT account = {outcome, uid, uid, slice_of(home_path)};
+	const struct msg_ACCOUNT account = {outcome, uid, gid, home_path};
 
 	assert_true(slice_eq(m.body.ACCOUNT_ASK.name, slice_of("alice")));
 	assert_true(link_tell_now(local.authd.fd, IPC_ACCOUNT, m.request, true, &account, -1));
+}
+
+static void answer_account(enum outcome outcome, uint64_t uid, const char *home_path)
+{
+	answer_account_of(outcome, uid, uid, slice_of(home_path));
 }
 
 static void homes(void **state)
@@ -337,6 +342,45 @@ static void homes(void **state)
 		got = verdict_of(100 + i);
 		if (got != cases[i].want)
 			fail_msg("%s: %s", cases[i].name, outcome_info(got)->name);
+	}
+}
+
+/* Who keeps the accounts says that somebody is root, of root's group, below the bound, or at home elsewhere: his mail waits.  (A text with NUL,
+ * or of 4097 octets, is no message of the bus.) */
+static void accounts_that_lead_elsewhere(void **state)
+{
+	static char long_home[4096] = "/";
+	const uint64_t owner = is_root() ? OWNER_UID : geteuid();
+	const struct {
+		const char *name;
+		uint64_t uid, gid;
+		struct slice home;
+		bool root_only;
+	} cases[] = {
+		{"uid-0", 0, owner, slice_of(home), true},
+		{"gid-0", owner, 0, slice_of(home), true},
+		{"gid-0-by-cut", owner, 1ull << 32, slice_of(home), true},
+		{"uid-0-by-cut", 1ull << 32, owner, slice_of(home), true},
+		{"uid-below-the-bound", FLOOR_UID - 1, owner, slice_of(home), true},
+		{"home-above", owner, owner, slice_of("../../etc"), false},
+		{"home-relative", owner, owner, slice_of("etc"), false},
+		{"home-of-4096", owner, owner, {long_home, sizeof(long_home)}, false},
+		{"home-of-root", owner, owner, slice_of("/root"), true},
+		{"home-is-the-root", owner, owner, slice_of("/"), true},
+	};
+
+	(void)state;
+	memset(long_home + 1, 'a', sizeof(long_home) - 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum outcome got;
+
+		if (cases[i].root_only && !is_root())
+			continue;
+		start_one(200 + i, "homes", "alice", "alice@mx.example.test");
+		answer_account_of(OC_DONE, cases[i].uid, cases[i].gid, cases[i].home);
+		got = verdict_of(200 + i);
+		printf("ROW F19 account-%s %s\n", cases[i].name, got == OC_MAILBOX_TEMP ? "pass" : "fail");
+		assert_int_equal(got, OC_MAILBOX_TEMP);
 	}
 }
 
@@ -473,6 +517,7 @@ static void refuses_generations(void **state)
 		assert_true(slice_copy(m.body.GENERATION_CHECKED.reason, why, sizeof(why)));
 		if (strstr(why, cases[i].why) == NULL)
 			fail_msg("%s", why);
+		printf("ROW F19 transport-%zu pass\n", i);
 		tell(&local.master, IPC_GENERATION_DROP, &(struct msg_GENERATION_DROP){100 + i}, -1);
 	}
 	mailbox(path, "still");
@@ -553,6 +598,7 @@ int main(void)
 		cmocka_unit_test(delivers_many),
 		cmocka_unit_test(several_recipients),
 		cmocka_unit_test(homes),
+		cmocka_unit_test(accounts_that_lead_elsewhere),
 		cmocka_unit_test(home_is_the_users),
 		cmocka_unit_test(refuses_other_paths),
 		cmocka_unit_test(workers_die),

@@ -1,13 +1,15 @@
 """A Maildir in the home of a user of this system: written as that user, whatever lies there, and never as root."""
 
+import contextlib
 import os
 import pathlib
 import pwd
 import shutil
+import signal
 
 import pytest
 
-from harness import row, system_user, wait_until
+from harness import row, status_of, system_user, wait_until
 
 pytestmark = pytest.mark.root
 
@@ -102,7 +104,7 @@ def test_a_name_leads_nowhere_else(at_home, local):
     row("F19", f"home-{local}", got.startswith(("550", "553", "501")))
 
 
-@pytest.mark.parametrize("what", ["link", "file", "others", "fifo", "read-only"])
+@pytest.mark.parametrize("what", ["link", "file", "others", "fifo", "read-only", "missing"])
 def test_an_odd_home_defers(at_home, home, person, what, tmp_path):
     """The message waits, says why, and comes when the home is mended."""
     trap = tmp_path / "trap"
@@ -117,12 +119,16 @@ def test_an_odd_home_defers(at_home, home, person, what, tmp_path):
         os.mkfifo(maildir)
     elif what == "others":
         maildir.mkdir()
+    elif what == "missing":
+        home.rename(tmp_path / "away")
     else:
         home.chmod(0o500)
     send(at_home, f"{person.pw_name}@localhost")
     said = deferral(at_home)
-    for ident in ["F03", {"fifo": "L02"}.get(what, "L01")]:
+    for ident in ["F03", {"fifo": "L02", "read-only": "L04", "missing": "L04"}.get(what, "L01")]:
         row(ident, f"home-{what}", said and not list(trap.iterdir()) and not delivered(home))
+    if what == "missing":
+        shutil.move(tmp_path / "away", home)
     home.chmod(0o700)
     if maildir.is_symlink() or maildir.is_file() or what == "fifo":
         maildir.unlink()
@@ -130,6 +136,25 @@ def test_an_odd_home_defers(at_home, home, person, what, tmp_path):
         maildir.rmdir()
     at_home.postern("queue", "retry", "all")
     wait_until(lambda: delivered(home), what="the message")
+
+
+def test_a_home_that_hangs_holds_up_nobody_else(at_home, home, person):
+    """L04: who writes into it stands still, as where its disk is away."""
+    def worker():
+        found = [p for p in at_home.children(at_home.pids("local")[0]) if status_of(p).get("Uid", "").split()[:1] == [str(person.pw_uid)]]
+        return found and found[0]
+    send(at_home, f"{person.pw_name}@localhost")
+    pid = wait_until(worker, what="who writes into it")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        send(at_home, f"{person.pw_name}@localhost")
+        send(at_home, "alice@example.test")
+        row("L04", "home-hangs", len(at_home.wait_messages("alice@example.test")) == 1)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: not at_home.queue() and len(delivered(home)) >= 2, what="the others")
 
 
 def test_aliases_between_people_and_away(at_home, home, person):

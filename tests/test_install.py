@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BUILD, ROLES
+from harness import BUILD, ROLES, row
 
 PROGRAMS = {f"libexec/postern/postern-{role}" for role in [*ROLES, "lookup"]} | {"sbin/postern-master", "sbin/postern", "sbin/sendmail"}
 OTHERS = {
@@ -49,6 +49,18 @@ def test_everything_has_its_place(installed):
     strange = {n for n in found - PROGRAMS - OTHERS if not n.startswith(("bin/", "sbin/", "share/", "etc/"))}
     assert not strange
     assert not [n for n in below(root) if re.search(r"test_|fuzz_|stub|\.a$|\.h$", n)]
+    modes = {p: p.lstat().st_mode for p in root.rglob("*") if not p.is_symlink()}
+    row("L07", "installed-without-set-id", not [p for p, mode in modes.items() if mode & 0o6000])
+    row("O03", "installed-not-writable-by-all", not [p for p, mode in modes.items() if mode & 0o002])
+
+
+def test_what_root_does_in_folders_of_others(installed):
+    """L10: at an upgrade or an end nothing is done to what lies in them: they are made, and never walked through."""
+    _, prefix = installed
+    made = [line.split() for line in (prefix / "lib/tmpfiles.d/postern.conf").read_text().splitlines() if line and line[0] != "#"]
+    unit = (prefix / "lib/systemd/system/postern.service").read_text()
+    row("L10", "folders-are-made-alone", made and all(words[0] == "d" and int(words[2], 8) & 0o022 == 0 for words in made))
+    row("L10", "unit-runs-the-master-alone", not re.search(r"^Exec(?!Start=|Reload=)\w+=|^Exec\w+=\W*[+!]|^StateDirectory=", unit, re.M))
 
 
 def test_the_unit_names_what_is_installed(installed):

@@ -116,6 +116,14 @@ def test_a_stopped_spool_with_traps(deferring):
     found = [f["finding"] for f in json.loads(done.stdout)[:-1]]
     assert found.count("not-a-file") == planted and done.returncode == 1, done
     row("N02", "offline-traps", {p: os.lstat(p).st_mtime_ns for p in spool.rglob("*")} == before)
+    passwd = os.stat("/etc/passwd")
+    deferring.launch()
+    send_over_traps = deferring.smtp()
+    send_over_traps.ehlo()
+    send_over_traps.message("alice@example.test", "you@elsewhere.test")
+    send_over_traps.close()
+    deferring.stop()
+    row("L10", "start-over-traps", os.stat("/etc/passwd") == passwd and all(os.path.lexists(p) for p in before if p.name != "index.db-wal"))
     if ROOT:
         os.chown(spool, 0, 0)
         done = deferring.postern("queue", "check", str(spool), check=False)

@@ -122,7 +122,8 @@ def test_hostile_environment_and_folder(local, tmp_path, monkeypatch):
 
 
 def test_no_set_id_bits():
-    assert (BIN / "sendmail").stat().st_mode & 0o6000 == 0
+    """L07: whoever traces it, sends it signals or takes its descriptors has nothing that was not his."""
+    row("L07", "no-set-id", (BIN / "sendmail").stat().st_mode & 0o6000 == 0 and "security.capability" not in os.listxattr(BIN / "sendmail"))
 
 
 @pytest.mark.root
