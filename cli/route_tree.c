@@ -111,6 +111,12 @@ static void print_lookup(struct tree *t, const struct row *row, unsigned depth)
 	buf_add_char(t->out, '\n');
 }
 
+static void print_owner(struct tree *t, const struct row *row, unsigned depth)
+{
+	indent(t, depth);
+	say(t, row, "        sent on by its owner, to whom bounces go: ", "sender", "\n");
+}
+
 static void print_rewrite(struct tree *t, const struct row *row, unsigned depth)
 {
 	indent(t, depth);
@@ -149,7 +155,8 @@ static void print_end(struct tree *t, const struct row *row, unsigned depth)
 static const struct {
 	const char *kind;
 	void (*print)(struct tree *t, const struct row *row, unsigned depth);
-} kinds[] = {{"rule", print_rule},     {"lookup", print_lookup}, {"rewrite", print_rewrite}, {"target", print_target},
+} kinds[] = {{"rule", print_rule},     {"lookup", print_lookup}, {"owner", print_owner},
+	     {"rewrite", print_rewrite}, {"target", print_target},
 	     {"refused", print_end},   {"deferred", print_end},	 {"discarded", print_end},   {"waiting", print_target}};
 
 static void print_row(struct tree *t, const struct row *row, unsigned depth)

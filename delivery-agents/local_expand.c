@@ -144,7 +144,8 @@ static bool count_records(struct slice records, uint64_t *count_out)
 
 	*count_out = 0;
 	while (rec_expansion_next(&records, &r)) {
-		if (!directive_decode(r.directive, r.argument, &directive))
+		/* Who sends to a list is not for a user to say. */
+		if (!directive_decode(r.directive, r.argument, &directive) || directive.kind == DIRECTIVE_LIST)
 			return false;
 		++*count_out;
 	}

@@ -371,6 +371,7 @@ static bool choose(struct mailbox *b, struct delivery *one)
 	case DIRECTIVE_FILE:
 		return choose_file(b, one);
 	case DIRECTIVE_PIPE:
+	case DIRECTIVE_LIST:
 	case DIRECTIVE_COUNT:
 		break;
 	}

@@ -39,6 +39,7 @@ static bool read_sender(struct explain_question *q, const struct conf *conf, str
 	enum mail_verdict verdict = mail_address_parse(text, MAIL_ALLOW_UTF8 | MAIL_ALLOW_NULL, &q->sender);
 
 	(void)conf;
+	q->sender_said = true;
 	q->facts.value[FACT_SENDER].text = mail_address_text(&q->sender);
 	return verdict == MAIL_OK || refuse(why, mail_verdict_text(verdict), value);
 }
@@ -295,6 +296,13 @@ static void row_lookup(struct explain *e, const struct route_note *n, struct buf
 	add_long(row, "value", n->text);
 }
 
+static void row_owner(struct explain *e, const struct route_note *n, struct buf *row)
+{
+	(void)e;
+	add_rule(row, n->rule);
+	add(row, "sender", n->text);
+}
+
 static void row_rewrite(struct explain *e, const struct route_note *n, struct buf *row)
 {
 	(void)e;
@@ -342,6 +350,7 @@ static const struct {
 	void (*fill)(struct explain *e, const struct route_note *n, struct buf *row);
 } kinds[] = {
 	[NOTE_ADDRESS] = {"address", row_address}, [NOTE_RULE] = {"rule", row_rule},	   [NOTE_LOOKUP] = {"lookup", row_lookup},
+	[NOTE_OWNER] = {"owner", row_owner},
 	[NOTE_REWRITE] = {"rewrite", row_rewrite}, [NOTE_TARGET] = {"target", row_target}, [NOTE_REFUSED] = {"refused", row_end},
 	[NOTE_DEFERRED] = {"deferred", row_end},   [NOTE_PENDING] = {"pending", row_end},  [NOTE_DISCARDED] = {"discarded", row_end},
 };
@@ -402,7 +411,7 @@ struct explain explain_begin(const struct conf *conf, struct tables *tables, siz
 enum route_outcome explain_run(struct explain *e, const struct explain_question *q, const struct lookups *lookups)
 {
 	const struct route_trace trace = {on_note, e};
-	const struct route_question question = {.conf = e->conf, .facts = &q->facts, .lookups = lookups, .trace = &trace};
+	const struct route_question question = {.conf = e->conf, .facts = &q->facts, .lookups = lookups, .trace = &trace, .any_sender = !q->sender_said};
 	struct route_result r;
 	enum route_outcome outcome;
 

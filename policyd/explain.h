@@ -12,6 +12,7 @@
  *   address    parent, address, by: what it came from: a rule, or the setting postmaster
  *   rule       rule, statement, matches (yes, no, unknown, pending), because: each test with what it found
  *   lookup     rule, table, found; where; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it; why it is unknown
+ *   owner      rule, sender: who sends to the members of the list
  *   rewrite    rule, address
  *   target     rule, recipient, transport, nexthop, user, directive, argument, held, queue-only, leaves
  *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
@@ -37,6 +38,7 @@ struct explain_question {
 	struct mail_address recipient, sender;
 	char login[256], client[65];
 	struct facts facts;
+	bool sender_said;
 	bool may_relay; /* a login, a trusted client, or the local socket */
 };
 /* Reads control_field records: address, from, as, client, listener (its name, its ADDRESS:PORT, or mx, submission, local), size.

@@ -38,6 +38,8 @@ struct lookups {
 	void *arg;
 	/* The uid of the system user of that name; NO: there is none. */
 	enum answer (*uid)(void *arg, struct slice name, uint64_t *uid_out);
+	/* Whether an alias of that very address stands there, and none of its domain or of all (tables.h). */
+	enum answer (*names)(void *arg, const struct conf_table *table, struct slice address);
 };
 
 /* The facts as rules ask for them: also what follows from the recipient and the setting sub-address, and whether it is a system user,

@@ -112,6 +112,13 @@ static enum answer find_alias(void *arg, const struct conf_table *table, struct 
 	return answer == ANSWER_PENDING ? ANSWER_UNKNOWN : answer;
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	enum answer answer = tables_names(arg, table, address);
+
+	return answer == ANSWER_PENDING ? ANSWER_UNKNOWN : answer;
+}
+
 static bool read_include(void *arg, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why)
 {
 	return tables_include(arg, table, path, text_out, why);
@@ -164,7 +171,7 @@ bool offline_open(struct offline *o, const char *config)
 		(void)offline_complain(OFFLINE_FAILED, "out of memory", "");
 		return false;
 	}
-	o->lookups = (struct lookups){find_in_table, find_alias, read_include, find_account, o->tables, NULL};
+	o->lookups = (struct lookups){find_in_table, find_alias, read_include, find_account, o->tables, NULL, find_name};
 	return true;
 }
 

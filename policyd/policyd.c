@@ -56,6 +56,13 @@ static enum answer find_alias(void *arg, const struct conf_table *table, struct 
 	return p->tables == NULL ? ANSWER_UNKNOWN : tables_alias(p->tables, table, address, base, value_out);
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	struct policyd *p = arg;
+
+	return p->tables == NULL ? ANSWER_UNKNOWN : tables_names(p->tables, table, address);
+}
+
 static bool read_include(void *arg, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why)
 {
 	struct policyd *p = arg;
@@ -96,7 +103,7 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 		tables_set_remote(p->tables, &(struct tables_remote){find_remote, p});
 	remote_begin(p->remote);
 	p->missing = slice_empty();
-	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid};
+	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid, find_name};
 }
 
 /* ---- questions that wait ---- */

@@ -107,6 +107,7 @@ struct item walk_child(const struct walk *w, const struct rule *origin)
 			     .to_postmaster = now->to_postmaster,
 			     .held = now->held,
 			     .queue_only = now->queue_only,
+			     .sender = now->owner != NULL ? slice_of(now->owner) : now->sender,
 			     .ours = true};
 }
 
@@ -158,10 +159,18 @@ static void on_test(void *arg, const struct cond *test, const struct fact_value 
 	walk_note(arg, (struct route_note){.kind = NOTE_TEST, .test = test, .value = value, .answer = answer});
 }
 
+/* What other rules had to do about a list was done before it was kept. */
+static bool is_passed_over(const struct walk *w, const struct rule *rule)
+{
+	return walk_is_asked_list(w) && rule->verb != VERB_ALIAS && rule->verb != VERB_QUEUE_ONLY;
+}
+
 static enum next run_step(struct walk *w, const struct route_step *step)
 {
 	switch (step->end) {
 	case ROUTE_STEP:
+		if (is_passed_over(w, step->rule))
+			return GO_ON;
 		return route_verbs[step->rule->verb](w, step);
 	case ROUTE_NEED:
 		return IS_PENDING;
@@ -173,6 +182,8 @@ static enum next run_step(struct walk *w, const struct route_step *step)
 	/* Held, and nobody says yet where to. */
 	if (w->items[w->at].held)
 		return route_add_target(w, NULL, slice_empty());
+	if (walk_is_asked_list(w))
+		return walk_defer(w, NULL, "it was a list, and no alias rule has it now");
 	return walk_refuse(w, OC_NO_MAILBOX, NULL, slice_empty());
 }
 
@@ -184,6 +195,7 @@ static enum next run_item(struct walk *w)
 	enum next next = GO_ON;
 
 	w->facts.value[FACT_RECIPIENT].text = walk_address(w);
+	w->facts.value[FACT_SENDER].text = w->items[w->at].sender;
 	walk_note(w, (struct route_note){.kind = NOTE_ADDRESS,
 					 .rule = w->items[w->at].origin,
 					 .text = slice_of(w->items[w->at].to_postmaster ? "the setting postmaster" : "")});
@@ -276,7 +288,7 @@ static enum next begin(struct walk *w)
 	w->bare = slice_index(asked, '@') == SLICE_NONE;
 	if (w->bare)
 		buf_addf(&address, "@%.*s", SLICE_ARG(facts_text(&w->facts, FACT_HOSTNAME)));
-	if (!buf_ok(&address) || !walk_push(w, buf_slice(&address), (struct item){.parent = ROUTE_NOBODY}))
+	if (!buf_ok(&address) || !walk_push(w, buf_slice(&address), (struct item){.parent = ROUTE_NOBODY, .sender = facts_text(&w->facts, FACT_SENDER)}))
 		next = walk_defer(w, NULL, "no memory for it");
 	else
 		next = run_all(w);
@@ -302,8 +314,10 @@ void route_run(const struct route_question *question, struct route_result *out)
 		out->oc = OC_DONE;
 	else if (outcome_kind(out->oc) == KIND_OK)
 		out->oc = OC_ROUTE_UNKNOWN;
-	for (size_t i = 0; i < w.count; i++)
+	for (size_t i = 0; i < w.count; i++) {
 		free(w.items[i].address);
+		free(w.items[i].owner);
+	}
 	free(w.items);
 }
 

@@ -17,6 +17,11 @@ struct rec_route_target;
  *                        discard  nothing
  *                        reject, or no rule    no: a refusal
  *
+ * A list with an owner (`owner-list` stands in the table of `list`, by its own name) sends to its members by its owner: from there on the
+ * sender is owner-list at the list's domain.  Where `keeps_lists` says so it is a target itself, DIRECTIVE_LIST, for whoever makes the
+ * message to its members; else they are looked at as if that were done.  The null sender stays null (RFC 5321 §4.5.5), and a list that
+ * was expanded on the way to this message has no second message: its members are added under the sender that is.
+ *
  * Always: an alias that leads back to one of its own ancestors is that address itself, and goes on behind the alias rule (its mailbox then,
  * not its owner's forward file; so does an address that was expanded on the way to this message, facts.ancestors); depth and
  * width have bounds.  `postmaster` exists at every domain: what would refuse it leads to the setting postmaster, and so does `root` where
@@ -53,6 +58,7 @@ enum route_note_kind {
 	NOTE_TEST, /* test, value (or NULL) and its answer; the rule follows */
 	NOTE_RULE, /* rule, and the answer of its condition; text: why it is unknown */
 	NOTE_LOOKUP, /* rule; whether its table has (`answer`) the address; text: what stands there */
+	NOTE_OWNER, /* rule; text: who sends to its members */
 	NOTE_REWRITE, /* rule; it is `address` from here on */
 	NOTE_TARGET, /* target */
 	NOTE_REFUSED, /* rule or NULL; code, text: the reply */
@@ -83,6 +89,10 @@ struct route_question {
 	const struct facts *facts; /* of the session; the recipient is the address asked about */
 	const struct lookups *lookups;
 	bool final; /* the recipient was expanded before: transport and next hop only */
+	bool keeps_lists;
+	bool is_list; /* the recipient is such a list: only aliases (and `queue-only`) are asked about it, and its members are sent to by `owner` */
+	struct slice owner;
+	bool any_sender; /* for people: nobody said who sends, and "" is not the null sender */
 	bool no_copies; /* whose the address is: rules `copy` are passed over */
 	const struct route_trace *trace; /* NULL: nobody looks */
 };

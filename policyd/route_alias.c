@@ -1,6 +1,7 @@
 #include "route_walk.h"
 
 #include "base/mem.h"
+#include "mail/address.h"
 #include "mail/directive.h"
 #include "mail/subaddress.h"
 #include "table_list.h"
@@ -111,6 +112,85 @@ static enum next push_values(struct walk *w, const struct route_step *step, stru
 	return v.next == GO_ON ? ENDED : v.next;
 }
 
+/* ---- owners ---- */
+
+#define OWNER_PREFIX "owner-"
+
+static enum answer names(const struct walk *w, const struct route_step *step, struct slice address)
+{
+	return w->lookups->names(w->lookups->arg, step->rule->table, address);
+}
+
+/* owner-list of list, and of list+tag where that is no list itself.  NO: no address can be that. */
+static enum answer name_owner(const struct walk *w, const struct route_step *step, struct buf *out)
+{
+	char space[MAIL_ADDRESS_MAX + 1];
+	struct slice base = subaddress_base(slice_of(w->conf->set.sub_address), walk_address(w), space);
+	enum answer whole = base.len == 0 ? ANSWER_YES : names(w, step, walk_address(w));
+	struct mail_address parsed;
+
+	if (whole != ANSWER_YES && whole != ANSWER_NO)
+		return whole;
+	buf_add_text(out, OWNER_PREFIX);
+	buf_add_slice(out, whole == ANSWER_NO ? base : walk_address(w));
+	return buf_ok(out) && mail_address_parse(buf_slice(out), MAIL_ALLOW_UTF8, &parsed) == MAIL_OK ? ANSWER_YES : ANSWER_NO;
+}
+
+/* Whether anybody else than the sender in hand is to send to the members of the address in hand; YES: `out` is who. */
+static enum answer find_owner(const struct walk *w, const struct route_step *step, struct buf *out)
+{
+	struct slice sender = facts_text(&w->facts, FACT_SENDER);
+	bool is_null = sender.len == 0 && !w->question->any_sender;
+	enum answer answer;
+
+	if (is_null || w->lookups->names == NULL || ancestors_have(w->facts.ancestors, walk_address(w)))
+		return ANSWER_NO;
+	answer = name_owner(w, step, out);
+	if (answer != ANSWER_YES || slice_eq_nocase(buf_slice(out), sender))
+		return answer == ANSWER_YES ? ANSWER_NO : answer;
+	return names(w, step, buf_slice(out));
+}
+
+static enum next push_members(struct walk *w, const struct route_step *step, struct slice owner, struct slice values)
+{
+	w->items[w->at].owner = slice_dup(owner);
+	if (w->items[w->at].owner == NULL)
+		return walk_defer(w, step->rule, "no memory for it");
+	walk_note(w, (struct route_note){.kind = NOTE_OWNER, .rule = step->rule, .text = owner});
+	return push_values(w, step, values);
+}
+
+static enum next run_found(struct walk *w, const struct route_step *step, struct slice values)
+{
+	struct buf owner = buf_make(ROUTE_ADDRESS_MAX);
+	enum next next = IS_DEFERRED;
+
+	if (walk_is_asked_list(w)) {
+		next = push_members(w, step, w->question->owner, values);
+		buf_free(&owner);
+		return next;
+	}
+	switch (find_owner(w, step, &owner)) {
+	case ANSWER_YES:
+		if (w->question->keeps_lists)
+			next = route_add_directive(w, step->rule, slice_empty(), DIRECTIVE_LIST, buf_slice(&owner));
+		else
+			next = push_members(w, step, buf_slice(&owner), values);
+		break;
+	case ANSWER_NO:
+		next = push_values(w, step, values);
+		break;
+	case ANSWER_UNKNOWN:
+		next = walk_defer(w, step->rule, "whether the list has an owner cannot be asked now");
+		break;
+	case ANSWER_PENDING:
+		next = IS_PENDING;
+		break;
+	}
+	buf_free(&owner);
+	return next;
+}
+
 enum next route_run_alias(struct walk *w, const struct route_step *step)
 {
 	struct buf value = buf_make(ALIAS_VALUE_MAX);
@@ -125,7 +205,7 @@ enum next route_run_alias(struct walk *w, const struct route_step *step)
 	walk_note(w, (struct route_note){.kind = NOTE_LOOKUP, .rule = step->rule, .text = buf_slice(&value), .answer = answer});
 	switch (answer) {
 	case ANSWER_YES:
-		next = push_values(w, step, buf_slice(&value));
+		next = run_found(w, step, buf_slice(&value));
 		break;
 	case ANSWER_NO:
 		break;

@@ -33,7 +33,7 @@ enum next route_add_directive(struct walk *w, const struct rule *rule, struct sl
 			      struct slice argument)
 {
 	const struct item *item = &w->items[w->at];
-	const struct conf_transport *t = rule == NULL ? NULL : rule->transport;
+	const struct conf_transport *t = rule == NULL || directive == DIRECTIVE_LIST ? NULL : rule->transport;
 	char where[513];
 	struct rec_route_target target = {
 		.recipient = walk_address(w),

@@ -19,6 +19,8 @@ struct item {
 	bool held, queue_only;
 	bool is_self; /* an alias led back to it: its own mailbox */
 	bool is_root; /* a rule would have delivered to the system user root */
+	char *owner; /* owned; of a list: who sends to its members; NULL: nobody of its own */
+	struct slice sender; /* borrowed, of the question or of the list it is a member of */
 	bool ours; /* named by our own tables: may be reached through us, wherever it is */
 };
 
@@ -59,6 +61,11 @@ bool walk_push(struct walk *w, struct slice address, struct item item);
 struct item walk_child(const struct walk *w, const struct rule *origin);
 /* The same for what a rule made of the address in hand.  GO_ON; or deferred, for there are bounds. */
 enum next walk_add(struct walk *w, const struct rule *rule, struct slice address, struct item item);
+/* The address in hand is the list that was asked about, to be expanded (route_question.is_list). */
+static inline bool walk_is_asked_list(const struct walk *w)
+{
+	return w->question->is_list && w->at == 0;
+}
 bool walk_is_ancestor(const struct walk *w, struct slice address);
 
 /* route_verbs.c */

@@ -1,6 +1,7 @@
 #include "policyd.h"
 
 #include "base/log.h"
+#include "ipc/flags.h"
 #include "owner.h"
 #include "route.h"
 
@@ -24,7 +25,8 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 static bool is_bound(const struct conf *conf, const struct msg_ROUTE_ASK *ask)
 {
 	/* What a rule of ours has written there is no lie (docs/security.md, Known limits). */
-	if (ask->final != 0 || ask->login.len == 0 || ask->sender.len == 0 ||
+	/* So is what the queue made of a message: whose that is was looked at when it came. */
+	if (ask->mode != ROUTE_MODE_WHOLE || ask->ancestors.len > 0 || ask->login.len == 0 || ask->sender.len == 0 ||
 	    (rewrite_fields(conf->rewrite) & 1u << REWRITE_ENVELOPE_FROM) != 0)
 		return false;
 	for (size_t i = 0; i < conf->listener_count; i++)
@@ -92,7 +94,15 @@ bool serve_route(struct policyd *p, struct link *link, uint64_t request, const s
 		g = service_generation(p->service);
 	lookups = policyd_lookups(p, g);
 	facts = gather(g->conf, ask);
-	question = (struct route_question){.conf = g->conf, .facts = &facts, .lookups = &lookups, .final = ask->final != 0};
+	question = (struct route_question){
+		.conf = g->conf,
+		.facts = &facts,
+		.lookups = &lookups,
+		.final = ask->mode == ROUTE_MODE_FINAL,
+		.keeps_lists = true,
+		.is_list = ask->mode == ROUTE_MODE_LIST,
+		.owner = ask->owner,
+	};
 	if (!refuses_sender(g->conf, &facts, ask, &lookups, &r))
 		route_run(&question, &r);
 	pending = r.outcome == ROUTE_PENDING;

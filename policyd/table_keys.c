@@ -34,7 +34,7 @@ bool table_keys_alias(enum conf_table_kind kind, struct slice address, struct sl
 {
 	bool has_base = base.len > 0;
 
-	out->count = 0;
+	out->count = out->own = 0;
 	if (!parse(address, &out->whole) || (has_base && !parse(base, &out->base)))
 		return false;
 	add(out, mail_address_text(&out->whole));
@@ -45,6 +45,7 @@ bool table_keys_alias(enum conf_table_kind kind, struct slice address, struct sl
 	add(out, mail_address_plain(&out->whole));
 	if (has_base)
 		add(out, mail_address_plain(&out->base));
+	out->own = out->count;
 	add_defaults(out, mail_address_text(&out->whole));
 	return true;
 }

@@ -20,6 +20,7 @@
 struct table_keys {
 	struct slice at[TABLE_KEYS_MAX]; /* borrowed: of what was asked, or of `whole` and `base` */
 	size_t count;
+	size_t own; /* of an alias: so many of them, the first, name this address alone */
 	struct mail_address whole, base; /* in lower case */
 };
 

@@ -156,6 +156,19 @@ enum answer tables_alias(struct tables *t, const struct conf_table *conf, struct
 	return find_first(table, &keys, value_out);
 }
 
+enum answer tables_names(struct tables *t, const struct conf_table *conf, struct slice address)
+{
+	struct table *table = find_table(t, conf);
+	struct table_keys keys;
+
+	if (table == NULL || !refresh(table))
+		return ANSWER_UNKNOWN;
+	if (!table_keys_alias(conf->kind, address, slice_empty(), &keys))
+		return ANSWER_NO;
+	keys.count = keys.own;
+	return keys.count == 0 ? ANSWER_NO : find_first(table, &keys, NULL);
+}
+
 /* ---- includes ---- */
 
 /* The part beneath "/folder/.", or beneath the folder that "/folder/file" lies in. */

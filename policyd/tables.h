@@ -39,6 +39,9 @@ enum answer tables_find(struct tables *t, const struct conf_table *table, struct
 enum answer tables_alias(struct tables *t, const struct conf_table *table, struct slice address, struct slice base,
 			 struct buf *value_out);
 
+/* Whether an alias of that very address stands there: not one of its domain or of all, and never in patterns.  NO of what is no address. */
+enum answer tables_names(struct tables *t, const struct conf_table *table, struct slice address);
+
 /* What `:include:PATH` in a value of that table names: a plain file beneath the folder that the table's `include` names, else beneath that
  * of the table's own file.  False with a sentence in `why`. */
 bool tables_include(struct tables *t, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why);

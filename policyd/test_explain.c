@@ -1,4 +1,5 @@
 #include "explain.h"
+#include "table_keys.h"
 
 #include "base/mem.h"
 #include "ipc/message.h"
@@ -53,6 +54,18 @@ static enum answer find_alias(void *arg, const struct conf_table *table, struct 
 	return find_in_table(arg, table, address, value_out);
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, slice_empty(), &keys))
+		return ANSWER_NO;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.own; i++)
+		answer = find_in_table(arg, table, keys.at[i], NULL);
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	(void)arg;
@@ -61,7 +74,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name};
 
 static void add_field(struct buf *fields, const char *key, const char *value)
 {
@@ -201,7 +214,7 @@ static enum answer find_wide(void *arg, const struct conf_table *table, struct s
 /* Page by page it is the same as at once: every row once, in order. */
 static void test_pages(void **state)
 {
-	const struct lookups wide = {find_in_table, find_wide, NULL, find_account, NULL, NULL};
+	const struct lookups wide = {find_in_table, find_wide, NULL, find_account, NULL, NULL, find_name};
 	struct buf fields = buf_make(8192), why = buf_make(1024), all = buf_make(8 << 20);
 	struct explain_question q;
 	size_t skip = 0, pages = 0, rows = 0;

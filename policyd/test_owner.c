@@ -79,6 +79,18 @@ static enum answer find_uid(void *arg, struct slice name, uint64_t *uid_out)
 	return ANSWER_NO;
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, slice_empty(), &keys))
+		return ANSWER_NO;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.own; i++)
+		answer = find_in_table(arg, table, keys.at[i], NULL);
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	uint64_t uid;
@@ -86,7 +98,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return find_uid(arg, name, &uid);
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, find_uid};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, find_uid, find_name};
 static const struct tags no_tags = {"", 0};
 
 static const struct {

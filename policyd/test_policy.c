@@ -67,6 +67,18 @@ static enum answer find_alias(void *arg, const struct conf_table *table, struct 
 	return answer;
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, slice_empty(), &keys))
+		return ANSWER_NO;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.own; i++)
+		answer = find_in_table(arg, table, keys.at[i], NULL);
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	(void)arg;
@@ -75,7 +87,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name};
 static const struct tags no_tags = {"", 0};
 
 static struct policy_request request_of(enum conf_stage stage, const char *sender, const char *recipient)

@@ -123,6 +123,18 @@ static bool read_include(void *arg, const struct conf_table *table, struct slice
 	return buf_add_text(why, "there is no such file") && false;
 }
 
+static enum answer find_name(void *arg, const struct conf_table *table, struct slice address)
+{
+	struct table_keys keys;
+	enum answer answer = ANSWER_NO;
+
+	if (!table_keys_alias(table->kind, address, slice_empty(), &keys))
+		return ANSWER_NO;
+	for (size_t i = 0; answer == ANSWER_NO && i < keys.own; i++)
+		answer = find_in_table(arg, table, keys.at[i], NULL);
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	(void)arg;
@@ -133,7 +145,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("unsure")) ? ANSWER_UNKNOWN : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, NULL, NULL};
+static const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, NULL, NULL, find_name};
 
 /* "transport nexthop[*!+=] ..." : * leaves, ! relay domain, + held, = the mailbox itself */
 static void print_targets(const struct route_result *r, struct buf *out)
@@ -285,6 +297,93 @@ static void test_routes(void **state)
 	print_message("ROW O01 alias-programs-are-words pass\n");
 }
 
+static const char lists_text[] =
+	"hostname mx.example.test\n"
+	"postmaster boss@example.test\n"
+	"sub-address \"+-\"\n"
+	"table domains { example.test }\n"
+	"table boxes { alice@example.test; bob@example.test; boss@example.test }\n"
+	"table aliases {\n"
+	"  crew@example.test: \"alice, friend@elsewhere.test\"\n"
+	"  owner-crew@example.test: boss\n"
+	"  all-crew@example.test: \"crew, bob\"\n"
+	"  owner-all-crew: boss\n"
+	"  round@example.test: \"round-two, alice\"\n"
+	"  owner-round@example.test: boss\n"
+	"  round-two@example.test: \"round, bob\"\n"
+	"  owner-round-two@example.test: boss\n"
+	"  owner-known@nowhere.test: boss\n"
+	"  \"@catch.test\": alice@example.test\n"
+	"}\n"
+	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
+	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
+	"route {\n"
+	"  queue-only if sender == \"owner-crew@example.test\" and recipient.local == \"friend\"\n"
+	"  copy \"copies@elsewhere.test\" if recipient == \"crew@example.test\" and sender == \"copied@example.test\"\n"
+	"  alias aliases if recipient.domain in domains or recipient.domain == \"catch.test\"\n"
+	"  deliver virtual if recipient in boxes\n"
+	"  relay smarthost if recipient.domain == \"elsewhere.test\"\n"
+	"}\n";
+
+#define S "smarthost:smtp.isp.example:587*!"
+
+/* Lists with an owner: as a message to one is kept, as its members are found, and as people see it. */
+static void test_lists(void **state)
+{
+	enum { KEPT, MEMBERS, SEEN };
+	static const struct {
+		const char *name, *recipient, *sender;
+		int how;
+		const char *ancestors, *want;
+	} rows[] = {
+		{"kept as one", "crew@example.test", "a@x.test", KEPT, "", ":list(owner-crew@example.test)"},
+		{"by a tag too", "Crew+x@example.test", "a@x.test", KEPT, "", ":list(owner-Crew@example.test)"},
+		{"which may be a list itself", "all-crew@example.test", "a@x.test", KEPT, "", ":list(owner-all-crew@example.test)"},
+		{"its members, by its owner", "crew@example.test", "a@x.test", MEMBERS, "crew@example.test", V "alice/! " S "~"},
+		{"what was copied before is not again", "crew@example.test", "copied@example.test", MEMBERS, "crew@example.test",
+		 V "alice/! " S "~"},
+		{"a list in it has an owner of its own", "all-crew@example.test", "a@x.test", MEMBERS, "all-crew@example.test",
+		 ":!list(owner-crew@example.test) " V "bob/!"},
+		{"seen through, with each list's owner", "all-crew@example.test", "a@x.test", SEEN, "",
+		 V "bob/! " V "alice/! " S "~"},
+		{"the null sender stays", "crew@example.test", "", KEPT, "", V "alice/! " S},
+		{"so does its owner", "crew@example.test", "Owner-Crew@example.test", KEPT, "", V "alice/! " S "~"},
+		{"and who comes back to it", "crew@example.test", "a@x.test", KEPT, "crew@example.test", V "alice/! " S},
+		{"a circle of two: the first", "round@example.test", "a@x.test", MEMBERS, "round@example.test",
+		 ":!list(owner-round-two@example.test) " V "alice/!"},
+		{"a circle of two: the second goes no further", "round-two@example.test", "owner-round@example.test", MEMBERS,
+		 "round@example.test\nround-two@example.test", V "bob/! " V "alice/! " V "boss/!"},
+		{"a default names nobody's owner", "anybody@catch.test", "a@x.test", KEPT, "", V "alice/!"},
+		{"one that is a list no more", "alice@example.test", "a@x.test", MEMBERS, "alice@example.test", "deferred"},
+	};
+
+	struct conf *lists = conf_of_text(lists_text);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct facts facts = facts_make();
+		struct buf got = buf_make(4096), owner = buf_make(256);
+		struct route_result r;
+
+		buf_addf(&owner, "owner-%s", rows[i].recipient);
+		facts.value[FACT_RECIPIENT].text = slice_of(rows[i].recipient);
+		facts.value[FACT_SENDER].text = slice_of(rows[i].sender);
+		facts.ancestors = slice_of(rows[i].ancestors);
+		route_run(&(struct route_question){.conf = lists, .facts = &facts, .lookups = &lookups, .keeps_lists = rows[i].how != SEEN,
+						   .is_list = rows[i].how == MEMBERS, .owner = buf_slice(&owner)}, &r);
+		if (r.outcome == ROUTE_TARGETS)
+			print_targets(&r, &got);
+		else if (r.outcome == ROUTE_DEFERRED)
+			buf_add_text(&got, "deferred");
+		if (!slice_eq(buf_slice(&got), slice_of(rows[i].want)))
+			fail_msg("%s: outcome %d, \"%s\", cause %s", rows[i].name, (int)r.outcome, buf_text(&got), r.cause);
+		route_result_free(&r);
+		buf_free(&got);
+		buf_free(&owner);
+	}
+	conf_free(&lists);
+}
+
 static void test_leaves(void **state)
 {
 	static const struct {
@@ -366,7 +465,7 @@ static void test_width(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t count = rows[i].count;
-		const struct lookups wide = {find_wide, find_wide_alias, read_include, find_account, &count, NULL};
+		const struct lookups wide = {find_wide, find_wide_alias, read_include, find_account, &count, NULL, NULL};
 		struct facts facts = facts_make();
 		struct route_result r;
 
@@ -431,6 +530,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deferral_has_its_words),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_metas),
 		cmocka_unit_test(test_width),

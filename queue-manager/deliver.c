@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "expand.h"
 #include "ipc/flags.h"
 #include "waiting.h"
 
@@ -310,8 +311,10 @@ static void on_pump(void *arg)
 	/* What waits for a destination that has died goes back to the index, so nothing of it stays in memory. */
 	while ((item = sched_take_dead(q->sched)) != NULL)
 		message_batch_ended(q, batch_of(item));
-	if (!q->draining)
+	if (!q->draining) {
+		expand_pump(q);
 		waiting_refill(q);
+	}
 }
 
 void deliver_pump(struct queue *q)

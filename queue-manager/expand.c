@@ -2,11 +2,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "deliver.h"
 #include "ipc/flags.h"
 #include "mail/directive.h"
 #include "mail/dsn.h"
+#include "message.h"
 #include "submit.h"
 
 #include <errno.h>
@@ -16,13 +18,14 @@
 struct expansion {
 	struct crew_task task;
 	struct queue *q;
-	struct link *link; /* borrowed, while links hold */
+	struct link *link; /* borrowed, while links hold; NULL: of a list, which the queue itself makes */
 	uint64_t request, parent;
+	size_t slot; /* of the list, in its parent */
 	struct spool_body from;
 	struct slice without; /* in the submission's pool */
 	struct submission sub;
 	size_t members;
-	bool is_mail;
+	bool is_mail, is_list;
 	int err;
 };
 
@@ -38,16 +41,21 @@ static void answer(struct queue *q, struct link *link, uint64_t request, enum ou
 	link_answer(link, request, IPC_JOB_EXPANDED, &(struct msg_JOB_EXPANDED){outcome, id, slice_sub(text, 0, 400)}, -1);
 }
 
+static void list_end(struct expansion *e);
+
 static void expansion_end(struct expansion *e)
 {
 	bool done = outcome_kind(e->sub.outcome) == KIND_OK;
 
 	if (done)
-		LOG(LEVEL_INFO, "expanded", KV_ID(e->parent), KV_NUM("mail", e->is_mail), KV_NUM("recipients", e->sub.target_count),
+		LOG(LEVEL_INFO, "expanded", KV_ID(e->parent), KV_NUM("mail", e->is_mail), KV_NUM("list", e->is_list),
+		    KV_NUM("recipients", e->sub.target_count), KV_TEXT("sender", e->sub.mail.sender),
 		    KV_NUM("discarded", e->sub.discarded));
 	else
 		LOG(LEVEL_WARN, "not-expanded", KV_ID(e->parent), KV_STR("text", e->sub.text));
-	if (still_asks(e))
+	if (e->is_list)
+		list_end(e);
+	else if (still_asks(e))
 		answer(e->q, e->link, e->request, e->sub.outcome, e->sub.mail.id, slice_of(done ? "" : e->sub.text));
 	submission_clear(&e->sub);
 	free(e);
@@ -135,7 +143,8 @@ static bool add_recipient(struct expansion *e, const struct batch *b, const stru
 
 	if (r->here == 0)
 		return submission_add_rcpt(&e->sub, &asked);
-	return directive_decode(r->directive, r->argument, &directive) && submission_add_ready(&e->sub, &here, slice_of(b->destination));
+	/* Who sends to a list is for routes to say. */
+	return r->directive != DIRECTIVE_LIST && directive_decode(r->directive, r->argument, &directive) && submission_add_ready(&e->sub, &here, slice_of(b->destination));
 }
 
 /* False: malformed, or more than it may be. */
@@ -153,7 +162,7 @@ static bool add_recipients(struct expansion *e, const struct batch *b, const str
 	return records.len == 0 && count > 0;
 }
 
-static struct expansion *expansion_new(struct queue *q, struct link *link, uint64_t request, const struct batch *b)
+static struct expansion *expansion_new(struct queue *q, struct link *link, uint64_t request, const struct message *parent)
 {
 	struct expansion *e = mem_new(1, sizeof(*e));
 
@@ -162,7 +171,7 @@ static struct expansion *expansion_new(struct queue *q, struct link *link, uint6
 	e->q = q;
 	e->link = link;
 	e->request = request;
-	e->parent = b->message->id;
+	e->parent = parent->id;
 	submission_init(&e->sub, q);
 	e->sub.made_here = e->sub.may_leave = true;
 	e->sub.generation = generation_hold(service_generation(q->service));
@@ -193,23 +202,41 @@ static void on_copied(struct crew_task *task)
 	submission_commit(&e->sub);
 }
 
-static bool prepare(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct msg_JOB_EXPAND *ask)
+static void begin_copy(struct expansion *e, bool prepared)
 {
-	const struct spool_mail *from = &b->message->file.mail;
+	if (!prepared) {
+		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
+		expansion_end(e);
+		return;
+	}
+	e->task = (struct crew_task){NULL, NULL, run_copy, on_copied};
+	crew_give(e->q->writers, e->parent, &e->task);
+}
+
+/* All that does not depend on who makes it. */
+static bool prepare_copy(struct expansion *e, const struct message *parent, struct slice address, struct slice prepend)
+{
+	const struct spool_mail *from = &parent->file.mail;
 	enum outcome added;
 
-	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, ask->prepend) ||
-	    !pool_copy(&e->sub.pool, ask->without, &e->without)) {
+	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, prepend)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
 		return false;
 	}
-	added = add_ancestor(&e->sub, rcpt->address);
+	added = add_ancestor(&e->sub, address);
 	if (added != OC_DONE) {
 		submission_fail(&e->sub, added, NULL);
 		return false;
 	}
+	e->from = (struct spool_body){from->id, parent->folder, from->body_offset, from->body_length};
+	return true;
+}
+
+static bool prepare(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct msg_JOB_EXPAND *ask)
+{
+	if (!pool_copy(&e->sub.pool, ask->without, &e->without) || !prepare_copy(e, b->message, rcpt->address, ask->prepend))
+		return false;
 	e->sub.mail.hold = ask->hold != 0;
-	e->from = (struct spool_body){from->id, b->message->folder, from->body_offset, from->body_length};
 	if (!add_recipients(e, b, rcpt, ask->expansion_records)) {
 		submission_fail(&e->sub, OC_BAD_INPUT, "what it was expanded to was not understood");
 		return false;
@@ -225,14 +252,144 @@ void expand_on_expand(struct queue *q, struct link *link, struct ipc_message *m)
 
 	if (b == NULL)
 		return;
-	e = expansion_new(q, link, m->request, b);
-	if (!prepare(e, b, &b->message->file.mail.rcpts[ask->slot], ask)) {
-		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
-		expansion_end(e);
+	e = expansion_new(q, link, m->request, b->message);
+	begin_copy(e, prepare(e, b, &b->message->file.mail.rcpts[ask->slot], ask));
+}
+
+/* ---- lists ---- */
+
+#define LISTS_AT_ONCE 4u
+
+/* One that waits for its turn; its message stays in memory, for it counts as busy. */
+struct list_turn {
+	STAILQ_ENTRY(list_turn) next;
+	uint64_t message;
+	size_t slot;
+};
+
+void expand_start(struct queue *q)
+{
+	STAILQ_INIT(&q->lists);
+}
+
+static bool is_list_to_try(struct message *m, size_t i)
+{
+	return m->file.mail.rcpts[i].directive == DIRECTIVE_LIST && m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i));
+}
+
+bool expand_has_lists(struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		if (is_list_to_try(m, i))
+			return true;
+	return false;
+}
+
+void expand_lists(struct queue *q, struct message *m)
+{
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++) {
+		struct list_turn *turn = is_list_to_try(m, i) ? mem_new(1, sizeof(*turn)) : NULL;
+
+		if (turn == NULL)
+			continue; /* without memory it is left for the next round */
+		turn->message = m->id;
+		turn->slot = i;
+		STAILQ_INSERT_TAIL(&q->lists, turn, next);
+		m->rcpts[i].step = STEP_BUSY;
+		m->busy++;
+	}
+	deliver_pump(q);
+}
+
+static void list_done(struct queue *q, struct message *m)
+{
+	m->busy--;
+	if (m->busy == 0)
+		message_settle(q, m);
+}
+
+/* A route that is lost makes it wait; only a circle ends it (the queue's README, 5). */
+static enum outcome list_outcome(const struct submission *sub)
+{
+	bool stays = outcome_kind(sub->outcome) != KIND_PERM || sub->outcome == OC_MAIL_LOOP;
+
+	return stays ? sub->outcome : OC_ROUTE_UNKNOWN;
+}
+
+/* Placed with who sends it on is final delivery (RFC 3461 §5.2.7.3): `delivered`, where success was asked for. */
+static void list_end(struct expansion *e)
+{
+	struct queue *q = e->q;
+	struct message *m = map_find_u64(q->messages, e->parent);
+	enum outcome outcome = list_outcome(&e->sub);
+	const struct outcome_info *info = outcome_info(outcome);
+	struct reply reply = {.outcome = outcome, .code = info->smtp, .handover = HANDOVER_DELIVERED, .at_s = clock_wall_s()};
+	bool done = outcome_kind(outcome) == KIND_OK;
+
+	q->lists_running--;
+	deliver_pump(q);
+	if (m == NULL) /* forgotten, at the end of the process */
+		return;
+	(void)slice_copy(slice_of(done ? "2.0.0" : info->dsn), reply.dsn, sizeof(reply.dsn));
+	(void)slice_copy(slice_sub(slice_of(done ? "passed on to its members" : e->sub.text), 0, sizeof(reply.text) - 1), reply.text,
+			 sizeof(reply.text));
+	message_verdict(q, m, e->slot, &reply);
+	list_done(q, m);
+}
+
+/* Nothing of what the sender asked for goes with it (§5.2.7.3 (b)). */
+static bool prepare_list(struct expansion *e, const struct message *m)
+{
+	const struct spool_mail *from = &m->file.mail;
+	const struct spool_rcpt *list = &from->rcpts[e->slot];
+	const struct conf *conf = queue_conf(e->q);
+	struct submission *sub = &e->sub;
+	bool copied = prepare_copy(e, m, list->address, slice_empty());
+
+	sub->is_list = true;
+	sub->list_sender = sub->mail.sender;
+	sub->mail.envid = slice_empty();
+	sub->mail.ret = DSN_RET_UNSAID;
+	sub->may_leave = from->role == LISTENER_LOCAL || from->login.len > 0 || (from->client.len > 0 && conf_is_trusted(conf, from->client));
+	return copied && pool_copy(&sub->pool, list->argument, &sub->mail.sender) &&
+	       submission_add_rcpt(sub, &(struct asked_rcpt){list->address, slice_empty(), 0}) &&
+	       spool_encode_head(&sub->mail, &sub->head);
+}
+
+static void start_list(struct queue *q, struct message *m, size_t slot)
+{
+	struct expansion *e = expansion_new(q, NULL, 0, m);
+
+	q->lists_running++;
+	e->is_list = true;
+	e->slot = slot;
+	begin_copy(e, prepare_list(e, m));
+}
+
+/* What the operator wants held or gone does not begin. */
+static void take_turn(struct queue *q, const struct list_turn *turn)
+{
+	struct message *m = map_find_u64(q->messages, turn->message);
+
+	if (m == NULL)
+		return;
+	if (m->wish != WISH_HOLD && m->wish != WISH_REMOVE) {
+		start_list(q, m, turn->slot);
 		return;
 	}
-	e->task = (struct crew_task){NULL, NULL, run_copy, on_copied};
-	crew_give(q->writers, e->parent, &e->task);
+	m->rcpts[turn->slot].step = STEP_IDLE;
+	list_done(q, m);
+}
+
+void expand_pump(struct queue *q)
+{
+	while (q->lists_running < LISTS_AT_ONCE && !STAILQ_EMPTY(&q->lists)) {
+		struct list_turn *turn = STAILQ_FIRST(&q->lists);
+
+		STAILQ_REMOVE_HEAD(&q->lists, next);
+		take_turn(q, turn);
+		free(turn);
+	}
 }
 
 /* ---- mail of the owner's own ---- */
@@ -299,7 +456,7 @@ void expand_on_mail(struct queue *q, struct link *link, struct ipc_message *m)
 		link_break(link, "mail in the name of another than its owner");
 		return;
 	}
-	e = expansion_new(q, link, m->request, b);
+	e = expansion_new(q, link, m->request, b->message);
 	e->is_mail = true;
 	if (!prepare_mail(e, &b->message->file.mail, owner, ask)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);

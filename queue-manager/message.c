@@ -7,6 +7,7 @@
 #include "control.h"
 #include "deliver.h"
 #include "ending.h"
+#include "expand.h"
 #include "ipc/flags.h"
 #include "mail/directive.h"
 #include "mail/dsn.h"
@@ -292,6 +293,8 @@ static void try_places(struct queue *q, struct message *m, struct place *places,
 	m->counted = false;
 	has_come(q, m);
 	make_batches(q, m, places, count);
+	if (m->wish == WISH_NONE)
+		expand_lists(q, m);
 	free(places);
 	if (m->busy == 0)
 		message_settle(q, m);
@@ -402,7 +405,7 @@ static void round_done(void *arg)
 	struct place *places = mem_new(r->count, sizeof(*places));
 	size_t n = 0;
 
-	if (places == NULL)
+	if (places == NULL && r->count > 0)
 		message_postpone(r->m, clock_wall_s() + 30);
 	for (size_t i = 0; places != NULL && i < r->count && r->m->wish == WISH_NONE; i++)
 		if (r->destinations[i] != NULL)
@@ -411,9 +414,10 @@ static void round_done(void *arg)
 	rounds_free(r);
 }
 
+/* By an agent, that is: lists are the queue's own. */
 static bool is_to_try(struct message *m, size_t i)
 {
-	return m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i));
+	return m->file.mail.rcpts[i].directive != DIRECTIVE_LIST && m->rcpts[i].step == STEP_IDLE && slot_is_open(*message_slot(m, i));
 }
 
 /* A program or a file: whatever the rules say now, it is for the transport that it was made for. */
@@ -465,13 +469,14 @@ void message_try(struct queue *q, struct message *m)
 		.generation = service_generation(q->service)->number,
 		.role = m->file.mail.role,
 		.size = m->file.mail.body_length,
-		.final = true,
+		.mode = ROUTE_MODE_FINAL,
 		.sender = m->file.mail.sender,
 		.login = m->file.mail.login,
 		.client = m->file.mail.client,
 		.listener = m->file.mail.listener,
 		.hostname = m->file.mail.hostname,
 		.ancestors = m->file.mail.ancestors,
+		.owner = slice_empty(),
 	};
 
 	m->state = MESSAGE_ROUTING;
@@ -483,7 +488,7 @@ void message_try(struct queue *q, struct message *m)
 		m->rcpts[i].kept = false;
 	if (r != NULL && r->asked > 0 && routing_start(q, &facts, r->asked, &calls, r))
 		return;
-	if (r != NULL && r->asked == 0 && r->count > 0) {
+	if (r != NULL && r->asked == 0 && (r->count > 0 || expand_has_lists(m))) {
 		round_done(r);
 		return;
 	}

@@ -121,6 +121,7 @@ void queue_start(struct service *s)
 	disk_start(q);
 	ending_start(q);
 	deliver_start(q);
+	expand_start(q);
 	waiting_start(q);
 	scan_start(q);
 }

@@ -10,6 +10,7 @@
 #include "spool_id.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 /*
  * The queue manager's state: one of it, in the loop's thread.  What each file adds to it stands in that file's header.
@@ -18,6 +19,7 @@
 
 struct map;
 struct run;
+struct list_turn;
 
 struct queue {
 	struct service *service;
@@ -46,6 +48,8 @@ struct queue {
 	uint64_t let_go; /* the last message that was there when the operator let all go; 0: never */
 	size_t draft_bytes; /* what drafts hold in memory */
 	size_t status_asked; /* DRAFT_STATUS_ASKs under way */
+	STAILQ_HEAD(, list_turn) lists; /* expand.h: that wait for their turn */
+	unsigned lists_running;
 	size_t submissions; /* on their way into the spool */
 	struct timer *slots_timer, *drain_timer;
 	struct sickness sickness; /* disk.h */

@@ -40,7 +40,7 @@ static bool ask_one(struct routing *r)
 	struct question *question = mem_new(1, sizeof(*question));
 	struct msg_ROUTE_ASK ask = {
 		.generation = r->facts.generation,
-		.final = r->facts.final,
+		.mode = r->facts.mode,
 		.sender = r->facts.sender,
 		.recipient = r->calls.recipient(r->arg, r->asked),
 		.login = r->facts.login,
@@ -50,6 +50,7 @@ static bool ask_one(struct routing *r)
 		.hostname = r->facts.hostname,
 		.size = r->facts.size,
 		.ancestors = r->facts.ancestors,
+		.owner = r->facts.owner,
 	};
 
 	if (question == NULL)

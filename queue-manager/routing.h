@@ -1,6 +1,7 @@
 #ifndef POSTERN_QUEUE_ROUTING_H
 #define POSTERN_QUEUE_ROUTING_H
 
+#include "ipc/flags.h"
 #include "queue.h"
 
 /*
@@ -9,8 +10,9 @@
  */
 struct routing_facts {
 	uint64_t generation, role, size;
-	bool final; /* already expanded: transport and next hop only */
+	enum route_mode mode;
 	struct slice sender, login, client, listener, hostname, ancestors;
+	struct slice owner; /* of mode LIST; else "" */
 };
 
 struct routing_calls {

@@ -30,7 +30,7 @@ struct target {
 
 void submission_init(struct submission *sub, struct queue *q)
 {
-	*sub = (struct submission){.q = q, .outcome = OC_DONE, .uninvited = slice_empty()};
+	*sub = (struct submission){.q = q, .outcome = OC_DONE, .uninvited = slice_empty(), .list_sender = slice_empty()};
 	spool_mail_init(&sub->mail);
 	sub->pool = pool_make(POOL_MAX);
 	sub->body = buf_make(SPOOL_TRAILER_MAX);
@@ -434,9 +434,13 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 	t = target_new(sub, asked);
 	if (t == NULL)
 		return;
-	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) || !make_destination(sub, r, &t->destination) ||
+	/* What the queue itself does has none. */
+	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) ||
+	    (r->directive != DIRECTIVE_LIST && !make_destination(sub, r, &t->destination)) ||
 	    !pool_copy(&sub->pool, r->argument, &t->rcpt.argument))
 		submission_fail(sub, OC_NO_MEMORY, NULL);
+	if (sub->is_list) /* its members are who this message is for (RFC 3461 §5.2.7.3 (c)) */
+		t->rcpt.original = t->rcpt.address;
 	t->rcpt.directive = r->directive;
 	if (directive_is_bound(r->directive))
 		t->rcpt.bound_to = t->destination;
@@ -575,7 +579,9 @@ void submission_commit(struct submission *sub)
 		.generation = sub->generation->number,
 		.role = sub->mail.role,
 		.size = sub->in_file ? sub->mail.body_length : sub->body.len,
-		.sender = sub->mail.sender,
+		.mode = sub->is_list ? ROUTE_MODE_LIST : ROUTE_MODE_WHOLE,
+		.sender = sub->is_list ? sub->list_sender : sub->mail.sender,
+		.owner = sub->is_list ? sub->mail.sender : slice_empty(),
 		.login = sub->mail.login,
 		.client = sub->mail.client,
 		.listener = sub->mail.listener,

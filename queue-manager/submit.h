@@ -31,6 +31,8 @@ struct submission {
 	bool own; /* a report: made here, may leave */
 	bool made_here; /* of another message, or by a user's filter: no Received of its own */
 	bool may_leave; /* attested */
+	bool is_list; /* the one that is asked for is a list: its members, to whom mail.sender is its owner */
+	struct slice list_sender; /* who sent to it */
 	bool withholds_client; /* Received says nothing of it */
 	struct slice uninvited; /* header lines the worker wants before the body */
 	/* what came of it */

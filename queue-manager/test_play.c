@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/bundle.h"
+#include "ipc/flags.h"
 #include "os/fd.h"
 
 #include <dirent.h>
@@ -293,16 +294,12 @@ void play_route(struct play *p, const char *recipient, bool final, const struct 
 	play_route_to(p, recipient, final, reply, recipient);
 }
 
-void play_route_to(struct play *p, const char *recipient, bool final, const struct route_reply *reply, const char *targets)
+void play_answer_route(struct play *p, const struct route_reply *reply, const char *targets)
 {
 	struct msg_ROUTE_ANSWER answer = {.outcome = reply->outcome};
 	struct buf records = buf_make(4096);
-	struct ipc_message *m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
 	struct slice rest = slice_of(targets), target;
 
-	if (!slice_eq(m->body.ROUTE_ASK.recipient, slice_of(recipient)))
-		fail_msg("asked for %.*s, not %s", SLICE_ARG(m->body.ROUTE_ASK.recipient), recipient);
-	assert_int_equal(m->body.ROUTE_ASK.final != 0, final);
 	while (reply->outcome == OC_DONE && reply->transport != NULL && slice_word(&rest, &target))
 		assert_true(rec_route_target_add(&records, &(struct rec_route_target){
 								   .recipient = target,
@@ -323,6 +320,16 @@ void play_route_to(struct play *p, const char *recipient, bool final, const stru
 	answer.route_target_records = buf_slice(&records);
 	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER, &answer);
 	buf_free(&records);
+}
+
+void play_route_to(struct play *p, const char *recipient, bool final, const struct route_reply *reply, const char *targets)
+{
+	const struct ipc_message *m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+
+	if (!slice_eq(m->body.ROUTE_ASK.recipient, slice_of(recipient)))
+		fail_msg("asked for %.*s, not %s", SLICE_ARG(m->body.ROUTE_ASK.recipient), recipient);
+	assert_int_equal(m->body.ROUTE_ASK.mode, final ? ROUTE_MODE_FINAL : ROUTE_MODE_WHOLE);
+	play_answer_route(p, reply, targets);
 }
 
 uint64_t play_committed(struct play *p, enum outcome outcome, uint64_t code)

@@ -55,6 +55,8 @@ struct route_reply {
 	struct slice argument;
 };
 void play_route(struct play *p, const char *recipient, bool final, const struct route_reply *reply);
+/* The answer alone, to what was heard last. */
+void play_answer_route(struct play *p, const struct route_reply *reply, const char *targets);
 /* The same, of what stands for several addresses: these, separated by spaces. */
 void play_route_to(struct play *p, const char *recipient, bool final, const struct route_reply *reply, const char *targets);
 /* COMMITTED as expected; the id. */

@@ -5,7 +5,9 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "ipc/flags.h"
 #include "mail/directive.h"
+#include "mail/dsn.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -483,6 +485,90 @@ static void test_an_expansion_knows_its_ancestors(void **state)
 	play_wait_list(p, "");
 }
 
+static const struct route_reply list = {
+	.transport = "", .nexthop = "", .directive = DIRECTIVE_LIST, .argument = {"owner-all@x.test", 16}};
+
+/* The members of a list as policyd says them; what was asked is as the queue knows it. */
+static void play_members(struct play *p, const char *sender, const struct route_reply *reply, const char *members)
+{
+	const struct msg_ROUTE_ASK *ask = &play_hear(p, PART_POLICYD, IPC_ROUTE_ASK)->body.ROUTE_ASK;
+
+	assert_int_equal(ask->mode, ROUTE_MODE_LIST);
+	assert_true(slice_eq(ask->recipient, slice_of("all@x.test")));
+	assert_true(slice_eq(ask->sender, slice_of(sender)));
+	assert_true(slice_eq(ask->owner, slice_of("owner-all@x.test")));
+	assert_true(ancestors_have(ask->ancestors, slice_of("all@x.test")));
+	play_answer_route(p, reply, members);
+}
+
+/* To its members by its owner, in the spool before the list is closed; what was asked for stays with who asked. */
+static void test_a_list_with_an_owner(void **state)
+{
+	struct play *p = *state;
+	uint64_t parent, child;
+
+	play_draft_of(p, 1, &(struct msg_DRAFT_OPEN){.sender = slice_of("a@x.test"), .helo = slice_of("c"), .protocol = slice_of("ESMTP"),
+						     .tls = slice_empty(), .auth = slice_empty(), .envid = slice_of("q"), .ret = DSN_RET_FULL},
+		      &(struct draft_rcpt){"all@x.test", "rfc822;all@x.test", DSN_SUCCESS}, 1, body);
+	play_route(p, "all@x.test", false, &list);
+	parent = play_committed(p, OC_DONE, 0);
+	play_members(p, "a@x.test", &domain_of_ours, "carol@y.test dave@y.test");
+	play_job(p, PART_RELAY, &job);
+	child = job.id;
+	assert_int_not_equal(child, parent);
+	assert_int_equal(job.count, 2);
+	assert_string_equal(job.sender, "owner-all@x.test");
+	assert_string_equal(job.envid, "");
+	assert_string_equal(job.orcpt[0], "");
+	assert_int_equal(job.ret, DSN_RET_UNSAID);
+	assert_int_equal(job.notify[0], 0);
+	assert_in(job.text, "Subject: hello\r\n\r\nbody\r\n");
+	/* A member that refuses it is its owner's affair, the list itself was reached. */
+	play_route(p, "a@x.test", false, &home);
+	play_job(p, PART_LOCAL, &job);
+	assert_string_equal(job.sender, "");
+	assert_in(job.text, "Action: delivered\r\n");
+	assert_in(job.text, "Final-Recipient: rfc822;all@x.test\r\n");
+	deliver(p, PART_LOCAL);
+}
+
+/* Not known, or not kept, is tried again; and again from the beginning, for it is in no file yet. */
+static void test_a_list_that_has_to_wait(void **state)
+{
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "all@x.test", body);
+	play_route(p, "all@x.test", false, &list);
+	(void)play_committed(p, OC_DONE, 0);
+	play_members(p, "a@x.test", &unknown, "");
+	play_wait_list(p, " all@x.test 1 451 ");
+	play_turn_clock(p, 16 * 60);
+	play_members(p, "a@x.test", &refused, "");
+	play_wait_list(p, " all@x.test 2 451 ");
+	play_kill(p);
+	play_start(p, conf);
+	play_turn_clock(p, 3600);
+	play_members(p, "a@x.test", &home, "bob@x.test");
+	play_job(p, PART_LOCAL, &job);
+	assert_string_equal(job.sender, "owner-all@x.test");
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
+/* An agent may not say who sends. */
+static void test_a_list_that_an_agent_asks_for(void **state)
+{
+	const struct rec_expansion to = {1, slice_empty(), DIRECTIVE_LIST, slice_of("boss@x.test")};
+	struct play *p = *state;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	ask_expand(p, 7, &to, 1);
+	assert_int_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.outcome, OC_BAD_INPUT);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
 static void test_mail_of_a_filter(void **state)
 {
 	struct play *p = *state;
@@ -845,6 +931,9 @@ int main(void)
 		STORY(test_a_program_stays_at_its_transport),
 		STORY(test_an_expansion),
 		STORY(test_an_expansion_knows_its_ancestors),
+		STORY(test_a_list_with_an_owner),
+		STORY(test_a_list_that_has_to_wait),
+		STORY(test_a_list_that_an_agent_asks_for),
 		STORY(test_mail_of_a_filter),
 		STORY(test_mail_of_a_filter_knows_its_owner),
 		STORY(test_mail_in_anothers_name),

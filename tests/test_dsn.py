@@ -234,6 +234,45 @@ def test_an_alias_of_one(suite, next_hop):
     assert said(hop, "RCPT") == ["RCPT TO:<far@elsewhere.test> NOTIFY=SUCCESS ORCPT=rfc822;him@example.test"]
 
 
+def lists_with_owners(suite, hop):
+    to_hop(suite, hop)
+    suite.tables += ("table lists {\n\tall@example.test: crew, gone@elsewhere.test\n\towner-all@example.test: bob@example.test\n"
+                     "\tcrew@example.test: far@elsewhere.test\n\towner-crew@example.test: carol@elsewhere.test\n}\n")
+    suite.routes = "\talias lists\n" + suite.routes
+    suite.start()
+
+
+def test_what_a_list_cannot_deliver_goes_to_its_owner(suite, next_hop):
+    """And not to who wrote to it: he hears that the list has it, where he asked; a list in it has an owner of its own."""
+    hop = next_hop(keywords=DSN, script={"RCPT": lambda line: "550 5.1.1 no such user" if "gone" in line else None})
+    lists_with_owners(suite, hop)
+    send(suite, ("all@example.test", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;all@example.test"), mail="ENVID=q RET=FULL")
+    _, about, (recipient,), _ = the_report(suite)
+    row("A2", "dsn-list-reached", recipient["action"] == "delivered" and recipient["final-recipient"] == "rfc822;all@example.test"
+        and about["original-envelope-id"] == "q")
+    (text,) = suite.wait_messages("bob@example.test")
+    message, about, (failed,), original = read(text)
+    row("A2", "dsn-list-bounce-to-the-owner", "owner-all@example.test" in message["To"] and failed["action"] == "failed"
+        and failed["final-recipient"] == "rfc822;gone@elsewhere.test" and "original-envelope-id" not in about)
+    assert original.get_content_type() == "text/rfc822-headers"  # RET is not carried on
+    row("A2", "dsn-list-senders", sorted(line.split(" ")[1] for line in said(hop, "MAIL"))
+        == ["FROM:<owner-all@example.test>", "FROM:<owner-crew@example.test>"])
+    assert "RCPT TO:<far@elsewhere.test>" in said(hop, "RCPT")  # nothing that was asked for
+    shown = suite.postern("route", "all@example.test").stdout
+    assert "sent on by its owner, to whom bounces go: owner-all@example.test" in shown
+    assert "sent on by its owner, to whom bounces go: owner-crew@example.test" in shown
+
+
+def test_a_list_with_an_owner_takes_the_null_sender(suite, next_hop):
+    hop = next_hop(script={"RCPT": lambda line: "550 5.1.1 no such user" if "gone" in line else None})
+    lists_with_owners(suite, hop)
+    send(suite, ("all@example.test", ""), sender="")
+    hop.wait()
+    assert {line.split(" ")[1] for line in said(hop, "MAIL")} == {"FROM:<>"}
+    wait_until(lambda: "undeliverable-report" in suite.log(), what="the end of it")
+    assert suite.messages("bob@example.test") == []
+
+
 # ---- kept ----
 
 def test_kept_over_a_kill(suite, next_hop):

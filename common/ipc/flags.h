@@ -14,6 +14,13 @@ enum policy_flag {
 				   on with nothing, which readers may take for the rest of another */
 };
 
+/* ROUTE_ASK.mode. */
+enum route_mode {
+	ROUTE_MODE_WHOLE, /* as the rules say; a list with an owner is one target, DIRECTIVE_LIST */
+	ROUTE_MODE_FINAL, /* it was expanded before: transport and next hop only */
+	ROUTE_MODE_LIST, /* such a list: its members, whose sender is `owner` */
+};
+
 /* ACCOUNT.uid of NOT_FOUND, where there is no such user at all. */
 #define ACCOUNT_NO_UID UINT64_MAX
 

@@ -1,6 +1,7 @@
 #include "mail/directive.h"
 
 #include "base/mem.h"
+#include "mail/address.h"
 
 static bool is_plain(struct slice s)
 {
@@ -59,6 +60,14 @@ static bool decode_pipe(struct slice argument, struct directive *out)
 	return argument.len > 0 && argument.at[0] != '\0' && argument.at[argument.len - 1] == '\0' && words <= DIRECTIVE_WORDS_MAX;
 }
 
+static bool decode_list(struct slice argument, struct directive *out)
+{
+	struct mail_address owner;
+
+	out->text = argument;
+	return mail_address_parse(argument, MAIL_ALLOW_UTF8, &owner) == MAIL_OK;
+}
+
 static const struct {
 	const char *name;
 	bool (*decode)(struct slice argument, struct directive *out);
@@ -66,7 +75,7 @@ static const struct {
 } kinds[DIRECTIVE_COUNT] = {
 	[DIRECTIVE_NONE] = {"none", decode_none, false},       [DIRECTIVE_INBOX] = {"inbox", decode_inbox, false},
 	[DIRECTIVE_FOLDER] = {"folder", decode_folder, false}, [DIRECTIVE_FILE] = {"file", decode_file, true},
-	[DIRECTIVE_PIPE] = {"pipe", decode_pipe, true},
+	[DIRECTIVE_PIPE] = {"pipe", decode_pipe, true},       [DIRECTIVE_LIST] = {"list", decode_list, false},
 };
 
 bool directive_decode(uint64_t kind, struct slice argument, struct directive *out)

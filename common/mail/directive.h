@@ -16,6 +16,8 @@ enum directive_kind {
 	DIRECTIVE_FOLDER, /* that folder of the mailbox.  NAME, or NAME NUL FLAGS; the name in UTF-8, `/` or `.` between levels */
 	DIRECTIVE_FILE, /* PATH, absolute or beneath the home: an mbox file, or with `/` at its end a Maildir; or PATH NUL MODE, octal */
 	DIRECTIVE_PIPE, /* a program and its arguments, a NUL behind each */
+	DIRECTIVE_LIST, /* a list with an owner (RFC 3461 §5.2.7.3): becomes a message of its own, whose sender is the argument.  For the
+			 * queue itself, which makes it so: no agent hears of it, and none may ask for it */
 	DIRECTIVE_COUNT
 };
 
@@ -25,7 +27,7 @@ enum directive_kind {
 
 struct directive {
 	enum directive_kind kind;
-	struct slice text; /* FOLDER: the name; FILE: the path; PIPE: all of the argument; else "" */
+	struct slice text; /* FOLDER: the name; FILE: the path; PIPE, LIST: all of the argument; else "" */
 	struct slice extra; /* IMAP flags and keywords, a blank between; of FILE the mode, octal */
 };
 

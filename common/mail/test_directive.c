@@ -33,6 +33,10 @@ static const struct {
 	{"pipe, its last word without an end", DIRECTIVE_PIPE, ARG("/bin/x\0a"), false, "", ""},
 	{"pipe without a program", DIRECTIVE_PIPE, ARG("\0a\0"), false, "", ""},
 	{"pipe of nothing", DIRECTIVE_PIPE, ARG(""), false, "", ""},
+	{"list", DIRECTIVE_LIST, ARG("owner-all@x.test"), true, "owner-all@x.test", ""},
+	{"list of nobody", DIRECTIVE_LIST, ARG(""), false, "", ""},
+	{"list of what is no address", DIRECTIVE_LIST, ARG("owner-all"), false, "", ""},
+	{"list of what would be a command's end", DIRECTIVE_LIST, ARG("o@x.test>\r\nDATA"), false, "", ""},
 	{"of a newer version", DIRECTIVE_COUNT, ARG(""), false, "", ""},
 };
 
