@@ -83,10 +83,6 @@ function(postern_unit_test name)
 	set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
-if(POSTERN_FUZZ)
-	add_custom_target(fuzz_targets) # all of them, and nothing else
-endif()
-
 # postern_fuzz(NAME SOURCES file... LINKS target...): a libFuzzer target; its kept corpus lies in corpus/NAME beside it
 function(postern_fuzz name)
 	cmake_parse_arguments(P "" "" "SOURCES;LINKS" ${ARGN})
@@ -97,5 +93,4 @@ function(postern_fuzz name)
 	set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
 	target_link_libraries(${name} PRIVATE postern_flags ${P_LINKS})
 	target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-	add_dependencies(fuzz_targets ${name})
 endfunction()

@@ -170,6 +170,8 @@ static void check_folder(struct check *c, struct place *p, struct ids *ids)
 	int fd = c->spool->ops->openat(c->spool->root, p->folder_path, O_RDONLY | O_DIRECTORY, 0);
 
 	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (fd == -1 && errno == ENOENT)
+		return; /* nothing was ever put there */
 	if (dir == NULL) {
 		if (fd != -1)
 			(void)close(fd);

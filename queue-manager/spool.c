@@ -73,75 +73,21 @@ int spool_sync_folder(struct spool *sp, const char *path)
 
 /* ---- set-up ---- */
 
-static int make_folder(struct spool *sp, const char *path, bool *made)
+static int make_folder(struct spool *sp, const char *path)
 {
-	if (sp->ops->mkdirat(sp->root, path, 0700) == 0)
-		*made = true;
-	else if (errno != EEXIST)
-		return errno;
-	return 0;
+	return sp->ops->mkdirat(sp->root, path, 0700) == 0 || errno == EEXIST ? 0 : errno;
 }
 
-/* Which of a folder's 32 upper folders ("new/4") are to be synced: where something was made beneath, or may have been by a start
- * that was killed before it synced (on other file systems: those of name_is_synced sync it with the first file). */
-struct fan {
-	bool unsynced[32];
-};
-
-static void upper_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned upper)
-{
-	spool_bucket_path(out, folder, upper * 32);
-	out[strlen(out) - 2] = '\0';
-}
-
-static int make_buckets(struct spool *sp, enum spool_folder folder, unsigned upper, bool *unsynced)
-{
-	char path[SPOOL_PATH_BYTES];
-	int err;
-
-	upper_path(path, folder, upper);
-	*unsynced = sp->sync_folders;
-	err = make_folder(sp, path, unsynced);
-	for (unsigned lower = 0; lower < 32 && err == 0; lower++) {
-		spool_bucket_path(path, folder, upper * 32 + lower);
-		err = make_folder(sp, path, unsynced);
-	}
-	return err;
-}
-
-static int make_fan(struct spool *sp, enum spool_folder folder, struct fan *fan)
-{
-	bool made = false; /* it is synced in any case */
-	int err = make_folder(sp, folder_names[folder], &made);
-
-	for (unsigned upper = 0; upper < 32 && err == 0 && !is_flat(folder); upper++)
-		err = make_buckets(sp, folder, upper, &fan->unsynced[upper]);
-	return err;
-}
-
-static int sync_fan(struct spool *sp, enum spool_folder folder, const struct fan *fan)
-{
-	char path[SPOOL_PATH_BYTES];
-	int err = 0;
-
-	for (unsigned upper = 0; upper < 32 && err == 0; upper++) {
-		upper_path(path, folder, upper);
-		if (fan->unsynced[upper])
-			err = spool_sync_folder(sp, path);
-	}
-	return err == 0 ? spool_sync_folder(sp, folder_names[folder]) : err;
-}
-
-/* All are made before the first is synced: a journal takes them in one commit. */
 static int make_all(struct spool *sp)
 {
-	struct fan fans[SPOOL_FOLDER_COUNT] = {0};
 	int err = 0;
 
 	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++)
-		err = make_fan(sp, f, &fans[f]);
+		err = make_folder(sp, folder_names[f]);
+	if (err == 0)
+		err = spool_fan_look(sp);
 	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT && err == 0; f++)
-		err = sync_fan(sp, f, &fans[f]);
+		err = spool_sync_folder(sp, folder_names[f]);
 	return err == 0 ? spool_sync_folder(sp, ".") : err;
 }
 
@@ -174,7 +120,9 @@ bool spool_list(struct spool *sp, enum spool_folder folder, unsigned bucket, uin
 	char path[SPOOL_PATH_BYTES];
 
 	spool_bucket_path(path, folder, bucket);
-	return list_folder(sp, path, ids, max, count_out, err_out);
+	if (list_folder(sp, path, ids, max, count_out, err_out))
+		return true;
+	return *err_out == ENOENT; /* nothing was ever put there */
 }
 
 static int empty_drafts(struct spool *sp)
@@ -265,7 +213,7 @@ bool spool_put_right(struct spool *sp, uint64_t id, const char *path)
 		if (slice_eq(folder, slice_of(folder_names[f]))) {
 			spool_path(right, f, id);
 			spool_bucket_path(parent, f, (unsigned)(id & (SPOOL_BUCKETS - 1)));
-			return sp->ops->rename(sp->root, path, right) == 0 && spool_sync_folder(sp, parent) == 0;
+			return spool_fan_ready(sp, f, id) == 0 && sp->ops->rename(sp->root, path, right) == 0 && spool_sync_folder(sp, parent) == 0;
 		}
 	return false;
 }
@@ -352,6 +300,7 @@ static struct spool *begin(int root_fd, const struct spool_config *config)
 	sp->root = root_fd;
 	sp->ops = config->ops;
 	(void)pthread_mutex_init(&sp->mark_lock, NULL);
+	(void)pthread_mutex_init(&sp->fan_lock, NULL);
 	atomic_store(&sp->reserve_bytes, config->reserve_bytes);
 	return sp;
 }
@@ -400,5 +349,6 @@ void spool_close(struct spool **spp)
 	*spp = NULL;
 	(void)sp->ops->close(sp->root);
 	(void)pthread_mutex_destroy(&sp->mark_lock);
+	(void)pthread_mutex_destroy(&sp->fan_lock);
 	free(sp);
 }

@@ -11,7 +11,9 @@
  * says what the kernel said.
  *
  *   new/    accepted          cur/      tried, and waiting        hold/   held by rule or operator
- *   draft/  being received    corrupt/  set aside, for people     each but draft/ and corrupt/ fanned out 32 x 32
+ *   draft/  being received    corrupt/  set aside, for people     each but draft/ fanned out 32 x 32
+ *
+ * A folder of the fan is made when the first message is to lie in it (spool_fan.c); one that is not there holds none.
  *
  * Always: a file in new/, cur/ or hold/ was written by this process alone.  A small message is created there under its
  * final name, END written last, one fsync.  A large one, whose descriptor another process had, lies in draft/ until it is
@@ -32,7 +34,7 @@ struct spool_config {
 
 const char *spool_folder_name(enum spool_folder folder);
 
-/* Makes and syncs the folders, reads the high-water mark, empties draft/.  Takes `root_fd`.  NULL with *err_out. */
+/* Makes and syncs the five folders, looks which of the fan are there, reads the high-water mark, empties draft/.  Takes `root_fd`.  NULL with *err_out. */
 struct spool *spool_open(int root_fd, const struct spool_config *config, int *err_out);
 /* For somebody who only reads: nothing is made, emptied or written.  The same errors. */
 struct spool *spool_look(int root_fd, const struct spool_config *config, int *err_out);

@@ -97,6 +97,8 @@ void spool_new_write(struct spool *sp, struct spool_new *file, const struct iove
 	file->fd = -1;
 	spool_room_refresh(sp);
 	file->err = spool_mark_cover(sp, file->id);
+	if (file->err == 0)
+		file->err = spool_fan_ready(sp, file->folder, file->id);
 	if (file->err != 0)
 		return;
 	spool_path(path, file->folder, file->id);
@@ -275,7 +277,9 @@ enum outcome spool_draft_commit(struct spool *sp, struct spool_draft *draft, int
 		*read_fd_out = -1;
 	spool_path(from, SPOOL_DRAFT, draft->id);
 	spool_path(to, draft->folder, draft->id);
-	*err_out = prove_and_sum(sp, from, draft);
+	*err_out = spool_fan_ready(sp, draft->folder, draft->id);
+	if (*err_out == 0)
+		*err_out = prove_and_sum(sp, from, draft);
 	if (*err_out == 0 && !spool_encode_tail(draft->mail, draft->crc, draft->tail))
 		*err_out = ENOMEM;
 	if (*err_out == 0)
@@ -315,12 +319,14 @@ static int sync_file(struct spool *sp, char path[SPOOL_PATH_BYTES])
 int spool_move(struct spool *sp, uint64_t id, enum spool_folder from, enum spool_folder to, bool durable, bool *moved_out)
 {
 	char from_path[SPOOL_PATH_BYTES], to_path[SPOOL_PATH_BYTES];
+	int err;
 
 	spool_path(from_path, from, id);
 	spool_path(to_path, to, id);
-	*moved_out = sp->ops->rename(sp->root, from_path, to_path) == 0;
+	err = spool_fan_ready(sp, to, id);
+	*moved_out = err == 0 && sp->ops->rename(sp->root, from_path, to_path) == 0;
 	if (!*moved_out)
-		return errno;
+		return err == 0 ? errno : err;
 	return durable ? sync_file(sp, to_path) : 0;
 }
 

@@ -69,7 +69,7 @@ static void test_held_mail_without_a_sender_stays(void **state)
 	play_start(p, conf);
 	play_turn_clock(p, 30 * 86400);
 	play_wait_list(p, " hold ");
-	assert_int_equal(play_files(p, "hold"), 1);
+	play_wait_files(p, "hold", 1);
 	assert_int_equal(play_control(p, "queue.release", name), OC_DONE);
 	play_route(p, "bob@x.test", true, &home);
 	play_job(p, PART_LOCAL, &job);
@@ -92,7 +92,8 @@ static void test_release_tries_what_has_failed_again(void **state)
 	end_job(p, PART_LOCAL, &job, OC_DONE);
 	play_wait_list(p, "");
 	play_drain(p);
-	assert_int_equal(play_files(p, "hold") + play_files(p, "cur"), 0);
+	play_wait_files(p, "hold", 0);
+	play_wait_files(p, "cur", 0);
 }
 
 /* An agent that dies has its mail come back within seconds; a host that said "later" for the same message has not asked

@@ -94,11 +94,12 @@ static void test_a_message_is_taken_and_delivered(void **state)
 	assert_in(job.text, name);
 	assert_in(job.text, "for <bob@x.test>;");
 	assert_in(job.text, body);
-	assert_int_equal(play_files(p, "new"), 1);
+	play_wait_files(p, "new", 1);
 	deliver(p, PART_LOCAL);
 	play_wait_list(p, "");
 	play_drain(p);
-	assert_int_equal(play_files(p, "new") + play_files(p, "cur"), 0);
+	play_wait_files(p, "new", 0);
+	play_wait_files(p, "cur", 0);
 }
 
 static void test_a_large_body_has_its_own_descriptor(void **state)
@@ -114,7 +115,7 @@ static void test_a_large_body_has_its_own_descriptor(void **state)
 	assert_int_equal(m->body.DRAFT_FILE.outcome, OC_DONE);
 	assert_int_equal(fcntl(m->fd, F_GETFL) & O_ACCMODE, O_WRONLY);
 	assert_int_equal(pwrite(m->fd, body, sizeof(body) - 1, (off_t)m->body.DRAFT_FILE.offset), sizeof(body) - 1);
-	assert_int_equal(play_files(p, "draft"), 1);
+	play_wait_files(p, "draft", 1);
 	(void)close(m->fd);
 	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){1, 4, sizeof(body) - 1});
 	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 4, &(struct msg_DRAFT_COMMIT){.session = 1, .draft = 4});
@@ -122,8 +123,8 @@ static void test_a_large_body_has_its_own_descriptor(void **state)
 	(void)play_committed(p, OC_DONE, 0);
 	play_job(p, PART_LOCAL, &job);
 	assert_in(job.text, body);
-	assert_int_equal(play_files(p, "draft"), 0);
-	assert_int_equal(play_files(p, "new"), 1);
+	play_wait_files(p, "draft", 0);
+	play_wait_files(p, "new", 1);
 	deliver(p, PART_LOCAL);
 	play_wait_list(p, "");
 }
@@ -146,7 +147,8 @@ static void test_a_writer_that_stays_is_no_250(void **state)
 	play_route(p, "bob@x.test", false, &home);
 	(void)play_committed(p, OC_IO_ERROR, 451);
 	(void)close(fd);
-	assert_int_equal(play_files(p, "draft") + play_files(p, "new"), 0);
+	play_wait_files(p, "draft", 0);
+	play_wait_files(p, "new", 0);
 }
 
 struct guard_case {
@@ -193,7 +195,7 @@ static void test_relay_guard(void **state)
 		}
 	}
 	play_wait_list(p, "");
-	assert_int_equal(play_files(p, "new"), 0);
+	play_wait_files(p, "new", 0);
 }
 
 static void test_a_session_of_another_worker(void **state)
@@ -327,10 +329,10 @@ static void test_an_undeliverable_report_is_held_then_dropped(void **state)
 	play_verdict(p, PART_LOCAL, &job, 0, OC_REMOTE_PERM, "no");
 	play_job_end(p, PART_LOCAL, &job);
 	play_wait_list(p, " hold ");
-	assert_int_equal(play_files(p, "hold"), 1);
+	play_wait_files(p, "hold", 1);
 	play_turn_clock(p, 5 * 86400);
 	play_wait_list(p, "");
-	assert_int_equal(play_files(p, "hold"), 0);
+	play_wait_files(p, "hold", 0);
 }
 
 static void test_a_temporary_failure_is_tried_again(void **state)
@@ -341,14 +343,14 @@ static void test_a_temporary_failure_is_tried_again(void **state)
 	play_job(p, PART_LOCAL, &job);
 	defer(p, PART_LOCAL, "come back");
 	play_wait_list(p, " waiting a@x.test bob@x.test 1 mx.remote.test: 451 4.0.0 come back");
-	assert_int_equal(play_files(p, "cur"), 1);
+	play_wait_files(p, "cur", 1);
 	play_turn_clock(p, 16 * 60);
 	play_route(p, "bob@x.test", true, &home);
 	play_job(p, PART_LOCAL, &job);
 	assert_int_equal(job.id, id);
 	deliver(p, PART_LOCAL);
 	play_wait_list(p, "");
-	assert_int_equal(play_files(p, "cur"), 0);
+	play_wait_files(p, "cur", 0);
 }
 
 static const struct route_reply program = {.transport = "home", .nexthop = "/var/mail/x/bob", .directive = DIRECTIVE_PIPE,
@@ -432,7 +434,7 @@ static void test_an_expansion(void **state)
 	play_route(p, "carol@y.test", false, &away);
 	child = play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.id;
 	assert_int_not_equal(child, parent.id);
-	assert_int_equal(play_files(p, "new"), 2);
+	play_wait_files(p, "new", 2);
 	play_job(p, PART_RELAY, &job);
 	assert_int_equal(job.id, child);
 	assert_string_equal(job.recipients[0], "carol@y.test");
@@ -642,7 +644,7 @@ static void test_a_route_lost_later_is_no_bounce(void **state)
 	play_turn_clock(p, 16 * 60);
 	play_route(p, "bob@x.test", true, &refused);
 	play_wait_list(p, "bob@x.test 2 451 4.3.0 no route now");
-	assert_int_equal(play_files(p, "cur"), 1);
+	play_wait_files(p, "cur", 1);
 }
 
 static void test_delay_warning_then_expiry(void **state)
@@ -701,7 +703,7 @@ static void test_kill_after_commit(void **state)
 	play_wait_list(p, "");
 	restart(p);
 	play_wait_list(p, "");
-	assert_int_equal(play_files(p, "new"), 0);
+	play_wait_files(p, "new", 0);
 }
 
 /* What one recipient has got it never gets again, whatever is lost but the file. */
@@ -766,7 +768,7 @@ static void test_an_agent_that_dies_is_a_temporary_failure(void **state)
 	play_job(p, PART_LOCAL, &job);
 	play_link(p, PART_LOCAL); /* the old end is closed */
 	play_wait_list(p, " waiting a@x.test bob@x.test 1 451 4.3.0 the delivery agent ended");
-	assert_int_equal(play_files(p, "cur"), 1);
+	play_wait_files(p, "cur", 1);
 }
 
 static void test_an_agent_may_not_speak_of_others_jobs(void **state)
@@ -803,7 +805,7 @@ static void test_the_operator(void **state)
 	assert_int_equal(p->heard.body.CONTROL_ANSWER.text.len, 0);
 	assert_int_equal(play_files(p, "hold"), 1); /* at once */
 	play_wait_list(p, " hold ");
-	assert_int_equal(play_files(p, "hold"), 1);
+	play_wait_files(p, "hold", 1);
 	play_turn_clock(p, 5 * 86400); /* it stays */
 	assert_int_equal(play_control(p, "queue.retry", "all"), OC_DONE);
 	restart(p);
@@ -830,7 +832,8 @@ static void test_the_operator(void **state)
 	assert_int_equal(play_control(p, "queue.hold", "nonsense"), OC_BAD_INPUT);
 	assert_int_equal(play_control(p, "queue.sing", name), OC_BAD_INPUT);
 	play_drain(p);
-	assert_int_equal(play_files(p, "cur") + play_files(p, "hold"), 0);
+	play_wait_files(p, "cur", 0);
+	play_wait_files(p, "hold", 0);
 }
 
 /* Accepted at RCPT, refused at commit: the others get it, the sender hears of it. */
@@ -885,11 +888,11 @@ static void test_a_worker_that_dies_leaves_nothing(void **state)
 	play_tell(p, PART_SMTPD, IPC_DRAFT_OPEN, &(struct msg_DRAFT_OPEN){.session = 1, .draft = 4, .sender = slice_of("a@x.test")});
 	play_ask(p, PART_SMTPD, IPC_DRAFT_FILE_ASK, 3, &(struct msg_DRAFT_FILE_ASK){1, 4});
 	(void)close(play_hear(p, PART_SMTPD, IPC_DRAFT_FILE)->fd);
-	assert_int_equal(play_files(p, "draft"), 1);
+	play_wait_files(p, "draft", 1);
 	play_link(p, PART_SMTPD);
 	play_wait_list(p, "");
 	play_drain(p);
-	assert_int_equal(play_files(p, "draft"), 0);
+	play_wait_files(p, "draft", 0);
 }
 
 static void test_what_does_not_parse_is_set_aside(void **state)
@@ -908,7 +911,7 @@ static void test_what_does_not_parse_is_set_aside(void **state)
 	play_wait_files(p, "corrupt", 1);
 	play_wait_list(p, "");
 	play_drain(p);
-	assert_int_equal(play_files(p, "new"), 0);
+	play_wait_files(p, "new", 0);
 }
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, start, stop)

@@ -90,7 +90,7 @@ static int t_rename(int dir, const char *from, const char *to)
 
 static int t_mkdirat(int dir, const char *path, mode_t mode)
 {
-	return spool_ops_real.mkdirat(dir, path, mode);
+	return due() ? -1 : spool_ops_real.mkdirat(dir, path, mode);
 }
 
 static int t_fstat(int fd, struct stat *out)
@@ -315,7 +315,7 @@ static void test_every_call_fails(void **state)
 				unsigned made;
 				int err;
 
-				id += 1ull << 40; /* beyond the mark each time: writing it is on the way too */
+				id += (1ull << 40) + 33; /* beyond the mark each time, and in a bucket of its own: both are on the way too */
 				short_writes = n % 2 == 0;
 				arm(n, errors[e]);
 				outcome = ways[way](sp, id, &err);
@@ -475,7 +475,7 @@ static void test_death_at_every_call(void **state)
 			pid_t child;
 			int status, err;
 
-			id += 1ull << 40;
+			id += (1ull << 40) + 33; /* in a bucket of its own: its folders are made on the way */
 			child = fork();
 			if (child == 0) {
 				sp = open_spool(true);
@@ -503,6 +503,52 @@ static void test_death_at_every_call(void **state)
 		}
 		printf("ROW C02 spool-accept-%s pass\n", way_names[way]);
 	}
+}
+
+static bool is_there(const char *path)
+{
+	char whole[128];
+
+	(void)snprintf(whole, sizeof(whole), "%s/%s", folder, path);
+	return access(whole, F_OK) == 0;
+}
+
+/* Folders of the fan come with the first message in them, in each folder; what could not be synced is not left. */
+static void test_the_fan_grows(void **state)
+{
+	struct spool *sp = open_spool(true);
+	bool moved;
+	int err;
+
+	(void)state;
+	for (enum spool_folder f = 0; f < SPOOL_FOLDER_COUNT; f++)
+		assert_true(is_there(spool_folder_name(f)));
+	assert_false(is_there("new/3"));
+	assert_int_equal(create(sp, 99, NULL, &err), OC_DONE); /* 3 * 32 + 3 */
+	assert_true(is_there("new/3/3/0000000000033"));
+	assert_false(is_there("cur/3"));
+	assert_int_equal(spool_move(sp, 99, SPOOL_NEW, SPOOL_CUR, true, &moved), 0);
+	assert_true(moved && is_there("cur/3/3/0000000000033"));
+	assert_int_equal(spool_set_aside(sp, 99, SPOOL_CUR), 0);
+	assert_true(is_there("corrupt/3/3/0000000000033"));
+	arm(0, EIO);
+	assert_int_equal(create(sp, 100, NULL, &err), OC_DONE);
+	for (unsigned n = 1, made = 0; made == 0; n++) { /* a move in which each call fails, until none is left to fail */
+		arm(n, EIO);
+		err = spool_move(sp, 100, SPOOL_NEW, SPOOL_HOLD, true, &moved);
+		made = err == 0;
+		arm(0, EIO);
+		assert_true(moved || is_there("new/3/4/0000000000034"));
+		assert_true(n > 8 || !is_there("hold/3")); /* two folders, and open, sync, close of two above them */
+		if (moved)
+			assert_int_equal(spool_move(sp, 100, SPOOL_HOLD, SPOOL_NEW, true, &moved), 0);
+		assert_true(n < 50);
+	}
+	spool_close(&sp);
+	sp = open_spool(true); /* and are known to the next run */
+	assert_int_equal(create(sp, 99, NULL, &err), OC_DONE);
+	assert_is_there(sp, 99);
+	spool_close(&sp);
 }
 
 static void test_a_writer_is_left(void **state)
@@ -664,6 +710,7 @@ static void test_inodes_are_promised_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_fan_grows), /* in a spool that is new */
 		cmocka_unit_test(test_create_and_read),
 		cmocka_unit_test(test_every_call_fails),
 		cmocka_unit_test(test_the_disk_turns_read_only),

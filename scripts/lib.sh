@@ -112,7 +112,10 @@ build() {
 	(cd "$TOP" && step "building $1" cmake --build --preset "$1")
 }
 
-# Fuzzing: what a target starts from.  $1 is its name, build/fuzz/seeds is made by scripts/fuzz-seeds.
+# Fuzzing: the targets are in the build with the sanitizers, all else is in build/fuzz.
+# shellcheck disable=SC2034
+FUZZ_TARGETS=$TOP/build/asan+ubsan/fuzz
+# What a target starts from.  $1 is its name, build/fuzz/seeds is made by scripts/fuzz-seeds.
 fuzz_kept() { find "$TOP" -path "$TOP/build" -prune -o -type d -path "*/corpus/$1" -print | head -n 1; }
 fuzz_seeds() { [ ! -d "$TOP/build/fuzz/seeds/$1" ] || echo "$TOP/build/fuzz/seeds/$1"; }
 fuzz_dictionary() { # our own beside the corpus, else what was put together of the suites'

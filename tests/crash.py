@@ -129,6 +129,11 @@ class Bench:
         for address in ("alice@example.test", "bob@example.test", "carol@example.test"):
             self.send("warm", [address])
         wait_until(lambda: not self.files(), 30, "an empty spool")
+        self.quiet()
+
+    def quiet(self):
+        """The calls of a scan of the spool are not those of a message."""
+        wait_until(lambda: "scan done" in self.suite.postern("status", check=False).stdout, 60, "the end of the scan")
 
     def make_forward(self):
         """Somebody who keeps a copy, and sends one on."""
@@ -234,6 +239,7 @@ class Bench:
         if self.suite.process.poll() is None:
             self.suite.kill_all()
         self.suite.launch()
+        self.quiet()
 
     # ---- one message with one call broken ----
 

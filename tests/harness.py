@@ -379,6 +379,15 @@ def proc(pid, name):
         return ""
 
 
+def make_owned(folder):
+    """With what lies above it, as its owner would have made them."""
+    if not folder.exists():
+        make_owned(folder.parent)
+        folder.mkdir(mode=0o700)
+        above = folder.parent.stat()
+        os.chown(folder, above.st_uid, above.st_gid)
+
+
 def status_of(pid):
     """Its /proc/PID/status, name to value; empty: it is gone."""
     return dict(line.split(":", 1) for line in proc(pid, "status").splitlines() if ":" in line)

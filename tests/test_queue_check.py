@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from harness import ROOT, row, turn_clock, wait_until
+from harness import ROOT, make_owned, row, turn_clock, wait_until
 
 
 @pytest.fixture
@@ -47,6 +47,7 @@ def test_a_queue_that_runs(deferring):
     assert "3 messages (0 held), 3 rows in the index" in deferring.postern("queue", "check").stdout
     first, second, third = files(deferring)
     wrong = second.parent.parent / ("0" if second.parent.name != "0" else "1") / second.name
+    make_owned(wrong.parent)
     second.rename(wrong)
     junk = first.parent / "notes.txt"
     junk.write_text("junk")
@@ -84,6 +85,7 @@ def test_words_that_are_no_place(deferring):
 def plant(spool, owner):
     """What the queue's user could put into its own folder for root to fall over."""
     bucket = spool / "new" / "4" / "4"
+    make_owned(bucket)
     names = ["00000000000" + "44", "10000000000" + "44", "20000000000" + "44", "30000000000" + "44", "40000000000" + "44"]
     (bucket / names[0]).symlink_to("/etc/shadow")
     os.mkfifo(bucket / names[1])
