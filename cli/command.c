@@ -26,6 +26,9 @@ static bool set_flag(struct cli *cli, const char *option)
 		{"--generate", &cli->generate},
 		{"--repair", &cli->repair},
 		{"--offline", &cli->offline},
+		{"--force", &cli->import.force},
+		{"--dry-run", &cli->import.dry_run},
+		{"--partly", &cli->import.partly},
 		{"--help", &cli->help},
 		{"-h", &cli->help},
 	};
@@ -63,7 +66,10 @@ static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 		      {"--from", &p->cli->from},	     {"--as", &p->cli->as},	    {"--client", &p->cli->client},
 		      {"--listener", &p->cli->listener}, {"--size", &p->cli->size},
 		      {"--sender", &p->cli->sender},	     {"--recipient", &p->cli->recipient}, {"--user", &p->cli->user},
-		      {"--home", &p->cli->home},	     {"--quota", &p->cli->quota}, {"--transport", &p->cli->transport},	     {"--virtual", &p->cli->virtual_aliases}};
+		      {"--home", &p->cli->home},	     {"--quota", &p->cli->quota}, {"--transport", &p->cli->transport},	     {"--virtual", &p->cli->import.virtual_aliases},
+		      {"--relayhost", &p->cli->import.relayhost}, {"--sender-relayhost", &p->cli->import.sender_relayhost},
+		      {"--sasl-passwd", &p->cli->import.sasl_passwd}, {"--aliases", &p->cli->import.aliases},
+		      {"--qualify", &p->cli->import.qualify}, {"--to", &p->cli->import.to}};
 	const char *option = argv[*at];
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {

@@ -16,7 +16,12 @@ struct cli {
 	const char *from, *as, *client, *listener, *size; /* of the session that route asks for; NULL: not said */
 	const char *sender, *recipient, *user, *home; /* whose mail filter test tries; NULL: not said */
 	const char *quota, *transport; /* of a mailbox; NULL: not said */
-	const char *virtual_aliases; /* the file that import postfix reads; NULL: not said */
+	struct {
+		const char *virtual_aliases, *relayhost, *sender_relayhost, *sasl_passwd; /* of a Postfix; its transport(5) is `transport` */
+		const char *aliases, *qualify; /* of an Exim */
+		const char *to;
+		bool force, dry_run, partly;
+	} import; /* NULL: not said */
 	const char *argument[CLI_ARGUMENTS_MAX]; /* after the command's own words */
 	size_t count;
 };
@@ -55,6 +60,7 @@ int ask_fields(const struct cli *cli, const struct command *command, struct slic
 int run_table_test(const struct cli *cli, const struct command *command);
 int run_sandbox_verify(const struct cli *cli, const struct command *command);
 int run_import_postfix(const struct cli *cli, const struct command *command);
+int run_import_exim(const struct cli *cli, const struct command *command);
 int run_domain_add(const struct cli *cli, const struct command *command);
 int run_domain_remove(const struct cli *cli, const struct command *command);
 int run_domain_restore(const struct cli *cli, const struct command *command);

@@ -18,63 +18,7 @@ struct import {
 	void *arg;
 };
 
-/* One line with those that go on with it: `text` is without comments, its number that of the first. */
-struct logical {
-	struct buf text;
-	size_t number;
-	bool too_long;
-};
-
-/* ---- lines ---- */
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
-}
-
-static void go_on(struct logical *l, struct slice line)
-{
-	l->too_long = l->too_long || (l->text.len > 0 && !buf_add_char(&l->text, ' ')) || !buf_add_slice(&l->text, line);
-}
-
-/* Comments and empty lines between a line and what goes on with it count for nothing. */
-static bool next_logical(struct slice *rest, size_t *passed, struct logical *l)
-{
-	struct slice line, before = *rest;
-
-	buf_clear(&l->text);
-	l->number = 0;
-	l->too_long = false;
-	while (slice_cut(rest, '\n', &line)) {
-		struct slice trimmed = slice_trim(line);
-		bool begins = line.len > 0 && !is_blank(line.at[0]);
-
-		if (trimmed.len > 0 && trimmed.at[0] != '#') {
-			if (begins && l->number != 0) {
-				*rest = before;
-				return true;
-			}
-			l->number = l->number == 0 ? *passed + 1 : l->number;
-			go_on(l, trimmed);
-		}
-		++*passed;
-		before = *rest;
-	}
-	return l->number != 0;
-}
-
 /* ---- what stands there ---- */
-
-/* What begins so needs no quotes, and is neither a comment nor a program, a file or an include. */
-static bool is_plain_text(struct slice s)
-{
-	if (s.len == 0 || !(ascii_is_alnum(s.at[0]) || s.at[0] == '_' || (unsigned char)s.at[0] >= 0x80))
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (s.at[i] == '"' || s.at[i] == '\\' || s.at[i] == ' ' || s.at[i] == ',' || s.at[i] == ':')
-			return false;
-	return true;
-}
 
 /* NULL: `out` has it. */
 static const char *read_key(struct slice key, struct buf *out)
@@ -91,7 +35,7 @@ static const char *read_key(struct slice key, struct buf *out)
 		return "a key without a domain is one of every domain here; write local@domain";
 	if (at == 0 && mail_domain_parse(slice_from(key, 1), MAIL_ALLOW_UTF8, domain) && domain[0] != '[')
 		return buf_add_char(out, '@') && buf_add_text(out, domain) ? NULL : "too long";
-	if (mail_address_parse(key, MAIL_ALLOW_UTF8, &a) != MAIL_OK || a.literal || !is_plain_text(mail_address_text(&a)))
+	if (mail_address_parse(key, MAIL_ALLOW_UTF8, &a) != MAIL_OK || a.literal || !import_is_plain(mail_address_text(&a)))
 		return "a key that cannot be written in a table's file";
 	return buf_add_slice(out, mail_address_text(&a)) ? NULL : "too long";
 }
@@ -104,7 +48,7 @@ static const char *read_target(struct slice target, struct buf *out)
 		return "each address of a domain to the same of another; write a rule `rewrite` instead";
 	if (target.at[0] == '|' || target.at[0] == '/' || target.at[0] == '"' || target.at[0] == ':')
 		return "a program, a file or an include; write it into a table of system aliases";
-	if (mail_address_parse(target, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, &a) != MAIL_OK || !is_plain_text(mail_address_text(&a)))
+	if (mail_address_parse(target, MAIL_ALLOW_UTF8 | MAIL_ALLOW_BARE, &a) != MAIL_OK || !import_is_plain(mail_address_text(&a)))
 		return "a target that is no address";
 	return (out->len == 0 || buf_add_text(out, ", ")) && buf_add_slice(out, mail_address_text(&a)) ? NULL : "too long";
 }
@@ -116,7 +60,7 @@ static const char *read_targets(struct slice rest, struct buf *out)
 	while (mistake == NULL && rest.len > 0) {
 		size_t len = 0;
 
-		while (len < rest.len && !is_blank(rest.at[len]) && rest.at[len] != ',')
+		while (len < rest.len && !import_is_blank(rest.at[len]) && rest.at[len] != ',')
 			len++;
 		if (len > 0)
 			mistake = read_target(slice_sub(rest, 0, len), out);
@@ -138,7 +82,7 @@ static bool add(struct import *im, struct slice key, struct slice value, size_t 
 	return e->key != NULL && e->value != NULL;
 }
 
-static bool read_logical(struct import *im, const struct logical *l)
+static bool read_logical(struct import *im, const struct import_line *l)
 {
 	struct slice text = buf_slice(&l->text), key;
 	struct buf canonical = buf_make(512), value = buf_make(IMPORT_LINE_MAX);
@@ -146,7 +90,7 @@ static bool read_logical(struct import *im, const struct logical *l)
 	const char *mistake;
 	bool done = true;
 
-	while (len < text.len && !is_blank(text.at[len]))
+	while (len < text.len && !import_is_blank(text.at[len]))
 		len++;
 	key = slice_sub(text, 0, len);
 	mistake = l->too_long ? "a line of more than 64 KiB" : read_key(key, &canonical);
@@ -209,11 +153,11 @@ static bool write_out(const struct import *im, struct buf *out)
 bool import_virtual(struct slice text, struct buf *out, import_left_fn *left, void *arg)
 {
 	struct import im = {NULL, 0, 0, left, arg};
-	struct logical l = {buf_make(IMPORT_LINE_MAX), 0, false};
-	size_t passed = 0;
+	struct import_lines lines = import_lines_of(text);
+	struct import_line l = import_line_make();
 	bool done = text.len <= IMPORT_BYTES_MAX;
 
-	while (done && next_logical(&text, &passed, &l))
+	while (done && import_line_next(&lines, &l))
 		done = read_logical(&im, &l);
 	if (done)
 		tell_doubles(&im);

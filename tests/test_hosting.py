@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from harness import wait_until
+from test_relay import certified  # noqa: F401
 from test_routes import rcpt, readable
 from test_tables import folder
 
@@ -191,3 +192,58 @@ def test_the_virtual_aliases_of_a_postfix(suite):
     assert done.stdout == "info@shop.test: alice@example.test\n" and done.stderr == ""
     assert suite.postern("import", "postfix", check=False).returncode == 64
     assert suite.postern("import", "postfix", "--virtual", suite.folder / "none", check=False).returncode == 75
+
+
+def test_what_a_postfix_and_an_exim_did(suite, next_hop, certified, tmp_path):
+    """Imported, included, and mail goes where it went; the password is read by who keeps passwords, and by nobody else."""
+    hub, isp = next_hop(), next_hop(tls=certified, login=("me", "of isp"))
+    theirs, ours = suite.folder / "theirs", suite.folder / "ours"
+    ours.mkdir()
+    for folder in (suite.folder, tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)  # who reads the configuration is nobody, as with /etc/postern
+    for name, text in (("transport", f"far.test smtp:[localhost]:{hub.port}\n.far.test relay:[localhost]:{hub.port}\nx.test uucp:y\n"),
+                       ("sasl_passwd", f"[localhost]:{isp.port} me:of isp\n"), ("virtual", "team@old.test alice@example.test\n"),
+                       ("exim/shop.test", "info: alice@example.test, bob\n*: bob@example.test\nspam: :fail: nobody here\nrun: |/bin/x\n"),
+                       ("exim/shop.test~", "")):
+        path = theirs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    postfix = ["import", "postfix", "--virtual", theirs / "virtual", "--transport", theirs / "transport", "--relayhost", f"[localhost]:{isp.port}",
+               "--sasl-passwd", theirs / "sasl_passwd", "--to", ours / "postfix"]
+    exim = ["import", "exim", "--aliases", theirs / "exim", "--qualify", "example.test", "--to", ours / "exim"]
+    shown = suite.postern(*postfix, "--dry-run", check=False)
+    assert shown.returncode == 1 and "of isp" not in shown.stdout and "transport imported-1" in shown.stdout and not (ours / "postfix").exists()
+    assert f"{theirs}/transport:3: x.test: a service of Postfix's master.cf" in shown.stderr
+    done = suite.postern(*postfix, "--partly")
+    assert "first.conf" in done.stdout and "of isp" not in done.stdout + done.stderr
+    secret = ours / "postfix" / "credentials"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    before = {p: p.read_bytes() for p in (ours / "postfix").iterdir()}
+    refused = suite.postern(*postfix, check=False)
+    assert refused.returncode == 1 and "is there already" in refused.stderr and {p: p.read_bytes() for p in (ours / "postfix").iterdir()} == before
+    suite.postern(*postfix, "--partly", "--force")
+    done = suite.postern(*exim, check=False)
+    assert done.returncode == 1 and f"{theirs}/exim/shop.test:4: run: a program" in done.stderr and "shop.test~" in done.stderr
+    # That the smarthost's certificate is one of this test, and this host is both sides, Postfix could not say.
+    first = ours / "postfix" / "first.conf"
+    first.write_text(first.read_text().replace("login imported-1", f'login imported-1  tls-ca "{certified[0]}"'))
+    suite.tables += f'include "{ours}/postfix/first.conf"\ninclude "{ours}/exim/first.conf"\n'
+    suite.last_route = ""
+    suite.transports += f'include "{ours}/exim/last.conf"\ninclude "{ours}/postfix/last.conf"\n'
+    suite.write_conf()
+    suite.postern("check")
+    suite.start()
+    assert rcpt(suite, "spam@shop.test").startswith("550") and "nobody here" in rcpt(suite, "spam@shop.test")
+    c = suite.smtp()
+    c.ehlo()
+    for address in ("info@shop.test", "whoever@shop.test", "team@old.test"):
+        c.message("you@elsewhere.test", address)
+    suite.wait_messages("alice@example.test", 2)
+    suite.wait_messages("bob@example.test", 2)
+    c = suite.login()
+    c.message("alice@example.test", ["you@far.test", "you@deep.far.test", "you@elsewhere.test"])
+    hub.wait()
+    ((_, recipients, _),) = isp.wait()
+    assert recipients == ["you@elsewhere.test"]
+    wait_until(lambda: suite.queue() == [], what="an empty queue")
+    assert sorted(r for _, rs, _ in hub.messages for r in rs) == ["you@deep.far.test", "you@far.test"] and "of isp" not in suite.log()

@@ -16,7 +16,7 @@ static const struct statement top[] = {
 	{"table", read_table, 0, 0, 0, NULL, true},
 	{"transport", read_transport, 0, 0, 0, NULL, true},
 	{"policy", read_policy, 0, 0, 0, NULL, true},
-	{"route", read_route, 0, 0, 0, NULL, false},
+	{"route", read_route, 0, 0, 0, NULL, true},
 	{"rewrite", read_rewrite, 0, 0, 0, NULL, false},
 	{"retry", read_retry, 0, 0, 0, NULL, false},
 };
