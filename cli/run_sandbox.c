@@ -248,16 +248,16 @@ static bool is_beneath(const char *held, const char *path)
 	return strncmp(held, path, len) == 0 && (held[len] == '\0' || held[len] == '/' || path[len - 1] == '/');
 }
 
-static void on_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
+static void on_path(const struct conf_path *p, void *arg)
 {
 	struct search *s = arg;
 	char at[PROCESS_PATH_MAX], folder[PROCESS_PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	const char *path = p->path, *slash = strrchr(path, '/');
 
 	/* The master holds what it hands on. */
-	if ((roles >> s->v->now->role & 1) == 0 && s->v->now->role != ROLE_MASTER)
+	if ((p->roles >> s->v->now->role & 1) == 0 && s->v->now->role != ROLE_MASTER)
 		return;
-	if (kind == PATH_FOLDER_OF && slash != NULL) {
+	if (p->kind == PATH_FOLDER_OF && slash != NULL) {
 		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
 		s->found = s->found || is_beneath(s->held, real(folder, at));
 	} else {
@@ -287,7 +287,7 @@ static bool may_hold(const char *path, void *arg)
 	snprintf(held, sizeof(held), "%.*s", (int)(len > cut && strcmp(path + len - cut, " (deleted)") == 0 ? len - cut : len), path);
 	conf_each_path(v->conf, on_path, &s);
 	if (v->conf->set.log[0] == '/' && (v->now->role == ROLE_LOG || v->now->role == ROLE_MASTER))
-		on_path(UINT32_MAX, PATH_FOLDER_OF, v->conf->set.log, &s);
+		on_path(&(struct conf_path){UINT32_MAX, CONF_EACH_INSTANCE, PATH_FOLDER_OF, v->conf->set.log}, &s);
 	if (v->now->role == ROLE_QUEUE || v->now->role == ROLE_MASTER)
 		s.found = s.found || is_beneath(held, real(v->conf->set.spool, at));
 	if (v->now->role == ROLE_MASTER)

@@ -60,7 +60,7 @@ static bool fill(struct service *s, const struct generation *g, struct store *st
 {
 	struct buf file = buf_make(TLS_TRUST_MAX);
 	char tls_why[TLS_WHY_BYTES] = "";
-	struct tls_client_config config = {slice_empty(), store->verify};
+	struct tls_client_config config = {.verify = store->verify};
 
 	if (store->verify)
 		config.trust_pem = buf_slice(&system_pem);

@@ -152,7 +152,7 @@ static bool is_taken(EVP_PKEY *key, const struct name *n, const char *common_nam
 	server = SSL_new(ctx);
 	SSL_set_bio(server, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
 	SSL_set_accept_state(server);
-	trusted = tls_client_new(&(struct tls_client_config){buf_slice(&pem), true}, why);
+	trusted = tls_client_new(&(struct tls_client_config){.trust_pem = buf_slice(&pem), .verify = true}, why);
 	assert_non_null(trusted);
 	c = tls_conn_client(trusted, wanted, NULL);
 	assert_non_null(c);

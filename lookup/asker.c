@@ -178,7 +178,12 @@ static void open_connection(struct asker *a, int fd)
 {
 	const struct conf_backend *b = table_of(a)->backend;
 
-	a->connection = a->kind->open(b, a->server, fd, buf_slice(&a->user), buf_slice(&a->secret));
+	a->connection = a->kind->open(&(struct backend_opening){.conf = b,
+								.server = &b->servers[a->server],
+								.user = buf_slice(&a->user),
+								.secret = buf_slice(&a->secret),
+								.tls = service_generation(a->service)->state},
+				      fd);
 	buf_free(&a->user);
 	buf_free(&a->secret);
 	if (a->connection == NULL) {

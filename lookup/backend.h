@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/outcome.h"
 #include "conf/conf.h"
+#include "tls/tls.h"
 
 /*
  * A server that keeps a table, over a connection that is there already; one question at a time.  Nothing here waits: `step` does what can be
@@ -32,9 +33,17 @@ struct backend_answer {
 	char why[BACKEND_WHY_MAX + 1];
 };
 
+/* Whom to open a connection to, which is there as a descriptor that does not block. */
+struct backend_opening {
+	const struct conf_backend *conf;
+	const struct conf_ldap_server *server; /* of conf's */
+	struct slice user, secret; /* may be empty */
+	struct tls_client *tls; /* NULL: conf says off */
+};
+
 struct backend_kind {
-	/* Takes `fd`, which does not block and leads to that server of the table's.  `user` and `secret` may be empty.  NULL: no memory (and the descriptor is closed). */
-	void *(*open)(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret);
+	/* Takes `fd`.  NULL: no memory (and the descriptor is closed). */
+	void *(*open)(const struct backend_opening *o, int fd);
 	/* `out` is empty. */
 	enum backend_want (*step)(void *connection, struct backend_answer *out);
 	/* Only when it is ready.  False: broken. */

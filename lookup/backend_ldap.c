@@ -16,6 +16,7 @@
 struct connection {
 	const struct conf_backend *conf; /* borrowed */
 	const struct conf_ldap_server *server; /* borrowed */
+	struct tls_client *tls; /* borrowed, until it is open; NULL: none */
 	struct ldap_session s;
 	char user[513], secret[1025]; /* until it is open */
 	bool open, asked;
@@ -23,17 +24,18 @@ struct connection {
 	char key[1024];
 };
 
-static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct backend_opening *o, int fd)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 
-	if (c == NULL || !slice_copy(user, c->user, sizeof(c->user)) || !slice_copy(secret, c->secret, sizeof(c->secret))) {
+	if (c == NULL || !slice_copy(o->user, c->user, sizeof(c->user)) || !slice_copy(o->secret, c->secret, sizeof(c->secret))) {
 		close(fd);
 		free(c);
 		return NULL;
 	}
-	c->conf = b;
-	c->server = &b->servers[server];
+	c->conf = o->conf;
+	c->server = o->server;
+	c->tls = o->tls;
 	c->s.fd = fd;
 	return c;
 }
@@ -67,7 +69,7 @@ static bool log_in(struct connection *c)
 
 static enum backend_want step_open(struct connection *c, struct backend_answer *out)
 {
-	c->open = ldap_session_open(&c->s, c->server, c->conf->tls, ANSWER_BYTES_MAX) && log_in(c);
+	c->open = ldap_session_open(&c->s, c->server, c->conf->tls.mode, c->tls, ANSWER_BYTES_MAX) && log_in(c);
 	return c->open ? BACKEND_READY : broken(c, out);
 }
 

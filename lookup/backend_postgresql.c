@@ -1,10 +1,11 @@
-#include "backend.h"
+#include "bridge.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,8 +16,8 @@
  * connect() says that it is there.  Neither is a system call, and this process has neither; should a libpq ever not come through here,
  * the filter ends the process, and the table is unknown.
  *
- * It is told of a Unix socket whatever the connection is, so that it looks up no name and speaks no TLS; and of user, password and the
- * files it would look for, so that it looks for none.
+ * It is told of a Unix socket whatever the connection is, so that it looks up no name and speaks no TLS (that is done outside of it, bridge.h);
+ * and of user, password and the files it would look for, so that it looks for none.
  */
 static int connection_fd = -1;
 
@@ -41,10 +42,12 @@ int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t len)
 	return 0;
 }
 
+#define ROUNDS_MAX 64u /* in one step: then others have their turn */
 #define ROWS_TEXT "a value of more than 64 KiB or 1000 rows, or with a NUL"
 
 struct connection {
 	PGconn *pg; /* owned */
+	struct bridge *bridge; /* owned; NULL: in clear */
 	char *query; /* owned: with $1 for the '?' */
 	bool open, asked;
 	bool answered; /* `answer` holds what came; its end is waited for */
@@ -82,6 +85,7 @@ static void close_connection(void *connection)
 
 	if (c->pg != NULL)
 		PQfinish(c->pg);
+	bridge_free(&c->bridge);
 	buf_free(&c->answer.value);
 	free(c->query);
 	free(c);
@@ -101,20 +105,33 @@ static PGconn *start(const struct conf_backend *b, const char *user, const char 
 	return PQconnectStartParams(names, values, 0);
 }
 
-static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
+/* libpq's end of the connection; -1: no memory, and fd is closed. */
+static int begin(struct connection *c, const struct backend_opening *o, int fd)
+{
+	int inner = -1;
+
+	if (c != NULL && o->tls == NULL)
+		return fd;
+	if (c == NULL)
+		close(fd);
+	else
+		c->bridge = bridge_new(fd, o->tls, o->server->host, &inner);
+	return inner;
+}
+
+static void *open_connection(const struct backend_opening *o, int fd)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
-	char *name = slice_dup(user), *password = slice_dup(secret);
+	char *name = slice_dup(o->user), *password = slice_dup(o->secret);
 
-	(void)server;
-	connection_fd = fd;
-	if (c != NULL && name != NULL && password != NULL) {
+	connection_fd = begin(c, o, fd);
+	if (c != NULL && name != NULL && password != NULL && connection_fd >= 0) {
 		c->answer.value = buf_make(BACKEND_VALUE_MAX);
-		c->query = query_of(b->query);
-		c->pg = c->query == NULL ? NULL : start(b, name, password);
+		c->query = query_of(o->conf->query);
+		c->pg = c->query == NULL ? NULL : start(o->conf, name, password);
 	}
 	if (password != NULL)
-		mem_wipe(password, secret.len);
+		mem_wipe(password, o->secret.len);
 	free(name);
 	free(password);
 	if (connection_fd >= 0) { /* libpq did not come so far */
@@ -225,10 +242,8 @@ static enum backend_want step_asked(struct connection *c, struct backend_answer 
 	return BACKEND_READ;
 }
 
-static enum backend_want step(void *connection, struct backend_answer *out)
+static enum backend_want step_clear(struct connection *c, struct backend_answer *out)
 {
-	struct connection *c = connection;
-
 	if (!c->open)
 		return step_open(c, out);
 	if (!PQconsumeInput(c->pg))
@@ -236,6 +251,43 @@ static enum backend_want step(void *connection, struct backend_answer *out)
 	if (c->asked)
 		return step_asked(c, out);
 	return PQstatus(c->pg) == CONNECTION_OK ? BACKEND_READY : broken(c, out);
+}
+
+/* libpq reads what there is room for, and no loop waits for its end of the bridge. */
+static bool has_more(const struct connection *c)
+{
+	struct pollfd one = {PQsocket(c->pg), POLLIN, 0};
+
+	return one.fd >= 0 && poll(&one, 1, 0) == 1;
+}
+
+/* What libpq says may be answered at once, and what came may be all it waits for. */
+static enum backend_want step_bridged(struct connection *c, struct backend_answer *out)
+{
+	enum backend_want want = BACKEND_WRITE;
+	bool moved;
+
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		if (!bridge_move(c->bridge, &moved)) {
+			backend_why(out, "TLS: ", slice_of(bridge_why(c->bridge)));
+			return BACKEND_BROKEN;
+		}
+		if (!bridge_is_open(c->bridge))
+			return bridge_want(c->bridge);
+		if (round > 0 && !moved && !has_more(c))
+			return want == BACKEND_READY ? want : bridge_want(c->bridge);
+		want = step_clear(c, out);
+		if (want == BACKEND_ANSWER || want == BACKEND_BROKEN)
+			return want;
+	}
+	return BACKEND_WRITE;
+}
+
+static enum backend_want step(void *connection, struct backend_answer *out)
+{
+	struct connection *c = connection;
+
+	return c->bridge == NULL ? step_clear(c, out) : step_bridged(c, out);
 }
 
 static bool ask(void *connection, struct slice key)

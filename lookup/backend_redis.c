@@ -72,26 +72,25 @@ static void close_connection(void *connection)
 	free(c);
 }
 
-static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct backend_opening *o, int fd)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 	bool good;
 
-	(void)server;
 	if (c == NULL) {
 		close(fd);
 		return NULL;
 	}
 	c->stream = stream_make(fd);
-	c->conf = b;
+	c->conf = o->conf;
 	c->phase = PHASE_READY;
 	c->reader = redisReaderCreate();
-	good = c->reader != NULL;
+	good = c->reader != NULL && (o->tls == NULL || stream_secure(&c->stream, o->tls, o->server->host));
 	if (good)
 		c->reader->maxbuf = 0;
-	if (good && user.len > 0)
-		good = send_auth(c, user, secret);
-	else if (good && b->number > 0)
+	if (good && o->user.len > 0)
+		good = send_auth(c, o->user, o->secret);
+	else if (good && o->conf->number > 0)
 		good = send_select(c);
 	if (good)
 		return c;
@@ -151,7 +150,9 @@ static enum backend_want step(void *connection, struct backend_answer *out)
 	bool more;
 
 	if (!stream_flush(&c->stream) || !stream_fill(&c->stream, &more))
-		return broken(out, "the server ended the connection", slice_empty());
+		return broken(out, c->stream.why, slice_empty());
+	if (!stream_is_open(&c->stream))
+		return stream_want(&c->stream);
 	if (more && redisReaderFeed(c->reader, c->stream.in.at, c->stream.in.len) != REDIS_OK)
 		return broken(out, "the answer is malformed", slice_empty());
 	buf_clear(&c->stream.in);

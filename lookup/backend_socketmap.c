@@ -11,19 +11,16 @@ struct connection {
 	bool asked;
 };
 
-static void *open_connection(const struct conf_backend *b, size_t server, int fd, struct slice user, struct slice secret)
+static void *open_connection(const struct backend_opening *o, int fd)
 {
 	struct connection *c = mem_new(1, sizeof(*c));
 
-	(void)server;
-	(void)user;
-	(void)secret;
 	if (c == NULL) {
 		close(fd);
 		return NULL;
 	}
 	c->stream = stream_make(fd);
-	c->map = slice_of(b->map);
+	c->map = slice_of(o->conf->map);
 	return c;
 }
 

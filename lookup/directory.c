@@ -23,10 +23,8 @@
 #define DN_MAX 1024u
 #define NOBODY "cn=postern-no-such-user"
 
-static const char *const system_cas[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-					 "/etc/ssl/cert.pem"};
-
 static const struct conf_ldap *conf;
+static struct tls_client *tls; /* NULL: the block says off */
 
 /* One question: what is asked, and what has come of it. */
 struct asking {
@@ -37,28 +35,7 @@ struct asking {
 
 /* ---- before the cage ---- */
 
-static const char *ca_file(const char *named)
-{
-	if (named[0] != '\0')
-		return named;
-	for (size_t i = 0; i < ARRAY_LEN(system_cas); i++)
-		if (access(system_cas[i], R_OK) == 0)
-			return system_cas[i];
-	return system_cas[0];
-}
-
-/* All handles made later share this context; the new one reads the file now. */
-static bool set_tls(const char *ca)
-{
-	int demand = LDAP_OPT_X_TLS_DEMAND, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2, client = 0;
-
-	return ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
-	       ldap_set_option(NULL, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == LDAP_OPT_SUCCESS &&
-	       ldap_set_option(NULL, LDAP_OPT_X_TLS_CACERTFILE, ca_file(ca)) == LDAP_OPT_SUCCESS &&
-	       ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS;
-}
-
-void directory_prepare(const char *ca)
+void directory_prepare(void)
 {
 	/* Neither ldap.conf nor the environment has a say. */
 	if (setenv("LDAPNOINIT", "1", 1) == -1)
@@ -66,15 +43,12 @@ void directory_prepare(const char *ca)
 	/* The first call of all sets libldap up, which asks for the name of this host: not possible later. */
 	if (ldap_set_option(NULL, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS)
 		log_fatal("libldap", 0);
-	if (ca == NULL || set_tls(ca))
-		return;
-	LOG(LEVEL_ERROR, "directory-certificates", KV_STR("path", ca_file(ca)));
-	exit(75);
 }
 
-void directory_use(const struct conf_ldap *l)
+void directory_use(const struct conf_ldap *l, struct tls_client *client)
 {
 	conf = l;
+	tls = client;
 }
 
 /* ---- one step after the other; each is false with `why` ---- */
@@ -84,6 +58,10 @@ static bool bind_searcher(struct asking *a)
 	char name[513];
 	int code;
 
+	if (conf->external) {
+		code = ldap_session_bind_external(&a->s);
+		return code == LDAP_SUCCESS || ldap_session_failed(&a->s, "bind to search", code);
+	}
 	if (a->m->bind_name.len == 0)
 		return true;
 	if (!slice_copy(a->m->bind_name, name, sizeof(name)))
@@ -195,7 +173,7 @@ static enum outcome ask(struct asking *a)
 	}
 	if (a->m->secret.len == 0)
 		return OC_AUTH_FAILED;
-	if (!ldap_session_open(&a->s, &conf->servers[a->m->server], conf->tls, ANSWER_BYTES_MAX) || !bind_searcher(a) || !search(a))
+	if (!ldap_session_open(&a->s, &conf->servers[a->m->server], conf->tls.mode, tls, ANSWER_BYTES_MAX) || !bind_searcher(a) || !search(a))
 		return OC_UNAVAILABLE;
 	return bind_user(a);
 }

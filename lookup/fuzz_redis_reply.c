@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 100000 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1)
 		return 0;
-	connection = backend_redis.open(&conf, 0, pair[0], slice_of("u"), slice_of("p"));
+	connection = backend_redis.open(&(struct backend_opening){.conf = &conf, .user = slice_of("u"), .secret = slice_of("p")}, pair[0]);
 	if (connection != NULL && write(pair[1], data, size) == (ssize_t)size) {
 		for (unsigned i = 0; i < 4; i++) {
 			want = backend_redis.step(connection, &answer);

@@ -1,5 +1,7 @@
 #include "ldap_session.h"
 
+#include "ldap_secure.h"
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conf/ldap_filter.h"
@@ -35,6 +37,8 @@ static bool set_time(struct ldap_session *s)
 {
 	struct timeval left = time_left(s);
 
+	if (s->secure != NULL)
+		ldap_secure_until(s->secure, s->until_ms);
 	return ldap_set_option(s->ld, LDAP_OPT_TIMEOUT, &left) == LDAP_OPT_SUCCESS &&
 	       ldap_set_option(s->ld, LDAP_OPT_NETWORK_TIMEOUT, &left) == LDAP_OPT_SUCCESS;
 }
@@ -53,7 +57,7 @@ static bool set_bounds(struct ldap_session *s, unsigned answer_bytes_max)
 	       ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &most) == 1 && set_time(s);
 }
 
-/* The URL is looked at for the name that the certificate must have; nothing connects to it. */
+/* Nothing connects to the URL. */
 static bool take_connection(struct ldap_session *s, const struct conf_ldap_server *server)
 {
 	int flags = fcntl(s->fd, F_GETFL), code;
@@ -67,20 +71,29 @@ static bool take_connection(struct ldap_session *s, const struct conf_ldap_serve
 	return code == LDAP_SUCCESS || ldap_session_failed(s, "connection", code);
 }
 
-static bool start_tls(struct ldap_session *s, enum conf_tls_mode tls)
+/* Never by libldap, which would take its certificates from files, and has a library of its own for it (ldap_secure.h). */
+static bool start_tls(struct ldap_session *s, const struct conf_ldap_server *server, enum conf_tls_mode mode, struct tls_client *tls)
 {
+	struct berval *data = NULL;
+	char *oid = NULL;
 	int code = LDAP_SUCCESS;
 
-	if (tls == TLS_IMPLICIT)
-		code = ldap_install_tls(s->ld);
-	else if (tls != TLS_OFF)
-		code = ldap_start_tls_s(s->ld, NULL, NULL);
-	return code == LDAP_SUCCESS || ldap_session_failed(s, "TLS", code);
+	if (mode == TLS_OFF)
+		return true;
+	if (mode != TLS_IMPLICIT)
+		code = ldap_extended_operation_s(s->ld, LDAP_EXOP_START_TLS, NULL, NULL, NULL, &oid, &data);
+	ldap_memfree(oid);
+	ber_bvfree(data);
+	if (code != LDAP_SUCCESS)
+		return ldap_session_failed(s, "TLS", code);
+	s->secure = ldap_secure_new(s->ld, s->fd, tls, server->host, s->until_ms, s->why, sizeof(s->why));
+	return s->secure != NULL;
 }
 
-bool ldap_session_open(struct ldap_session *s, const struct conf_ldap_server *server, enum conf_tls_mode tls, unsigned answer_bytes_max)
+bool ldap_session_open(struct ldap_session *s, const struct conf_ldap_server *server, enum conf_tls_mode mode, struct tls_client *tls,
+		       unsigned answer_bytes_max)
 {
-	return take_connection(s, server) && set_bounds(s, answer_bytes_max) && start_tls(s, tls);
+	return take_connection(s, server) && set_bounds(s, answer_bytes_max) && start_tls(s, server, mode, tls);
 }
 
 void ldap_session_close(struct ldap_session *s)
@@ -89,6 +102,7 @@ void ldap_session_close(struct ldap_session *s)
 		(void)ldap_unbind_ext_s(s->ld, NULL, NULL);
 	else if (s->fd >= 0)
 		close(s->fd);
+	ldap_secure_free(&s->secure);
 	s->ld = NULL;
 	s->fd = -1;
 }

@@ -3,6 +3,8 @@
 
 #include "conf/conf.h"
 
+#include "tls/tls.h"
+
 #include <ldap.h>
 
 /*
@@ -16,16 +18,18 @@
 struct ldap_session {
 	int fd; /* the connection; libldap's own once it has it */
 	LDAP *ld; /* owned */
+	struct ldap_secure *secure; /* owned; NULL: in clear */
 	uint64_t until_ms;
 	char why[LDAP_WHY_MAX + 1]; /* what has failed */
 };
 
-/* Takes the connection, sets bounds, and TLS.  False with `why`. */
-bool ldap_session_open(struct ldap_session *s, const struct conf_ldap_server *server, enum conf_tls_mode tls, unsigned answer_bytes_max);
+/* Takes the connection, sets bounds, and TLS (`tls` is NULL where the mode is off).  False with `why`. */
+bool ldap_session_open(struct ldap_session *s, const struct conf_ldap_server *server, enum conf_tls_mode mode, struct tls_client *tls,
+		       unsigned answer_bytes_max);
 void ldap_session_close(struct ldap_session *s);
 /* A code of libldap; LDAP_PARAM_ERROR for an empty name or password. */
 int ldap_session_bind(struct ldap_session *s, const char *dn, struct slice secret);
-/* As who the connection shows us to be: over a Unix socket, the user that made it. */
+/* As who the connection shows us to be: over a Unix socket the user that made it, in TLS the certificate. */
 int ldap_session_bind_external(struct ldap_session *s);
 /* For entries below `base` where `value` stands for the '?' of `filter`; at most `most` of them.  A code; `result_out` may be set whatever it
  * is (ldap_msgfree). */

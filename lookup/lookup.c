@@ -12,6 +12,7 @@
  */
 #include "asker.h"
 #include "directory.h"
+#include "trust.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -312,14 +313,23 @@ static const struct cage_spec child_cage = {
 
 static struct service *the_service; /* for the children's parent */
 
-/* In the cage of the children's parent. */
+/* In the cage of the children's parent, which has what its owner was handed. */
 static bool read_block(void)
 {
 	struct conf *conf = service_first_conf(the_service);
+	const struct conf_ldap *l = conf == NULL ? NULL : conf->auth.ldap;
+	struct tls_client *client = NULL;
+	char why[512] = "";
 
-	if (conf != NULL && conf->auth.ldap != NULL)
-		directory_use(conf->auth.ldap); /* for as long as it lives */
-	return conf != NULL && conf->auth.ldap != NULL;
+	if (l == NULL)
+		return false;
+	if (l->tls.mode != TLS_OFF) {
+		client = trust_new(the_service, service_generation(the_service)->number, &l->tls, why, sizeof(why));
+		if (client == NULL)
+			LOG(LEVEL_ERROR, "directory-certificates", KV_STR("why", why));
+	}
+	directory_use(l, client); /* for as long as it lives */
+	return l->tls.mode == TLS_OFF || client != NULL;
 }
 
 static bool asks_table(struct service *s)
@@ -330,14 +340,16 @@ static bool asks_table(struct service *s)
 	       (service_instance(s) > 0 || !service_cage_number(s, CONF_CAGE_SECONDS, &number));
 }
 
-/* A table in a directory needs libldap set up, and its certificates; the others need nothing from outside. */
-static void prepare_table(struct service *s)
+static void prepare_libraries(struct service *s)
 {
-	char name[32], ca[1025];
+	uint64_t needs = 0;
+	char name[32];
 
-	snprintf(name, sizeof(name), CONF_CAGE_TABLE_CA, (unsigned)service_instance(s));
-	if (service_cage_text(s, name, ca, sizeof(ca)))
-		directory_prepare(strcmp(ca, "-") == 0 ? NULL : ca);
+	snprintf(name, sizeof(name), CONF_CAGE_NEEDS, (unsigned)service_instance(s));
+	(void)service_cage_number(s, name, &needs);
+	if ((needs & NEEDS_LIBLDAP) != 0)
+		directory_prepare();
+	trust_prepare(needs);
 }
 
 static void prepare(struct service *s)
@@ -349,22 +361,52 @@ static void prepare(struct service *s)
 				 .caged = read_block,
 				 .serve = directory_serve};
 	uint64_t seconds;
-	char ca[1025];
 
 	/* The directory is asked by the first instance, and its parent is there before the cage. */
-	if (asks_table(s)) {
-		prepare_table(s);
+	prepare_libraries(s);
+	if (asks_table(s))
 		return;
-	}
 	if (!service_cage_number(s, CONF_CAGE_SECONDS, &seconds)) {
 		LOG_PLAIN(LEVEL_ERROR, "no-directory");
 		exit(75);
 	}
 	the_service = s;
 	spec.seconds = (unsigned)seconds;
-	directory_prepare(service_cage_text(s, CONF_CAGE_CA, ca, sizeof(ca)) ? ca : NULL);
 	service_cage_order(s, &spec.order);
 	children_fd = warm_start(&spec);
+}
+
+/* ---- generations: its state is the TLS of this process ---- */
+
+static const struct conf_server_tls *tls_of(struct service *s, const struct generation *g)
+{
+	const struct conf_table *t = conf_lookup_table(g->conf, service_instance(s));
+
+	if (t != NULL)
+		return &t->backend->tls;
+	return g->conf->auth.ldap == NULL ? NULL : &g->conf->auth.ldap->tls;
+}
+
+/* For the directory of `auth` it only shows that it can be made: its children have their own. */
+static bool generation_ready(struct service *s, struct generation *g, char *why, size_t why_size)
+{
+	const struct conf_server_tls *tls = tls_of(s, g);
+	struct tls_client *client;
+
+	if (tls == NULL || tls->mode == TLS_OFF)
+		return true;
+	client = trust_new(s, g->number, tls, why, why_size);
+	g->state = client;
+	return client != NULL;
+}
+
+static void generation_free(struct service *s, struct generation *g)
+{
+	struct tls_client *client = g->state;
+
+	(void)s;
+	tls_client_free(&client);
+	g->state = NULL;
 }
 
 static void start(struct service *s)
@@ -415,6 +457,8 @@ static const struct service_spec spec = {
 	.text = &service_text,
 	.prepare = prepare,
 	.start = start,
+	.generation_ready = generation_ready,
+	.generation_free = generation_free,
 	.handlers = handlers,
 	.link_down = on_link_down,
 	.status = status,

@@ -1,4 +1,5 @@
 #include "backend.h"
+#include "bridge.h"
 #include "socketmap.h"
 #include "stream.h"
 
@@ -64,16 +65,27 @@ struct play {
 	void *connection;
 };
 
-static struct play open_play(const struct backend_kind *kind, const struct conf_backend *conf, const char *user)
+static struct play open_secure(const struct backend_kind *kind, const struct conf_backend *conf, const char *user, struct tls_client *tls)
 {
+	static const struct conf_ldap_server server = {.host = "db.example.test", .port = 5432};
 	struct play p = {kind, conf, -1, NULL};
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
 	p.peer = pair[1];
-	p.connection = kind->open(conf, 0, pair[0], slice_of(user), slice_of(user[0] != '\0' ? "secret" : ""));
+	p.connection = kind->open(&(struct backend_opening){.conf = conf,
+							     .server = &server,
+							     .user = slice_of(user),
+							     .secret = slice_of(user[0] != '\0' ? "secret" : ""),
+							     .tls = tls},
+				  pair[0]);
 	assert_non_null(p.connection);
 	return p;
+}
+
+static struct play open_play(const struct backend_kind *kind, const struct conf_backend *conf, const char *user)
+{
+	return open_secure(kind, conf, user, NULL);
 }
 
 static void close_play(struct play *p)
@@ -213,11 +225,55 @@ static void test_postgresql_connection(void **state)
 	close_play(&p);
 }
 
+/* ---- PostgreSQL's first message, before libpq has it ---- */
+
+#define SASL(len, words) "R\0\0\0" len "\0\0\0\n" words
+
+static void expect_first(const char *bytes, size_t len, const char *want, size_t want_len)
+{
+	struct buf in = buf_make(4096);
+
+	for (size_t n = 0; n <= len; n++) {
+		buf_clear(&in);
+		buf_add(&in, bytes, n);
+		if (n < len && bytes[0] == 'R')
+			assert_false(n < 9 && bridge_first_message(&in));
+	}
+	assert_true(bridge_first_message(&in));
+	assert_int_equal(in.len, want_len);
+	assert_memory_equal(in.at, want, want_len);
+	buf_free(&in);
+}
+
+static void test_first_message(void **state)
+{
+	static const struct {
+		const char *bytes, *want;
+		size_t len, want_len;
+	} cases[] = {
+#define CASE(bytes, want) {bytes, want, sizeof(bytes) - 1, sizeof(want) - 1}
+		CASE(SASL("\x2a", "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"), SASL("\x17", "SCRAM-SHA-256\0\0")),
+		CASE(SASL("\x2a", "SCRAM-SHA-256\0SCRAM-SHA-256-PLUS\0\0") "R\0", SASL("\x17", "SCRAM-SHA-256\0\0") "R\0"),
+		CASE(SASL("\x17", "SCRAM-SHA-256\0\0"), SASL("\x17", "SCRAM-SHA-256\0\0")),
+		CASE(SASL("\x1a", "SCRAM-SHA-256-PLUS"), SASL("\x08", "")),
+		CASE("R\0\0\0\x08\0\0\0\0Z", "R\0\0\0\x08\0\0\0\0Z"),
+		CASE("R\0\0\0\x04\0\0\0\nZ", "R\0\0\0\x04\0\0\0\nZ"),
+		CASE("R\xff\xff\xff\xff\0\0\0\nZ", "R\xff\xff\xff\xff\0\0\0\nZ"),
+		CASE("EFATAL", "EFATAL"),
+#undef CASE
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		expect_first(cases[i].bytes, cases[i].len, cases[i].want, cases[i].want_len);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socketmap_replies), cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_socketmap),
 		cmocka_unit_test(test_redis),		  cmocka_unit_test(test_redis_login),	   cmocka_unit_test(test_postgresql_connection),
+		cmocka_unit_test(test_first_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

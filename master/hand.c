@@ -96,7 +96,7 @@ bool hand_generation(struct slot *s, const struct plan *plan)
 	for (size_t i = 0; done && i < plan->path_count; i++) {
 		const struct plan_path *p = &plan->paths[i];
 
-		if ((p->roles >> role & 1) != 0)
+		if (plan_path_is_for(p, role, s->instance))
 			done = tell_with(s, IPC_GENERATION_PATH,
 					 &(struct msg_GENERATION_PATH){plan->number, slice_of(p->path)}, p->fd);
 	}

@@ -53,13 +53,13 @@ void plan_free(struct plan **pp)
 	free(p);
 }
 
-bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path)
+bool plan_add_path(struct plan *p, const struct msg_CONF_PATH *m)
 {
 	struct plan_path *at = &p->paths[p->path_count];
 
-	if (p->path_count == PLAN_PATHS_MAX || kind > PATH_COPY || path.len == 0 || path.at[0] != '/')
+	if (p->path_count == PLAN_PATHS_MAX || m->kind > PATH_COPY || m->path.len == 0 || m->path.at[0] != '/')
 		return false;
-	*at = (struct plan_path){roles, (enum conf_path_kind)kind, slice_dup(path), -1};
+	*at = (struct plan_path){(uint32_t)m->roles, m->instance, (enum conf_path_kind)m->kind, slice_dup(m->path), -1, 0};
 	if (at->path == NULL)
 		return false;
 	p->path_count++;
@@ -174,15 +174,18 @@ static void add_stat(uint64_t *mark, bool there, const struct stat *st)
 	add_mark(mark, (uint64_t)st->st_ctim.tv_nsec);
 }
 
-static int open_copy(const char *path, uint64_t *mark)
+static int open_copy(const char *path, uint64_t *mark, uint64_t *all)
 {
 	int from = open_file(path), fd = -1, saved;
 	struct stat st;
+	bool there = from != -1 && fstat(from, &st) == 0;
 
-	if (from != -1)
-		add_stat(mark, fstat(from, &st) == 0, &st);
-	if (from != -1)
+	*mark = 0;
+	if (from != -1) {
+		add_stat(mark, there, &st);
+		add_stat(all, there, &st);
 		fd = os_memfd_copy("postern-file", from, PLAN_COPY_MAX);
+	}
 	saved = errno;
 	os_close(&from);
 	errno = saved;
@@ -208,7 +211,7 @@ static bool open_path(struct plan *p, struct plan_path *at, struct buf *why)
 	if (folder != NULL)
 		at->fd = open_folder(folder);
 	else
-		at->fd = at->kind == PATH_COPY ? open_copy(name, &p->files_mark) : open_file(name);
+		at->fd = at->kind == PATH_COPY ? open_copy(name, &at->mark, &p->files_mark) : open_file(name);
 	if (at->fd == -1)
 		buf_addf(why, "cannot open %s, which the configuration names: %s\n", name, strerror(errno));
 	free(folder);
@@ -279,7 +282,7 @@ static bool copy_paths(struct plan *p, const struct plan *old)
 	for (size_t i = 0; i < old->path_count; i++) {
 		const struct plan_path *from = &old->paths[i];
 
-		if (!plan_add_path(p, from->roles, from->kind, slice_of(from->path)))
+		if (!plan_add_path(p, &(struct msg_CONF_PATH){from->roles, from->instance, from->kind, slice_of(from->path)}))
 			return false;
 		if (from->kind != PATH_COPY)
 			p->paths[i].fd = share(from->fd);
@@ -356,6 +359,28 @@ static bool has_new_folder(const struct plan *p, const struct plan *old, enum ro
 	return false;
 }
 
+bool plan_path_is_for(const struct plan_path *p, enum role role, uint64_t instance)
+{
+	return (p->roles >> role & 1) != 0 && (p->instance == CONF_EACH_INSTANCE || p->instance == instance);
+}
+
+static bool has_copy(const struct plan *p, const struct plan_path *like)
+{
+	for (size_t i = 0; i < p->path_count; i++)
+		if (p->paths[i].kind == PATH_COPY && p->paths[i].mark == like->mark && strcmp(p->paths[i].path, like->path) == 0)
+			return true;
+	return false;
+}
+
+/* Files of which each process has what they held when it began. */
+static bool has_new_copy(const struct plan *p, const struct plan *old, enum role role)
+{
+	for (size_t i = 0; i < p->path_count; i++)
+		if (p->paths[i].kind == PATH_COPY && (p->paths[i].roles >> role & 1) != 0 && !has_copy(old, &p->paths[i]))
+			return true;
+	return false;
+}
+
 /* Their children were forked before the cage, and cannot be forked again. */
 static bool is_bound_to_its_start(enum role role)
 {
@@ -366,5 +391,5 @@ bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum r
 {
 	bool same = slice_eq(buf_slice(&p->cage_facts[role]), buf_slice(&old->cage_facts[role]));
 
-	return (is_bound_to_its_start(role) && !same) || has_new_folder(p, old, role);
+	return (is_bound_to_its_start(role) && (!same || has_new_copy(p, old, role))) || has_new_folder(p, old, role);
 }

@@ -17,9 +17,11 @@
 
 struct plan_path {
 	uint32_t roles;
+	uint64_t instance; /* of these roles, or CONF_EACH_INSTANCE */
 	enum conf_path_kind kind;
 	char *path; /* owned: as the configuration names it */
 	int fd; /* owned: the file, the folder it lies in, or a sealed copy; -1 until opened */
+	uint64_t mark; /* of a file that was copied, as it was then */
 };
 
 struct plan_listener {
@@ -60,7 +62,7 @@ struct plan *plan_new(uint64_t number); /* NULL: no memory */
 void plan_free(struct plan **pp);
 
 /* What the reader says; false: it says too much. */
-bool plan_add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path);
+bool plan_add_path(struct plan *p, const struct msg_CONF_PATH *m);
 bool plan_add_listener(struct plan *p, uint64_t index, uint64_t port, struct slice address, struct slice name);
 bool plan_add_delivery(struct plan *p, const struct msg_CONF_DELIVERY *m);
 bool plan_add_cage_fact(struct plan *p, const struct msg_CONF_CAGE_FACT *m);
@@ -79,8 +81,9 @@ uint64_t plan_files_mark(const struct plan *p);
 bool plan_open_paths(struct plan *p, struct buf *why);
 /* Binds every address, or shares the socket that `old` (may be NULL) has for it; all that fail are named in `why`. */
 bool plan_bind(struct plan *p, const struct plan *old, struct buf *why);
+bool plan_path_is_for(const struct plan_path *p, enum role role, uint64_t instance);
 /* What a process of `role` that began with `old` cannot be given any more, so that it takes a new one: a folder (Landlock cannot be
- * widened), or what it does before its cage. */
+ * widened), what it does before its cage, or what a file held that its children have read. */
 bool plan_needs_new_process(const struct plan *p, const struct plan *old, enum role role);
 
 #endif

@@ -49,7 +49,7 @@ static void refuse(struct reader *r, enum outcome outcome, const char *why)
 
 static bool on_path(struct reader *r, struct ipc_message *m)
 {
-	return plan_add_path(r->plan, (uint32_t)m->body.CONF_PATH.roles, m->body.CONF_PATH.kind, m->body.CONF_PATH.path);
+	return plan_add_path(r->plan, &m->body.CONF_PATH);
 }
 
 static bool on_listener(struct reader *r, struct ipc_message *m)

@@ -56,11 +56,11 @@ static enum outcome too_large(void)
 	return refuse(OC_BAD_INPUT, "the configuration is too large to be handed over");
 }
 
-static void say_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
+static void say_path(const struct conf_path *p, void *arg)
 {
 	bool *said = arg;
 
-	*said = say(IPC_CONF_PATH, &(struct msg_CONF_PATH){roles, kind, slice_of(path)}, -1) && *said;
+	*said = say(IPC_CONF_PATH, &(struct msg_CONF_PATH){p->roles, p->instance, p->kind, slice_of(p->path)}, -1) && *said;
 }
 
 static bool say_listeners(const struct conf *c)
@@ -120,7 +120,7 @@ static bool say_log_folder(const struct conf *c)
 	bool said = true;
 
 	if (c->set.log[0] == '/')
-		say_path(1u << ROLE_LOG, PATH_FOLDER_OF, c->set.log, &said);
+		say_path(&(struct conf_path){1u << ROLE_LOG, CONF_EACH_INSTANCE, PATH_FOLDER_OF, c->set.log}, &said);
 	return said;
 }
 

@@ -24,6 +24,11 @@ static struct slice text(const char *s)
 	return slice_of(s);
 }
 
+static bool add_path(struct plan *p, uint32_t roles, uint64_t kind, struct slice path)
+{
+	return plan_add_path(p, &(struct msg_CONF_PATH){roles, CONF_EACH_INSTANCE, kind, path});
+}
+
 static const struct msg_CONF_SETTINGS settings = {
 	.spool = {"/s", 2},
 	.runtime = {"/r", 2},
@@ -116,12 +121,12 @@ static void test_bounds(void **state)
 	char name[300];
 
 	(void)state;
-	assert_false(plan_add_path(p, 1, 0, text("relative")));
-	assert_false(plan_add_path(p, 1, 3, text("/kind")));
-	assert_false(plan_add_path(p, 1, 0, text("")));
+	assert_false(add_path(p, 1, 0, text("relative")));
+	assert_false(add_path(p, 1, 3, text("/kind")));
+	assert_false(add_path(p, 1, 0, text("")));
 	for (unsigned i = 0; i < PLAN_PATHS_MAX; i++)
-		assert_true(plan_add_path(p, 1, 0, text("/a")));
-	assert_false(plan_add_path(p, 1, 0, text("/a")));
+		assert_true(add_path(p, 1, 0, text("/a")));
+	assert_false(add_path(p, 1, 0, text("/a")));
 	memset(name, 'x', sizeof(name));
 	assert_false(plan_add_listener(p, 0, 0, text("::1"), text("n")));
 	assert_false(plan_add_listener(p, 0, 65536, text("::1"), text("n")));
@@ -140,15 +145,15 @@ static void test_paths_are_opened(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_true(plan_add_path(p, 1, PATH_FILE, text("/etc/passwd")) && plan_add_path(p, 1, PATH_FOLDER_OF, text("/etc/nothing")) &&
-		    plan_add_path(p, 1, PATH_FOLDER_OF, text("/top")));
+	assert_true(add_path(p, 1, PATH_FILE, text("/etc/passwd")) && add_path(p, 1, PATH_FOLDER_OF, text("/etc/nothing")) &&
+		    add_path(p, 1, PATH_FOLDER_OF, text("/top")));
 	assert_true(plan_open_paths(p, &why));
 	assert_true(fstat(p->paths[0].fd, &st) == 0 && S_ISREG(st.st_mode));
 	assert_true(fstat(p->paths[1].fd, &st) == 0 && S_ISDIR(st.st_mode));
 	assert_true(fstat(p->paths[2].fd, &st) == 0 && S_ISDIR(st.st_mode));
 	plan_free(&p);
 	p = plan_new(2);
-	assert_true(plan_add_path(p, 1, PATH_FILE, text("/no/such/a")) && plan_add_path(p, 1, PATH_FILE, text("/no/such/b")));
+	assert_true(add_path(p, 1, PATH_FILE, text("/no/such/a")) && add_path(p, 1, PATH_FILE, text("/no/such/b")));
 	assert_false(plan_open_paths(p, &why));
 	/* both are named, not only the first */
 	assert_non_null(strstr(buf_text(&why), "/no/such/a"));
@@ -182,8 +187,8 @@ static struct plan *plan_of_copies(const char *a, const char *b)
 
 	assert_true(plan_set(p, &settings) && plan_add_delivery(p, &(struct msg_CONF_DELIVERY){text("record")}));
 	p->bundle_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	assert_true(plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(a)) && plan_add_path(p, 1, PATH_FILE, text("/etc/passwd")) &&
-		    plan_add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(b)));
+	assert_true(add_path(p, 1u << ROLE_KEYD | 1u << ROLE_LOOKUP, PATH_COPY, text(a)) && add_path(p, 1, PATH_FILE, text("/etc/passwd")) &&
+		    add_path(p, 1u << ROLE_KEYD, PATH_COPY, text(b)));
 	assert_true(plan_add_listener(p, 0, 25, text("::1"), text("n")));
 	return p;
 }
@@ -220,6 +225,10 @@ static void test_copies(void **state)
 	assert_int_equal(next->files_mark, mark);
 	assert_holds(next->paths[0].fd, "second, and longer");
 	assert_holds(next->paths[2].fd, "other");
+	/* keyd is handed them; lookup's children have read theirs, and cannot be */
+	assert_false(plan_needs_new_process(next, p, ROLE_KEYD));
+	assert_true(plan_needs_new_process(next, p, ROLE_LOOKUP));
+	assert_false(plan_needs_new_process(next, next, ROLE_LOOKUP));
 	assert_int_equal(next->listener_count, 1);
 	assert_string_equal(next->spool, "/s");
 	assert_int_equal(next->session_timeout_ms, 60000);
@@ -289,6 +298,20 @@ static void test_what_is_no_copy(void **state)
 	buf_free(&why);
 }
 
+/* A file of one instance of a role is for no other one. */
+static void test_paths_of_an_instance(void **state)
+{
+	struct plan *p = plan_new(1);
+
+	(void)state;
+	assert_true(plan_add_path(p, &(struct msg_CONF_PATH){1u << ROLE_LOOKUP, 2, PATH_COPY, text("/key")}));
+	assert_true(add_path(p, 1u << ROLE_LOOKUP, PATH_COPY, text("/all")));
+	assert_true(plan_path_is_for(&p->paths[0], ROLE_LOOKUP, 2));
+	assert_false(plan_path_is_for(&p->paths[0], ROLE_LOOKUP, 1) || plan_path_is_for(&p->paths[0], ROLE_KEYD, 2));
+	assert_true(plan_path_is_for(&p->paths[1], ROLE_LOOKUP, 1));
+	plan_free(&p);
+}
+
 static void test_new_folders(void **state)
 {
 	static const struct {
@@ -306,8 +329,8 @@ static void test_new_folders(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct plan *old = plan_new(1), *next = plan_new(2);
 
-		assert_true(plan_add_path(old, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].old)));
-		assert_true(plan_add_path(next, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].next)));
+		assert_true(add_path(old, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].old)));
+		assert_true(add_path(next, 1u << ROLE_POLICYD, PATH_FOLDER_OF, text(cases[i].next)));
 		assert_int_equal(plan_needs_new_process(next, old, ROLE_POLICYD), cases[i].is_new);
 		assert_false(plan_needs_new_process(next, old, ROLE_AUTHD));
 		assert_true(plan_add_cage_fact(next, &pam));
@@ -443,7 +466,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_reader_says), cmocka_unit_test(test_mad_settings),
 		cmocka_unit_test(test_cage_facts), cmocka_unit_test(test_deliveries), cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_paths_are_opened), cmocka_unit_test(test_copies), cmocka_unit_test(test_what_is_no_copy),
-		cmocka_unit_test(test_again_is_for_who_runs),     cmocka_unit_test(test_new_folders),
+		cmocka_unit_test(test_again_is_for_who_runs),     cmocka_unit_test(test_new_folders), cmocka_unit_test(test_paths_of_an_instance),
 		cmocka_unit_test(test_listeners),	     cmocka_unit_test(test_every_address),
 		cmocka_unit_test(test_named_sockets),
 	};

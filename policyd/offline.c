@@ -43,13 +43,13 @@ static int open_folder_of(const char *path)
 	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void open_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
+static void open_path(const struct conf_path *p, void *arg)
 {
 	(void)arg;
-	if ((roles >> ROLE_POLICYD & 1) == 0 || path_count == PATHS_MAX)
+	if ((p->roles >> ROLE_POLICYD & 1) == 0 || path_count == PATHS_MAX)
 		return;
-	paths[path_count].path = path;
-	paths[path_count++].fd = kind == PATH_FOLDER_OF ? open_folder_of(path) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	paths[path_count].path = p->path;
+	paths[path_count++].fd = p->kind == PATH_FOLDER_OF ? open_folder_of(p->path) : open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
 int offline_path_fd(void *arg, const char *path)

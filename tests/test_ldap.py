@@ -48,14 +48,15 @@ class Directory:
         self.folder = folder
         self.port, self.tls_port = free_ports(2)
         self.certificate, key = make_certificate(folder, ("localhost",), "slapd")
+        self.client = make_certificate(folder, ("postern.example.test",), "client")
         (folder / "db").mkdir()
         self.socket = folder / "ldapi"
         schemas = "".join(f"include /etc/ldap/schema/{s}.schema\n" for s in ("core", "cosine", "inetorgperson"))
         (folder / "slapd.conf").write_text(
             f"{schemas}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {folder}/pid\nTLSCertificateFile {self.certificate}\n"
-            f"TLSCertificateKeyFile {key}\ndatabase mdb\nsuffix {SUFFIX}\nrootdn cn=admin,{SUFFIX}\ndirectory {folder}/db\n"
+            f"TLSCertificateKeyFile {key}\nTLSCACertificateFile {self.client[0]}\nTLSVerifyClient try\ndatabase mdb\nsuffix {SUFFIX}\nrootdn cn=admin,{SUFFIX}\ndirectory {folder}/db\n"
             "access to attrs=userPassword by anonymous auth by * none\n"
-            f'access to * by dn="cn=search,{SUFFIX}" read by dn.regex="^gidNumber=[0-9]+[+]uidNumber=[0-9]+,cn=peercred,cn=external,cn=auth$" read '
+            f'access to * by dn="cn=search,{SUFFIX}" read by dn="cn=postern.example.test" read by dn.regex="^gidNumber=[0-9]+[+]uidNumber=[0-9]+,cn=peercred,cn=external,cn=auth$" read '
             "by * none\n")
         (folder / "entries").write_text(ENTRIES + "".join(entry(*p) for p in PEOPLE))
         folder.chmod(0o755)
@@ -71,7 +72,7 @@ class Directory:
         quoted = str(self.socket).replace("/", "%2F")
         self.process = subprocess.Popen(
             [*self.user, SLAPD, "-d", "0", "-f", self.folder / "slapd.conf", "-h",
-             f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} ldapi://{quoted}"], stderr=subprocess.DEVNULL)
+             f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} ldaps://127.0.0.2:{self.tls_port} ldapi://{quoted}"], stderr=subprocess.DEVNULL)
         wait_until(self.answers, 30, "slapd")
 
     def answers(self):

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from harness import ROOT, free_ports, row, turn_clock, wait_until
+from harness import ROOT, free_ports, make_certificate, row, turn_clock, wait_until
 from test_ldap import SEARCHER, SUFFIX, directory  # noqa: F401 (a fixture)
 from test_routes import rcpt, stranger
 
@@ -292,6 +293,112 @@ def test_redis(suite, redis):
     assert ask(suite, "aliases", "info@example.test") == ("yes", "bob@example.test", "")
 
 
+# ---- TLS ----
+
+
+def certificate_of(server, stem, names, expired=False):
+    """One that the user of that server may read, with its key; good for 127.0.0.1 and not for localhost."""
+    certificate, key = make_certificate(server.folder, names, stem)
+    if expired:
+        request = subprocess.run(["openssl", "x509", "-x509toreq", "-in", certificate, "-signkey", key, "-copy_extensions", "copyall"], check=True,
+                                 capture_output=True).stdout
+        subprocess.run(["openssl", "x509", "-req", "-signkey", key, "-days", "-1", "-copy_extensions", "copyall", "-out", certificate],
+                       input=request, check=True, capture_output=True)
+    if ROOT:
+        for path in (certificate, key):
+            shutil.chown(path, server.user[2])
+    return certificate, key
+
+
+def unknown(suite, table, why):
+    """Temporary, with a line that says why."""
+    answer, _, said = ask(suite, table, "info@example.test")
+    logged = re.search(rf"lookup-unavailable table={table} .*why=\".*{why}", suite.log())
+    row("A4", f"tls-{table}", answer == "unknown" and bool(re.search(why, said)) and bool(logged))
+
+
+def test_postgresql_by_tls(suite, postgres):
+    """Verified by name and certificate, or not asked; what each of them knows is a question that never leaves this host in clear."""
+    good, old = certificate_of(postgres, "good", ("db.example.test",)), certificate_of(postgres, "old", ("db.example.test",), expired=True)
+    client, key = make_certificate(suite.folder, ("certified",), "client")
+    postgres.sql("create role certified login")
+    postgres.sql("grant select on people to certified")
+    shutil.copy(client, postgres.folder / "client.pem")
+    (postgres.folder / "db" / "pg_hba.conf").write_text(
+        "local all all scram-sha-256\nhostssl all certified 127.0.0.1/32 cert\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+
+    def serve(pair):
+        with open(postgres.folder / "db" / "postgresql.conf", "a") as conf:
+            conf.write("ssl = off\n" if pair is None else f"ssl = on\nssl_cert_file = '{pair[0]}'\nssl_key_file = '{pair[1]}'\n"
+                       f"ssl_ca_file = '{postgres.folder}/client.pem'\n")
+        postgres.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: postgres.sql("show ssl_cert_file" if pair else "show ssl").strip() == (str(pair[0]) if pair else "off"), 30, "the new settings")
+
+    serve(good)
+    credentials(suite, "database: mail secret", "certified: certified unused")
+    here, there = f'server "127.0.0.1:{postgres.port}"', f'server "localhost:{postgres.port}"'
+    trusted = f'tls verified  tls-ca "{good[0]}"'
+    blocks = {"secure": f"{here}  {trusted}", "shown": f'{here}  {trusted}  tls-certificate "{client}"  tls-key "{key}"',
+              "name": f"{there}  {trusted}", "stranger": f"{here}  tls verified  tls-ca \"{suite.certificate}\"", "clear": f"{here}  tls off",
+              "nobody": f"{here}  {trusted}", "expired": f'{here}  tls verified  tls-ca "{old[0]}"', "plain": f"{here}  {trusted}"}
+    suite.tables += "".join(
+        f"table {name} postgresql {{ {block}  database mail  login {'certified' if name in ('shown', 'nobody') else 'database'}  keep 1s  keep-no 1s\n"
+        ' query "select target from people where address = ?" }\n' for name, block in blocks.items())
+    suite.start()
+    for name in ("secure", "shown"):
+        assert ask(suite, name, "info@example.test") == ("yes", "alice@example.test", ""), name
+    row("A4", "tls-long-keys", ask(suite, "secure", "x" * 900 + "@example.test")[0] == "no")
+    # in several records, and more than libpq takes at once
+    for size in (17000, 60000):
+        postgres.sql(f"insert into people values('long{size}@example.test', repeat('x', {size}))")
+        row("A4", f"tls-long-{size}", ask(suite, "secure", f"long{size}@example.test")[:2] == ("yes", "x" * 8000))  # what is shown of it
+    unknown(suite, "name", "[Hh]ostname mismatch")
+    unknown(suite, "stranger", "not good: self.signed certificate")
+    unknown(suite, "clear", "no encryption")
+    unknown(suite, "nobody", "client certificate")
+    # only who asks with it has the key; each has what it trusts
+    held = sorted(sum("memfd:postern-file" in os.readlink(link) for link in glob.glob(f"/proc/{pid}/fd/*")) for pid in suite.pids("lookup"))
+    row("N06", "key-of-one-table", held == [0, 1, 1, 1, 1, 1, 1, 3])
+    if suite.as_root:
+        assert "lookup" in suite.postern("sandbox", "verify").stdout
+    serve(old)
+    unknown(suite, "expired", "certificate has expired")
+    serve(None)
+    unknown(suite, "plain", "speaks no TLS")
+
+
+def test_redis_by_tls(suite, redis):
+    """The same of a server that takes nobody without a certificate."""
+    good, old = certificate_of(redis, "good", ("cache.example.test",)), certificate_of(redis, "old", ("cache.example.test",), expired=True)
+    client, key = make_certificate(suite.folder, ("postern",), "client")
+    shutil.copy(client, redis.folder / "client.pem")
+    port, old_port = free_ports(2)
+    redis.command("SET", "info@example.test", "alice@example.test")
+    redis.command("CONFIG", "SET", "tls-ca-cert-file", str(redis.folder / "client.pem"), "tls-cert-file", str(good[0]), "tls-key-file", str(good[1]),
+                  "tls-port", str(port))
+    credentials(suite, "cache: default secret")
+    shown = f'tls-certificate "{client}"  tls-key "{key}"'
+    trusted = f'server "127.0.0.1:{port}"  tls implicit  tls-ca "{good[0]}"'
+    blocks = {"secure": f"{trusted}  {shown}", "nobody": trusted, "name": f"{trusted}  {shown}".replace("127.0.0.1", "localhost"),
+              "stranger": f'server "127.0.0.1:{port}"  tls implicit  tls-ca "{suite.certificate}"  {shown}',
+              "plain": f'server "127.0.0.1:{redis.port}"  tls implicit  tls-ca "{good[0]}"  timeout 1s', "clear": f'server "127.0.0.1:{port}"',
+              "expired": f'server "127.0.0.1:{old_port}"  tls implicit  tls-ca "{old[0]}"  {shown}'}
+    suite.tables += "".join(f'table {name} redis {{ {block}  login cache  get "?"  keep 1s  keep-no 1s }}\n' for name, block in blocks.items())
+    suite.start()
+    assert ask(suite, "secure", "info@example.test") == ("yes", "alice@example.test", "")
+    unknown(suite, "nobody", "certificate required")
+    unknown(suite, "name", "[Hh]ostname mismatch")
+    unknown(suite, "stranger", "not good: self.signed certificate")
+    unknown(suite, "plain", "did not answer in time")  # it waits for the end of a line
+    unknown(suite, "clear", "ended the connection")
+    redis.command("CONFIG", "SET", "tls-cert-file", str(old[0]), "tls-key-file", str(old[1]), "tls-port", str(old_port))
+    unknown(suite, "expired", "certificate has expired")
+    # another file in the place of the trusted one is taken up, without a word of the operator
+    shutil.copy(suite.certificate, good[0])
+    wait_until(lambda: turn_clock(suite, 70) or ask(suite, "secure", "info@example.test")[0] == "unknown", 60, "the other file to be taken up")
+    suite.wait_log("files-taken-up")
+
+
 def test_socketmap(suite):
     def endless(c):
         c.sendall(b"99999:" + b"x" * 1000)
@@ -356,10 +463,15 @@ def test_ldap(suite, directory):
         "ldaps": f'server "127.0.0.1:{directory.tls_port}"  tls implicit  tls-ca "{directory.certificate}"  login searcher',
         "socket": f'server "{directory.socket}"  login searcher',
         "external": f'server "{directory.socket}"  external yes',
+        "shown": f'server "localhost:{directory.tls_port}"  tls implicit  tls-ca "{directory.certificate}"  external yes\n'
+                 f'tls-certificate "{directory.client[0]}"  tls-key "{directory.client[1]}"',
+        "name": f'server "127.0.0.2:{directory.tls_port}"  tls implicit  tls-ca "{directory.certificate}"  login searcher',
+        "classes": f'server "{directory.socket}"  login searcher',
         "shut": f'server "{directory.socket}"  login wrong',
         "untrusted": f'server "localhost:{directory.tls_port}"  tls implicit  login searcher',
     }
-    suite.tables += "".join(f"table {name} ldap {{ {block}\n {common} }}\n" for name, block in blocks.items())
+    by_class = common.replace("(mail=?)", "(&(objectClass=uidObject)(mail=?))")
+    suite.tables += "".join(f"table {name} ldap {{ {block}\n {by_class if name == 'classes' else common} }}\n" for name, block in blocks.items())
     suite.policy = 'policy rcpt {\n\treject "not in the directory" if recipient not in starttls\n}\n'
     suite.start()
     assert rcpt(suite, "alice@example.test").startswith("250")
@@ -370,6 +482,10 @@ def test_ldap(suite, directory):
         assert ask(suite, name, "bob@example.test") == ("yes", "bob", ""), name
         assert ask(suite, name, "twins@example.test") == ("yes", "twin1,twin2", ""), name
     assert ask(suite, "external", "bob@example.test") == ("yes", "bob", "")  # to slapd: the user that connected
+    assert ask(suite, "shown", "bob@example.test") == ("yes", "bob", "")  # to slapd: the certificate
+    assert ask(suite, "name", "x")[0] == "unknown" and "mismatch" in ask(suite, "name", "x")[2]
+    # a class that the filter asks for
+    assert ask(suite, "classes", "alice@example.test") == ("yes", "alice", "") and ask(suite, "classes", "bob@example.test")[0] == "no"
     assert ask(suite, "shut", "x")[0] == "unknown" and "Invalid credentials" in ask(suite, "shut", "x")[2]
     assert ask(suite, "untrusted", "x")[0] == "unknown" and "TLS" in ask(suite, "untrusted", "x")[2]
     for key in ("*", "alice*", "alice@example.test)(cn=*", "x)(mail=alice@example.test", "\\2a", "(|(mail=*))"):

@@ -1,7 +1,6 @@
 #include "conf/compiler.h"
 
 #include "base/mem.h"
-#include "conf/net.h"
 
 /* table NAME postgresql { ... } | redis { ... } | socketmap { ... }: tables that another server keeps, asked by postern-lookup. */
 
@@ -13,8 +12,6 @@ static bool read_server(struct compiler *c, const struct statement *st, void *in
 static bool read_query(struct compiler *c, const struct statement *st, void *into);
 static bool read_get(struct compiler *c, const struct statement *st, void *into);
 static bool read_hget(struct compiler *c, const struct statement *st, void *into);
-static bool read_directory_server(struct compiler *c, const struct statement *st, void *into);
-static bool read_directory_tls(struct compiler *c, const struct statement *st, void *into);
 static bool read_directory_filter(struct compiler *c, const struct statement *st, void *into);
 
 #define OF(member) offsetof(struct conf_backend, member)
@@ -22,15 +19,21 @@ static bool read_directory_filter(struct compiler *c, const struct statement *st
 	{"server", read_server, 0, 0, 0, NULL, true}, {"timeout", read_time_field, OF(timeout_ms), 1000, 30000, NULL, false}, \
 		{"keep", read_time_field, OF(keep_ms), 1000, 3600000, NULL, false},                                           \
 		{"keep-no", read_time_field, OF(keep_no_ms), 1000, 3600000, NULL, false}
+#define TLS(words)                                                                                                                     \
+	{"tls", read_server_tls, OF(tls), 0, 0, words, false}, {"tls-ca", read_path_field, OF(tls.ca), 0, 0, NULL, false},             \
+		{"tls-certificate", read_path_field, OF(tls.certificate), 0, 0, NULL, false},                                          \
+		{"tls-key", read_path_field, OF(tls.key), 0, 0, NULL, false}
 
 static const struct statement postgresql_rows[] = {
 	COMMON,
+	TLS(tls_words_verified),
 	{"database", read_text_field, OF(database), 0, 0, NULL, false},
 	{"login", read_name_field, OF(login), 0, 0, NULL, false},
 	{"query", read_query, 0, 0, 0, NULL, false},
 };
 static const struct statement redis_rows[] = {
 	COMMON,
+	TLS(tls_words_implicit),
 	{"database", read_u32_field, OF(number), 0, 65535, NULL, false},
 	{"login", read_name_field, OF(login), 0, 0, NULL, false},
 	{"get", read_get, 0, 0, 0, NULL, false},
@@ -42,12 +45,8 @@ static const struct statement socketmap_rows[] = {
 };
 
 static const struct statement ldap_rows[] = {
-	{"server", read_directory_server, 0, 0, 0, NULL, true},
-	{"timeout", read_time_field, OF(timeout_ms), 1000, 30000, NULL, false},
-	{"keep", read_time_field, OF(keep_ms), 1000, 3600000, NULL, false},
-	{"keep-no", read_time_field, OF(keep_no_ms), 1000, 3600000, NULL, false},
-	{"tls", read_directory_tls, 0, 0, 0, NULL, false},
-	{"tls-ca", read_path_field, OF(tls_ca), 0, 0, NULL, false},
+	COMMON,
+	TLS(tls_words_all),
 	{"login", read_name_field, OF(login), 0, 0, NULL, false},
 	{"external", read_yes_no_field, OF(external), 0, 0, NULL, false},
 	{"base", read_text_field, OF(base), 0, 0, NULL, false},
@@ -58,78 +57,12 @@ static const struct statement ldap_rows[] = {
 
 /* ---- statements ---- */
 
-/* None of these is spoken in TLS here: the server is on this host. */
-static bool is_here(struct slice host)
-{
-	struct in6_addr ip;
-
-	return net_address(host, &ip) && (slice_eq(host, slice_of("::1")) || slice_starts(host, slice_of("127.")));
-}
-
-static bool is_server(struct slice host)
-{
-	struct in6_addr ip;
-
-	return net_address(host, &ip) || is_host_name(host);
-}
-
-static bool take_server(struct compiler *c, struct conf_ldap_server *s, bool anywhere)
-{
-	struct slice host;
-	struct token t;
-
-	if (c->p->now.text.len > 0 && c->p->now.text.at[0] == '/')
-		return take_path(c->p, &s->path);
-	if (!take_text(c->p, "\"127.0.0.1:PORT\", or the path of a socket", &t))
-		return false;
-	if (anywhere ? !split_host_port(t.text, &host, &s->port) || !is_server(host) : !split_host_port(t.text, &host, &s->port) || !is_here(host)) {
-		mistake_add(c->mistakes, t.pos, anywhere ? "expected such as \"ldap.example.org:636\"" : "expected a path, or such as \"127.0.0.1:5432\"",
-			    anywhere ? "\"%.*s\" is no host with its port"
-				     : "\"%.*s\" is no server on this host, and to another one what is asked would cross the network in clear",
-			    t.text.len > 80 ? 80 : (int)t.text.len, t.text.at);
-		return false;
-	}
-	s->host = arena_text(c->arena, host);
-	return s->host != NULL;
-}
-
-static bool add_server(struct compiler *c, struct conf_backend *b, bool anywhere)
-{
-	struct conf_ldap_server read = {NULL, NULL, 0}, *s;
-	void *servers = b->servers;
-
-	if (!take_server(c, &read, anywhere))
-		return false;
-	s = arena_push(c->arena, &servers, &b->server_count, sizeof(*s));
-	b->servers = servers;
-	if (s != NULL)
-		*s = read;
-	return s != NULL;
-}
-
 static bool read_server(struct compiler *c, const struct statement *st, void *into)
 {
-	(void)st;
-	return add_server(c, into, false);
-}
-
-static bool read_directory_server(struct compiler *c, const struct statement *st, void *into)
-{
-	(void)st;
-	return add_server(c, into, true);
-}
-
-static bool read_directory_tls(struct compiler *c, const struct statement *st, void *into)
-{
-	static const char *const words[] = {"off", "verified", "implicit", NULL};
-	static const enum conf_tls_mode modes[] = {TLS_OFF, TLS_VERIFIED, TLS_IMPLICIT};
 	struct conf_backend *b = into;
-	unsigned index;
 
-	if (!take_choice(c->p, st->keyword, words, &index))
-		return false;
-	b->tls = modes[index];
-	return true;
+	(void)st;
+	return add_server(c, &b->servers, &b->server_count, "127.0.0.1:5432");
 }
 
 static bool read_directory_filter(struct compiler *c, const struct statement *st, void *into)
@@ -225,25 +158,29 @@ static void check_map(struct compiler *c, const struct conf_backend *b)
 		}
 }
 
-/* As in `auth { ldap }`: in clear only on this host. */
-static void check_directory(struct compiler *c, const struct conf_table *t)
+/* In clear only on this host. */
+static void check_places(struct compiler *c, const struct conf_table *t)
 {
+	static const char *const hints[TABLE_KIND_COUNT] = {
+		[TABLE_POSTGRESQL] = "expected tls verified",
+		[TABLE_REDIS] = "expected tls implicit",
+		[TABLE_LDAP] = "expected tls verified or tls implicit",
+		[TABLE_SOCKETMAP] = "expected a path, or such as \"127.0.0.1:8890\": this protocol knows no TLS",
+	};
 	const struct conf_backend *b = t->backend;
+	struct buf name = buf_make(256);
 
-	if (b->external && b->login != NULL)
-		mistake_add(c->mistakes, t->pos, "take one of them out", "table %s has login and external", t->name);
-	for (size_t i = 0; i < b->server_count; i++) {
-		const struct conf_ldap_server *s = &b->servers[i];
-		bool here = s->path != NULL || is_here(slice_of(s->host));
-
-		if (b->tls == TLS_OFF && !here)
-			mistake_add(c->mistakes, t->pos, "expected tls verified or tls implicit",
-				    "what is asked would cross the network in clear to %s", s->host);
-		if (b->tls != TLS_OFF && s->path != NULL)
-			mistake_add(c->mistakes, t->pos, "write tls off", "no TLS is spoken over a Unix socket");
-		if (b->external && s->path == NULL)
-			mistake_add(c->mistakes, t->pos, "write login NAME", "external is for a server behind a Unix socket");
-	}
+	buf_addf(&name, "table %.200s", t->name);
+	check_servers(c, &(struct servers_said){.pos = t->pos,
+						.name = buf_text(&name),
+						.servers = b->servers,
+						.count = b->server_count,
+						.tls = &b->tls,
+						.login = b->login,
+						.external = b->external,
+						.what = "what is asked",
+						.clear_hint = hints[t->kind]});
+	buf_free(&name);
 }
 
 static void check_whole(struct compiler *c, const struct conf_table *t)
@@ -252,11 +189,18 @@ static void check_whole(struct compiler *c, const struct conf_table *t)
 
 	if (missing != NULL)
 		mistake_add(c->mistakes, t->pos, "", "table %s has no %s", t->name, missing);
-	if (t->backend->server_count > CONF_LDAP_SERVERS_MAX)
-		mistake_add(c->mistakes, t->pos, "expected at most 8", "table %s has too many servers", t->name);
 	check_map(c, t->backend);
-	if (t->kind == TABLE_LDAP)
-		check_directory(c, t);
+	check_places(c, t);
+}
+
+/* A directory on this host too: who has one expects it. */
+static enum conf_tls_mode default_tls(enum conf_table_kind kind, const struct conf_ldap_server *first)
+{
+	if (kind == TABLE_LDAP)
+		return first->path != NULL ? TLS_OFF : first->port == 636 ? TLS_IMPLICIT : TLS_VERIFIED;
+	if (kind == TABLE_SOCKETMAP || server_is_here(first))
+		return TLS_OFF;
+	return kind == TABLE_REDIS ? TLS_IMPLICIT : TLS_VERIFIED;
 }
 
 bool read_backend_block(struct compiler *c, struct conf_table *t)
@@ -273,11 +217,9 @@ bool read_backend_block(struct compiler *c, struct conf_table *t)
 	*b = (struct conf_backend){
 		.pos = t->pos, .timeout_ms = TIMEOUT_DEFAULT_MS, .keep_ms = KEEP_DEFAULT_MS, .keep_no_ms = KEEP_NO_DEFAULT_MS};
 	t->backend = b;
-	if (t->kind == TABLE_LDAP)
-		b->tls = TLS_VERIFIED;
 	good = read_block(c, kinds[i].name, kinds[i].rows, kinds[i].count, b, &said);
 	if (good && !statement_said(&said, kinds[i].rows, kinds[i].count, "tls", NULL) && b->server_count > 0)
-		b->tls = b->servers[0].path != NULL || t->kind != TABLE_LDAP ? TLS_OFF : b->servers[0].port == 636 ? TLS_IMPLICIT : TLS_VERIFIED;
+		b->tls.mode = default_tls(t->kind, &b->servers[0]);
 	if (good)
 		check_whole(c, t);
 	return good;

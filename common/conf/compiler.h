@@ -76,6 +76,24 @@ bool read_domain_field(struct compiler *c, const struct statement *st, void *int
 /* An absolute path in which {host} and {hostname} stand for the setting. */
 bool read_host_path_field(struct compiler *c, const struct statement *st, void *into);
 
+/* Servers of others (server.c).  "HOST:PORT" or the path of a socket; `example` is for the mistake. */
+bool add_server(struct compiler *c, struct conf_ldap_server **servers, size_t *count, const char *example);
+bool server_is_here(const struct conf_ldap_server *s);
+/* st->words are one of these: which TLS that kind of server speaks. */
+extern const char *const tls_words_all[], *const tls_words_verified[], *const tls_words_implicit[];
+bool read_server_tls(struct compiler *c, const struct statement *st, void *into);
+struct servers_said {
+	struct conf_pos pos;
+	const char *name; /* of the block, for people */
+	const struct conf_ldap_server *servers;
+	size_t count;
+	const struct conf_server_tls *tls;
+	const char *login;
+	bool external;
+	const char *what, *clear_hint; /* would cross the network in clear; what to write instead */
+};
+void check_servers(struct compiler *c, const struct servers_said *said);
+
 /* Whole statements. */
 bool read_listen(struct compiler *c, const struct statement *st, void *into);
 bool read_tls(struct compiler *c, const struct statement *st, void *into);

@@ -211,16 +211,23 @@ struct conf_ldap_server {
 	uint16_t port;
 };
 
+/* TLS to a server that is asked: always verified, by its name and the trusted certificates. */
+struct conf_server_tls {
+	enum conf_tls_mode mode; /* off; verified: begun by a word of the protocol (postgresql, ldap); implicit (redis, ldap) */
+	const char *ca; /* file of trusted certificates; NULL: the system's */
+	const char *certificate, *key; /* files: what we show of ourselves; both or neither */
+};
+
 /* A directory, which is asked who has a login and then, with that entry's name, whether the password is right. */
 struct conf_ldap {
 	struct conf_pos pos;
 	struct conf_ldap_server *servers; /* asked in this order; lookup dials them by their number */
 	size_t server_count;
-	enum conf_tls_mode tls; /* off, verified (StartTLS), implicit (ldaps) */
-	const char *tls_ca; /* file of trusted certificates; NULL: the system's */
+	struct conf_server_tls tls;
 	const char *base, *filter; /* each '?' of the filter stands for the login */
 	const char *object_class; /* that the entry must have; NULL: any */
 	const char *login; /* name of the credential to search with; NULL: anonymous */
+	bool external; /* search as who the connection shows us to be */
 	uint64_t timeout_ms; /* for one server */
 };
 #define CONF_LDAP_SERVERS_MAX 8u
@@ -238,15 +245,14 @@ struct conf_backend {
 	const char *hash; /* redis; NULL: no hash, the key itself */
 	const char *key; /* redis: '?' in it stands for what is asked */
 	const char *map; /* socketmap */
+	struct conf_server_tls tls;
 	/* ldap */
-	enum conf_tls_mode tls; /* off, verified (StartTLS), implicit (ldaps) */
-	const char *tls_ca; /* file of trusted certificates; NULL: the system's */
 	const char *base, *filter; /* the filter's '?' stands for the key */
 	const char *object_class; /* that an entry must have; NULL: any */
 	const char *attribute; /* its values are what stands there */
 	bool external; /* who the connection shows us to be; else `login`, or nobody */
 };
-#define CONF_BACKENDS_MAX 16u
+#define CONF_BACKENDS_MAX 32u /* each has a process of its own */
 
 struct conf_auth {
 	uint32_t mechanisms; /* MECHANISM_BIT of each that is offered; SCRAM-SHA-256-PLUS with SCRAM-SHA-256 */
@@ -331,7 +337,14 @@ enum conf_path_kind {
 	PATH_COPY, /* what the file holds now, sealed: the same for every process of a generation, whenever it starts; a file that
 		      changes makes a new generation */
 };
-typedef void conf_path_fn(uint32_t roles /* 1u << enum role */, enum conf_path_kind kind, const char *path, void *arg);
+#define CONF_EACH_INSTANCE UINT64_MAX
+struct conf_path {
+	uint32_t roles; /* 1u << enum role */
+	uint64_t instance; /* of these roles, or CONF_EACH_INSTANCE */
+	enum conf_path_kind kind;
+	const char *path;
+};
+typedef void conf_path_fn(const struct conf_path *path, void *arg);
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
 /* As which path the local agent is given the folder of virtual Maildirs: "/var/mail/{domain}/{local}" -> "/var/mail/.".  False:
  * the transport has none (homes, or no Maildir), or its path is too long. */
@@ -347,12 +360,12 @@ bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_o
 #define CONF_CAGE_LOG "log" /* text: "file", or stderr, syslog, journald */
 #define CONF_CAGE_PAM "pam" /* text: the service */
 #define CONF_CAGE_SECONDS "seconds" /* number: of a question to a directory */
-#define CONF_CAGE_CA "ca" /* text: file of the directory's certificates; "": the system's; no such fact: no TLS */
 #define CONF_CAGE_BLOCK "block" /* text: the directory, as printed; another one takes another process */
-#define CONF_CAGE_TABLE_CA "ca.%u" /* text: as CONF_CAGE_CA, of the table of that instance of lookup, which is in a directory; "-": no TLS */
+#define CONF_CAGE_NEEDS "needs.%u" /* number: what that instance of lookup sets up before its cage, enum conf_cage_needs */
 #define CONF_CAGE_TABLES "tables" /* number: what tells one set of tables of other servers from another, which takes other processes */
 #define CONF_CAGE_UID_MIN "uid-min" /* number: the lowest uid that mail is delivered as */
 #define CONF_CAGE_PROGRAMS "programs" /* number: 1 where a transport may run programs */
+enum conf_cage_needs { NEEDS_LIBLDAP = 1 << 0, NEEDS_TLS = 1 << 1, NEEDS_SYSTEM_TRUST = 1 << 2 };
 /* text NULL: it is beyond its bound, and such a configuration cannot be served. */
 typedef void conf_cage_fact_fn(unsigned role, const char *name, uint64_t number, const char *text, void *arg);
 void conf_each_cage_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg);

@@ -193,15 +193,23 @@ static void print_servers(const struct conf_ldap_server *servers, size_t count, 
 	}
 }
 
+static void print_server_tls(const struct conf_server_tls *tls, struct buf *out)
+{
+	print_word(out, "tls", tls->mode == TLS_OFF ? "off" : tls->mode == TLS_IMPLICIT ? "implicit" : "verified");
+	print_quoted(out, "tls-ca", tls->ca);
+	print_quoted(out, "tls-certificate", tls->certificate);
+	print_quoted(out, "tls-key", tls->key);
+}
+
 bool conf_print_ldap(const struct conf_ldap *l, struct buf *out)
 {
 	buf_add_text(out, "ldap {\n");
 	print_servers(l->servers, l->server_count, out);
-	print_word(out, "tls", l->tls == TLS_OFF ? "off" : l->tls == TLS_IMPLICIT ? "implicit" : "verified");
-	print_quoted(out, "tls-ca", l->tls_ca);
+	print_server_tls(&l->tls, out);
 	print_quoted(out, "base", l->base);
 	print_quoted(out, "filter", l->filter);
 	print_quoted(out, "object-class", l->object_class);
+	print_yes_no(out, "external", l->external);
 	print_word(out, "login", l->login);
 	buf_addf(out, "\ttimeout %" PRIu64 "s\n", (l->timeout_ms + 999) / 1000);
 	return buf_add_text(out, "}\n");
@@ -306,8 +314,6 @@ static void print_redis(const struct conf_backend *b, struct buf *out)
 
 static void print_directory(const struct conf_backend *b, struct buf *out)
 {
-	print_word(out, "tls", b->tls == TLS_OFF ? "off" : b->tls == TLS_IMPLICIT ? "implicit" : "verified");
-	print_quoted(out, "tls-ca", b->tls_ca);
 	print_quoted(out, "base", b->base);
 	print_quoted(out, "filter", b->filter);
 	print_quoted(out, "object-class", b->object_class);
@@ -327,6 +333,8 @@ static void print_backend(const struct conf_table *t, struct buf *out)
 	print_word(out, "login", b->login);
 	print_quoted(out, "query", b->query);
 	print_quoted(out, "map", b->map);
+	if (t->kind != TABLE_SOCKETMAP)
+		print_server_tls(&b->tls, out);
 	if (t->kind == TABLE_LDAP)
 		print_directory(b, out);
 	print_seconds(out, "timeout", b->timeout_ms);

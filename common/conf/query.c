@@ -141,10 +141,16 @@ struct visit {
 	void *arg;
 };
 
+static void visit_instance(const struct visit *v, enum role role, uint64_t instance, enum conf_path_kind kind, const char *path)
+{
+	if (path != NULL)
+		v->fn(&(struct conf_path){1u << role, instance, kind, path}, v->arg);
+}
+
 static void visit(const struct visit *v, uint32_t roles, enum conf_path_kind kind, const char *path)
 {
 	if (path != NULL)
-		v->fn(roles, kind, path, v->arg);
+		v->fn(&(struct conf_path){roles, CONF_EACH_INSTANCE, kind, path}, v->arg);
 }
 
 /* The folder of virtual Maildirs, before the first part that differs: its owner may not be able to walk
@@ -204,6 +210,14 @@ bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_o
 	return true;
 }
 
+/* A table's key goes to the process that asks this table, and to no other one. */
+static void visit_tls(const struct visit *v, uint64_t instance, const struct conf_server_tls *tls)
+{
+	visit_instance(v, ROLE_LOOKUP, instance, PATH_COPY, tls->ca);
+	visit_instance(v, ROLE_LOOKUP, instance, PATH_COPY, tls->certificate);
+	visit_instance(v, ROLE_LOOKUP, instance, PATH_COPY, tls->key);
+}
+
 void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 {
 	const struct visit v = {fn, arg};
@@ -222,17 +236,32 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg)
 		visit(&v, 1u << ROLE_RELAY, PATH_COPY, c->transports[i].tls_ca);
 	for (size_t i = 0; i < c->transport_count; i++)
 		visit_base(&v, &c->transports[i]);
+	if (c->auth.ldap != NULL)
+		visit_tls(&v, 0, &c->auth.ldap->tls);
+	for (size_t i = 0; i < c->table_count; i++)
+		if (c->tables[i].backend != NULL)
+			visit_tls(&v, conf_lookup_instance(c, &c->tables[i]), &c->tables[i].backend->tls);
 }
 
 /* ---- cages ---- */
+
+static void each_need(uint64_t instance, const struct conf_server_tls *tls, bool directory, conf_cage_fact_fn *fn, void *arg)
+{
+	uint64_t needs = directory ? NEEDS_LIBLDAP : 0;
+	char name[32];
+
+	if (tls->mode != TLS_OFF)
+		needs |= tls->ca == NULL ? NEEDS_TLS | NEEDS_SYSTEM_TRUST : NEEDS_TLS;
+	snprintf(name, sizeof(name), CONF_CAGE_NEEDS, (unsigned)instance);
+	fn(ROLE_LOOKUP, name, needs, "", arg);
+}
 
 static void each_directory_fact(const struct conf_ldap *l, conf_cage_fact_fn *fn, void *arg)
 {
 	struct buf text = buf_make(4096);
 
 	fn(ROLE_LOOKUP, CONF_CAGE_SECONDS, l->timeout_ms / 1000 + 1, "", arg);
-	if (l->tls != TLS_OFF)
-		fn(ROLE_LOOKUP, CONF_CAGE_CA, 0, l->tls_ca == NULL ? "" : l->tls_ca, arg);
+	each_need(0, &l->tls, true, fn, arg);
 	fn(ROLE_LOOKUP, CONF_CAGE_BLOCK, 0, conf_print_ldap(l, &text) ? buf_text(&text) : NULL, arg);
 	buf_free(&text);
 }
@@ -247,17 +276,6 @@ static uint64_t mark_of(struct slice text)
 	return mark;
 }
 
-static void each_table_ca(const struct conf *c, const struct conf_table *t, conf_cage_fact_fn *fn, void *arg)
-{
-	const struct conf_backend *b = t->backend;
-	char name[32];
-
-	if (t->kind != TABLE_LDAP)
-		return;
-	snprintf(name, sizeof(name), CONF_CAGE_TABLE_CA, (unsigned)conf_lookup_instance(c, t));
-	fn(ROLE_LOOKUP, name, 0, b->tls == TLS_OFF ? "-" : b->tls_ca == NULL ? "" : b->tls_ca, arg);
-}
-
 static void each_table_fact(const struct conf *c, conf_cage_fact_fn *fn, void *arg)
 {
 	struct buf text = buf_make(1u << 20);
@@ -266,7 +284,8 @@ static void each_table_fact(const struct conf *c, conf_cage_fact_fn *fn, void *a
 		if (c->tables[i].backend != NULL) {
 			buf_addf(&text, "%zu ", i);
 			(void)conf_print_table(&c->tables[i], &text);
-			each_table_ca(c, &c->tables[i], fn, arg);
+			each_need(conf_lookup_instance(c, &c->tables[i]), &c->tables[i].backend->tls, c->tables[i].kind == TABLE_LDAP,
+				  fn, arg);
 		}
 	if (text.len > 0)
 		fn(ROLE_LOOKUP, CONF_CAGE_TABLES, mark_of(buf_slice(&text)), buf_ok(&text) ? "" : NULL, arg);

@@ -209,16 +209,18 @@ static void test_transports(void **state)
 	conf_free(&c);
 }
 
-static void note_path(uint32_t roles, enum conf_path_kind kind, const char *path, void *arg)
+static void note_path(const struct conf_path *path, void *arg)
 {
 	static const char *const kinds[] = {
 		[PATH_FILE] = "file", [PATH_FOLDER_OF] = "folder-of", [PATH_COPY] = "copy"};
 	struct buf *out = arg;
 
 	for (unsigned role = 0; role < ROLE_COUNT; role++)
-		if (roles & (1u << role))
+		if (path->roles & (1u << role))
 			buf_addf(out, "%s ", role_name((enum role)role));
-	buf_addf(out, "%s %s\n", kinds[kind], path);
+	if (path->instance != CONF_EACH_INSTANCE)
+		buf_addf(out, "%u ", (unsigned)path->instance);
+	buf_addf(out, "%s %s\n", kinds[path->kind], path->path);
 }
 
 /* The private key and the passwords go to nobody but those who need them. */

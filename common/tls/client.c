@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -169,6 +170,65 @@ static bool set_trust(SSL_CTX *ctx, const struct tls_client_config *config, char
 	return true;
 }
 
+/* ---- who we are ---- */
+
+/* A key under a password has nobody to ask for it. */
+static int no_password(char *at, int size, int for_writing, void *arg)
+{
+	(void)at;
+	(void)size;
+	(void)for_writing;
+	(void)arg;
+	return -1;
+}
+
+static bool use_chain(SSL_CTX *ctx, struct slice text)
+{
+	BIO *pem = text.len > TLS_CHAIN_MAX ? NULL : BIO_new_mem_buf(text.at, (int)text.len);
+	unsigned count = 0;
+	bool end = pem == NULL, good = !end;
+
+	while (good && !end && count < TLS_CHAIN_CERTIFICATES_MAX) {
+		X509 *x = tls_next_certificate(pem, &end);
+
+		if (x != NULL)
+			good = (count++ == 0 ? SSL_CTX_use_certificate(ctx, x) : SSL_CTX_add1_chain_cert(ctx, x)) == 1;
+		else
+			good = end;
+		X509_free(x);
+	}
+	BIO_free(pem);
+	return good && count > 0;
+}
+
+static bool use_key(SSL_CTX *ctx, struct slice text)
+{
+	BIO *pem = text.len > TLS_CHAIN_MAX ? NULL : BIO_new_mem_buf(text.at, (int)text.len);
+	EVP_PKEY *key = pem == NULL ? NULL : PEM_read_bio_PrivateKey_ex(pem, NULL, no_password, NULL, tls_library(), TLS_PROPERTIES);
+	bool good = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+
+	EVP_PKEY_free(key);
+	BIO_free(pem);
+	return good;
+}
+
+static bool set_identity(SSL_CTX *ctx, const struct tls_client_config *config, char *why)
+{
+	if (config->chain_pem.len == 0)
+		return true;
+	ERR_clear_error();
+	if (!use_chain(ctx, config->chain_pem)) {
+		tls_explain(why, TLS_WHY_BYTES, "our own certificate cannot be used");
+		return false;
+	}
+	ERR_clear_error();
+	if (!use_key(ctx, config->key_pem)) {
+		tls_explain(why, TLS_WHY_BYTES, "the key of our own certificate cannot be used, or is not its");
+		return false;
+	}
+	return true;
+}
+
 struct tls_client *tls_client_new(const struct tls_client_config *config, char why[TLS_WHY_BYTES])
 {
 	struct tls_client *c = mem_new(1, sizeof(*c));
@@ -184,7 +244,7 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, char w
 	if (c->ctx == NULL || !start_sessions(c)) {
 		tls_explain(why, TLS_WHY_BYTES, "TLS cannot be set up");
 		tls_client_free(&c);
-	} else if (!set_trust(c->ctx, config, why)) {
+	} else if (!set_trust(c->ctx, config, why) || !set_identity(c->ctx, config, why)) {
 		tls_client_free(&c);
 	}
 	return c;

@@ -83,6 +83,8 @@ void tls_server_free(struct tls_server **sp); /* connections made from it live o
 struct tls_client_config {
 	struct slice trust_pem; /* trusted certificates; may be empty where `verify` is false */
 	bool verify; /* false: any certificate will do, the facts say whether it was good */
+	/* What is shown to a server that asks for a certificate, leaf first, and its key, which lies in this process; empty: nothing is. */
+	struct slice chain_pem, key_pem;
 };
 struct tls_client *tls_client_new(const struct tls_client_config *config, char why[TLS_WHY_BYTES]);
 void tls_client_free(struct tls_client **cp);
