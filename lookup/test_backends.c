@@ -225,6 +225,51 @@ static void test_postgresql_connection(void **state)
 	close_play(&p);
 }
 
+/* ---- a directory's answers ---- */
+
+#define ENTRY_PERSON                                                                                                                     \
+	"\x30\x31\x02\x01\x01\x64\x2c\x04\x04\x63\x6e\x3d\x61\x30\x24\x30\x15\x04\x0bobjectClass\x31\x06\x04\x04Some\x30\x0b\x04\x02" \
+	"cn\x31\x05\x04\x03"
+#define DONE(code) "\x30\x0c\x02\x01\x01\x65\x07\x0a\x01" code "\x04\x00\x04\x00"
+
+static void test_ldap_answers(void **state)
+{
+	static const struct conf_backend conf = {
+		.base = "dc=x", .filter = "(mail=?)", .attribute = "cn", .object_class = "some", .timeout_ms = 5000},
+	       other = {.base = "dc=x", .filter = "(mail=?)", .attribute = "cn", .object_class = "other", .timeout_ms = 5000};
+	static const struct {
+		const struct conf_backend *conf;
+		const char *bytes, *value;
+		size_t len;
+		enum backend_want want;
+		enum outcome oc;
+	} cases[] = {
+#define CASE(conf, bytes, want, oc, value) {conf, bytes, value, sizeof(bytes) - 1, want, oc}
+		CASE(&conf, DONE("\0"), BACKEND_ANSWER, OC_NOT_FOUND, NULL),
+		CASE(&conf, ENTRY_PERSON "abc" DONE("\0"), BACKEND_ANSWER, OC_DONE, "abc"),
+		CASE(&conf, ENTRY_PERSON "abc" ENTRY_PERSON "def" DONE("\0"), BACKEND_ANSWER, OC_DONE, "abc,def"),
+		CASE(&other, ENTRY_PERSON "abc" DONE("\0"), BACKEND_ANSWER, OC_NOT_FOUND, NULL),
+		CASE(&conf, ENTRY_PERSON "a\0c" DONE("\0"), BACKEND_ANSWER, OC_UNAVAILABLE, NULL),
+		CASE(&conf, ENTRY_PERSON "abc" DONE("\x04"), BACKEND_ANSWER, OC_UNAVAILABLE, NULL), /* sizeLimitExceeded */
+		CASE(&conf, ENTRY_PERSON "abc" DONE("\x33"), BACKEND_BROKEN, OC_UNAVAILABLE, NULL), /* busy */
+		CASE(&conf, ENTRY_PERSON "abc", BACKEND_BROKEN, OC_UNAVAILABLE, NULL), /* and no end */
+		CASE(&conf, "what", BACKEND_BROKEN, OC_UNAVAILABLE, NULL),
+#undef CASE
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct play p = open_play(&backend_ldap, cases[i].conf, "");
+
+		expect_step(&p, BACKEND_READY, OC_DONE, NULL);
+		assert_true(p.kind->ask(p.connection, slice_of("a*")));
+		say(&p, slice_make(cases[i].bytes, cases[i].len));
+		assert_int_equal(shutdown(p.peer, SHUT_WR), 0);
+		expect_step(&p, cases[i].want, cases[i].oc, cases[i].value);
+		close_play(&p);
+	}
+}
+
 /* ---- PostgreSQL's first message, before libpq has it ---- */
 
 #define SASL(len, words) "R\0\0\0" len "\0\0\0\n" words
@@ -273,7 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socketmap_replies), cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_socketmap),
 		cmocka_unit_test(test_redis),		  cmocka_unit_test(test_redis_login),	   cmocka_unit_test(test_postgresql_connection),
-		cmocka_unit_test(test_first_message),
+		cmocka_unit_test(test_first_message),	   cmocka_unit_test(test_ldap_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
