@@ -105,9 +105,10 @@ def ask(suite, block, password=SEARCHER):
         path.chmod(0o640)
     suite.tables = 'table our_domains { "example.test" }\ntable our_users { "alice@example.test" "bob@example.test" }\n'
     plain = type(suite).conf
+    login = "" if "external" in block else "login directory"
     suite.conf = lambda: f'credentials "{path}"\n' + plain(suite).replace(
         f'auth {{ sqlite "{suite.folder}/users/users.db" }}',
-        f'auth {{ ldap {{\n{block}\n  base "{SUFFIX}"  filter "(mail=?)"  object-class uidObject  login directory\n}} }}', 1)
+        f'auth {{ ldap {{\n{block}\n  base "{SUFFIX}"  filter "(mail=?)"  object-class uidObject  {login}\n}} }}', 1)
 
 
 def code_of(suite, login="alice@example.test", password=PASSWORD):
@@ -158,6 +159,8 @@ def test_what_is_wrong_with_us_is_454(suite, directory, tmp_path):
     for variant, block, password, code in (
             ("another-ca", good.replace(str(directory.certificate), str(other)), SEARCHER, "454"),
             ("wrong-searcher", good, "not-this", "454"),
+            ("another-name", good.replace("127.0.0.1", "127.0.0.2"), SEARCHER, "454"),
+            ("certificate", f'{good}  external yes  tls-certificate "{directory.client[0]}"  tls-key "{directory.client[1]}"', "not-this", "235"),
             ("unix-socket", f'server "{directory.socket}"', SEARCHER, "235"),
             ("no-starttls", f'server "127.0.0.1:{directory.tls_port}"  tls verified  timeout 1s', SEARCHER, "454"),
             ("again", good, SEARCHER, "235")):

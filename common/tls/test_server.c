@@ -419,6 +419,42 @@ static void check_client(size_t i, int version)
 	buf_free(&pem);
 }
 
+/* A client of ours shows its own; one whose key is another's, or none, is refused where it is made. */
+static void test_our_own_certificate(void **state)
+{
+	struct tls_server_config asking = {.listener = "a", .client_certificate = TLS_CLIENT_REQUIRE, .client_trust_pem = buf_slice(&pems[1])};
+	struct tls_client_config config = {.trust_pem = buf_slice(&pems[0]), .verify = true, .chain_pem = buf_slice(&pems[1])};
+	struct buf right = buf_make(1 << 16), wrong = buf_make(1 << 16);
+	struct tls_server *server = server_from(asking, buf_slice(&pems[0]));
+	char why[TLS_WHY_BYTES];
+	struct tls_client *client;
+	struct pair p;
+
+	(void)state;
+	test_key_pem(keys[1], &right);
+	test_key_pem(keys[2], &wrong);
+	config.key_pem = buf_slice(&right);
+	client = tls_client_new(&config, why);
+	assert_non_null(client);
+	pair_make(&p, server, client, keys[0]);
+	pair_run(&p);
+	assert_true(tls_is_open(p.server.conn) && tls_facts(p.server.conn)->client->verified);
+	pair_free(&p);
+	tls_client_free(&client);
+	tls_server_free(&server);
+	config.key_pem = buf_slice(&wrong);
+	assert_null(tls_client_new(&config, why));
+	assert_non_null(strstr(why, "key of our own certificate"));
+	config.key_pem = slice_empty();
+	assert_null(tls_client_new(&config, why));
+	config.chain_pem = slice_of("no certificate");
+	config.key_pem = buf_slice(&right);
+	assert_null(tls_client_new(&config, why));
+	assert_non_null(strstr(why, "our own certificate cannot be used"));
+	buf_free(&right);
+	buf_free(&wrong);
+}
+
 static void test_client_certificates(void **state)
 {
 	(void)state;
@@ -550,6 +586,7 @@ int main(void)
 		cmocka_unit_test(test_spoken),
 		cmocka_unit_test(test_bad_lists),
 		cmocka_unit_test(test_client_certificates),
+		cmocka_unit_test(test_our_own_certificate),
 		cmocka_unit_test(test_endless_client_chain),
 		cmocka_unit_test(test_ticket_keys),
 #ifdef POSTERN_TEST_CLOCK
