@@ -64,6 +64,7 @@ class Directory:
         if ROOT:
             for path in [folder, *folder.rglob("*")]:
                 shutil.chown(path, "nobody")
+            shutil.chown(self.client[1], "root")  # the key is ours
         subprocess.run([*self.user, SLAPD, "-T", "add", "-f", folder / "slapd.conf", "-l", folder / "entries"], check=True,
                        capture_output=True)
         self.start()
