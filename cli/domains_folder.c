@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "file_at/file_at.h"
 #include "mail/address.h"
+#include "os/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -117,18 +118,6 @@ static enum outcome move_and_sync(const struct domains *d, const char *from, con
 	return fsync(d->folder) == 0 ? OC_DONE : fail_errno(why, d->path);
 }
 
-static bool write_all(int fd, struct slice text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.at, text.len);
-
-		if (n == -1 && errno != EINTR)
-			return false;
-		text = slice_from(text, n > 0 ? (size_t)n : 0);
-	}
-	return true;
-}
-
 /* Of the folder's group, where we may give it: policyd is in that. */
 static bool fill(const struct domains *d, int fd, struct slice domain)
 {
@@ -138,7 +127,7 @@ static bool fill(const struct domains *d, int fd, struct slice domain)
 
 	buf_addf(&text, "# The aliases of %.*s, one a line, such as\n# info: alice@example.org, bob\n# *: alice@example.org\n",
 		 SLICE_ARG(domain));
-	done = buf_ok(&text) && fstat(d->folder, &st) == 0 && write_all(fd, buf_slice(&text));
+	done = buf_ok(&text) && fstat(d->folder, &st) == 0 && os_write_all(fd, buf_slice(&text));
 	if (done)
 		(void)!fchown(fd, (uid_t)-1, st.st_gid);
 	done = done && fchmod(fd, 0640) == 0 && fsync(fd) == 0;

@@ -5,7 +5,9 @@
 #include "command.h"
 
 #include "base/mem.h"
+#include "os/fd.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -77,16 +79,9 @@ int complain(int exit, const char *what, const char *why)
 
 bool print_out(struct buf *text)
 {
-	size_t done = 0;
-
-	while (done < text->len) {
-		ssize_t n = write(STDOUT_FILENO, text->at + done, text->len - done);
-
-		if (n <= 0) {
-			complain(CLI_TEMPORARY, "cannot write the output", "");
-			return false;
-		}
-		done += (size_t)n;
+	if (!os_write_all(STDOUT_FILENO, buf_slice(text))) {
+		complain(CLI_TEMPORARY, "cannot write the output", strerrordesc_np(errno));
+		return false;
 	}
 	buf_clear(text);
 	return true;

@@ -1,5 +1,6 @@
 /* sendmail as a program, in environments that only an attacker or a broken cron job makes; this test is its server. */
 #include "base/buf.h"
+#include "base/sanitizer.h"
 #include "submit_reply.h"
 
 #include <errno.h>
@@ -18,17 +19,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
 
 #define RSS_KIB_MAX (64 * 1024)
 #define KEPT_MAX 60000 /* what a pipe holds while nobody reads */

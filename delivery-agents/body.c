@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir_text.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,24 +36,6 @@ enum outcome body_fail(char text[MAILDIR_TEXT_BYTES], const char *what, int err)
 
 	snprintf(text, MAILDIR_TEXT_BYTES, "%s: %.*s", what, SLICE_ARG(why));
 	return maildir_errno(err);
-}
-
-static bool write_all(int fd, const char *at, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			if (n == 0)
-				errno = EIO;
-			return false;
-		}
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
 }
 
 /* Fills `out` from [at, end) of the message file; 0 at the end; -1 with errno.  A file shorter than it was told is EIO. */
@@ -93,14 +76,14 @@ static bool flush_body(struct body_writer *b)
 
 	if (b->quotes)
 		made = slice_make(b->quoted, from_quote(&b->quoter, made, b->quoted));
-	ok = write_all(b->fd, made.at, made.len);
+	ok = os_write_all(b->fd, made);
 	b->len = 0;
 	return ok;
 }
 
 static bool end_quotes(struct body_writer *b)
 {
-	return !b->quotes || write_all(b->fd, b->quoted, from_quote_end(&b->quoter, b->quoted));
+	return !b->quotes || os_write_all(b->fd, slice_make(b->quoted, from_quote_end(&b->quoter, b->quoted)));
 }
 
 /* `out` holds the longest prepend and a whole piece besides. */

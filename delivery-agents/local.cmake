@@ -1,6 +1,6 @@
 # postern-local: local delivery into Maildirs.
 
-postern_library(delivery_maildir SOURCES body.c folder.c maildir.c maildir_path.c maildir_text.c mbox.c program_words.c quota.c LINKS common_base common_quota)
+postern_library(delivery_maildir SOURCES body.c folder.c maildir.c maildir_path.c maildir_text.c mbox.c program_words.c quota.c LINKS common_base common_os common_quota)
 
 postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
 	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c offspring.c once.c owner_filter.c program.c

@@ -3,22 +3,9 @@
 #include "explain.h"
 #include "ipc/message.h"
 #include "offline.h"
+#include "os/fd.h"
 
 #include <unistd.h>
-
-static bool write_all(const struct buf *text)
-{
-	size_t done = 0;
-
-	while (done < text->len) {
-		ssize_t n = write(STDOUT_FILENO, text->at + done, text->len - done);
-
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
-}
 
 static int answer(const struct offline *o, const struct explain_question *question)
 {
@@ -28,7 +15,7 @@ static int answer(const struct offline *o, const struct explain_question *questi
 	while (ok && more) {
 		struct explain e = explain_begin(o->conf, o->tables, skip);
 
-		ok = explain_run(&e, question, &o->lookups) != ROUTE_PENDING && write_all(&e.rows);
+		ok = explain_run(&e, question, &o->lookups) != ROUTE_PENDING && os_write_all(STDOUT_FILENO, buf_slice(&e.rows));
 		more = e.full;
 		skip = e.next;
 		explain_free(&e);

@@ -6,6 +6,7 @@
 #include "check_rows.h"
 #include "index.h"
 #include "os/cage.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,19 +26,6 @@ static void on_finding(const struct check_finding *f, void *arg)
 	check_rows_add_finding(&rows, f, false);
 }
 
-static bool write_all(const char *at, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(STDOUT_FILENO, at, len);
-
-		if (n <= 0)
-			return false;
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 static bool write_page(void)
 {
 	unsigned char head[8];
@@ -45,7 +33,8 @@ static bool write_page(void)
 
 	for (int i = 0; i < 8; i++)
 		head[i] = (unsigned char)(rows.len >> (56 - 8 * i));
-	done = write_all((const char *)head, sizeof(head)) && write_all(rows.at, rows.len);
+	done = os_write_all(STDOUT_FILENO, slice_make((const char *)head, sizeof(head))) &&
+	       os_write_all(STDOUT_FILENO, buf_slice(&rows));
 	buf_clear(&rows);
 	return done;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "file_at/file_at.h"
+#include "os/fd.h"
 #include "sqlite_at/sqlite_at.h"
 
 #include <errno.h>
@@ -83,22 +84,10 @@ static enum outcome lock(struct opened *f, struct buf *why)
 	return fail(why, OC_BUSY, "another command changes the file");
 }
 
-static bool write_all(int fd, struct slice text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.at, text.len);
-
-		if (n == -1 && errno != EINTR)
-			return false;
-		text = slice_from(text, n > 0 ? (size_t)n : 0);
-	}
-	return true;
-}
-
 /* Of the same owner and mode before the first byte is in it. */
 static bool fill(const struct opened *f, int fd, struct slice text)
 {
-	return fchown(fd, f->st.st_uid, f->st.st_gid) == 0 && fchmod(fd, f->st.st_mode & 07777) == 0 && write_all(fd, text) &&
+	return fchown(fd, f->st.st_uid, f->st.st_gid) == 0 && fchmod(fd, f->st.st_mode & 07777) == 0 && os_write_all(fd, text) &&
 	       fsync(fd) == 0;
 }
 

@@ -1,6 +1,7 @@
 #include "os/cage.h"
 
 #include "base/log.h"
+#include "base/sanitizer.h"
 #include "base/slice.h"
 #include "os/fd.h"
 #include "os/filter.h"
@@ -30,17 +31,6 @@
 #define FILES_DEFAULT 1024
 #define MEMORY_DEFAULT (1ull << 30)
 #define LANDLOCK_PATHS_MAX 300
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
 
 #if WITH_ASAN
 #include <sanitizer/lsan_interface.h>

@@ -43,16 +43,18 @@ bool os_pipe(int out[2])
 	return pipe2(out, O_CLOEXEC) == 0;
 }
 
-static bool write_all(int fd, struct slice content)
+bool os_write_all(int fd, struct slice bytes)
 {
-	while (content.len > 0) {
-		ssize_t n = write(fd, content.at, content.len);
+	while (bytes.len > 0) {
+		ssize_t n = write(fd, bytes.at, bytes.len);
 
 		if (n == -1 && errno == EINTR)
 			continue;
+		if (n == 0) /* no progress and no reason: not to be tried for ever */
+			errno = EIO;
 		if (n <= 0)
 			return false;
-		content = slice_from(content, (size_t)n);
+		bytes = slice_from(bytes, (size_t)n);
 	}
 	return true;
 }
@@ -116,7 +118,7 @@ int os_memfd_sealed(const char *name, struct slice content)
 
 	if (fd == -1)
 		return -1;
-	if (write_all(fd, content))
+	if (os_write_all(fd, content))
 		return seal(fd);
 	saved = errno;
 	close(fd);

@@ -16,6 +16,9 @@ bool os_stdio_open(void);
 /* Both ends CLOEXEC; the reading end is out[0].  False: errno. */
 bool os_pipe(int out[2]);
 
+/* All of it, however often that takes; blocks as `fd` does.  False: errno, and a part may be written. */
+bool os_write_all(int fd, struct slice bytes);
+
 /* A memory file that holds `content` and can never change again (F_SEAL_SEAL SHRINK GROW WRITE), at offset 0.  -1: errno. */
 int os_memfd_sealed(const char *name, struct slice content);
 

@@ -1,6 +1,7 @@
 #include "os/filter.h"
 
 #include "base/mem.h"
+#include "base/sanitizer.h"
 
 #include <asm/ioctls.h>
 #include <errno.h>
@@ -29,17 +30,6 @@
 #define CHILDREN (CALLS_FORK | CALLS_BECOME)
 #define SOCKETS_ANY (CALLS_SOCKETS | CALLS_DATAGRAM)
 
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
 
 struct plain_row {
 	unsigned sets; /* ANY_ROLE, or one of these is enough */

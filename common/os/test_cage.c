@@ -2,6 +2,7 @@
 #include "os/filter.h"
 
 #include "base/mem.h"
+#include "base/sanitizer.h"
 #include "os/fd.h"
 #include "os/landlock.h"
 #include "os/privilege.h"
@@ -31,17 +32,6 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
 
 /*
  * A child enters the cage and tries one thing.  What became of it is its exit status: 0 allowed, an errno where it was
