@@ -57,6 +57,15 @@ static const char *value_of(const char *name, int argc, char *const *argv, int *
 	return *missing ? NULL : argv[++*at];
 }
 
+/* The only one that may be said more than once. */
+static bool set_header(struct parsing *p, const char *value)
+{
+	if (p->cli->header_count == CLI_HEADERS_MAX)
+		return refuse(p, "too many arguments", "--header");
+	p->cli->header[p->cli->header_count++] = value;
+	return true;
+}
+
 static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 {
 	const struct {
@@ -70,8 +79,14 @@ static bool set_value(struct parsing *p, int argc, char *const *argv, int *at)
 		      {"--relayhost", &p->cli->import.relayhost}, {"--sender-relayhost", &p->cli->import.sender_relayhost},
 		      {"--sasl-passwd", &p->cli->import.sasl_passwd}, {"--aliases", &p->cli->import.aliases},
 		      {"--qualify", &p->cli->import.qualify}, {"--to", &p->cli->import.to}};
-	const char *option = argv[*at];
+	const char *option = argv[*at], *header;
+	bool no_header;
 
+	header = value_of("--header", argc, argv, at, &no_header);
+	if (header != NULL)
+		return set_header(p, header);
+	if (no_header)
+		return refuse(p, "this option needs a value", option);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		bool missing;
 		const char *value = value_of(values[i].name, argc, argv, at, &missing);

@@ -9,11 +9,14 @@
  * The commands of postern(8): one table says what there is, what it takes and who does it.
  */
 #define CLI_ARGUMENTS_MAX 1024
+#define CLI_HEADERS_MAX 16
 
 struct cli {
 	struct runtime_order where;
 	bool json, print, password_stdin, generate, repair, offline, help;
 	const char *from, *as, *client, *listener, *size; /* of the session that route asks for; NULL: not said */
+	const char *header[CLI_HEADERS_MAX]; /* names of fields that are there */
+	size_t header_count;
 	const char *sender, *recipient, *user, *home; /* whose mail filter test tries; NULL: not said */
 	const char *quota, *transport; /* of a mailbox; NULL: not said */
 	struct {

@@ -38,7 +38,7 @@ static const struct command commands[] = {
 	{"queue", "remove", "ID...", "remove a message; nobody is told", 1, MANY, run_each, "queue.remove", SHORT_S, ROWS_TABLE, ""},
 	{"queue", "retry", "ID... | all", "try again now", 1, MANY, run_each, "queue.retry", SHORT_S, ROWS_TABLE, ""},
 	{"queue", "flush", "", "try all that waits now, also what is queue-only", 0, 0, run_flush, "queue.retry", SHORT_S, ROWS_TABLE, ""},
-	{"route", NULL, "ADDRESS [--from S] [--as LOGIN] [--client IP] [--listener N] [--size N] [--offline]",
+	{"route", NULL, "ADDRESS [--from S] [--as LOGIN] [--client IP] [--listener N] [--size N] [--header NAME]... [--offline]",
 	 "what would become of mail for it, and why; nothing is sent", 1, 1, run_route, "route.explain", SHORT_S, ROWS_TABLE, ""},
 	{"table", "test", "NAME KEY [--json]", "what a table answers, where that stands, and why it is unknown", 2, 2, run_table_test,
 	 "table.test", SHORT_S, ROWS_LINES, ""},

@@ -30,6 +30,9 @@ static bool add_fields(const struct cli *cli, struct buf *fields)
 		if (said[i].value != NULL &&
 		    !rec_control_field_add(fields, &(struct rec_control_field){slice_of(said[i].key), slice_of(said[i].value)}))
 			return false;
+	for (size_t i = 0; i < cli->header_count; i++)
+		if (!rec_control_field_add(fields, &(struct rec_control_field){slice_of("header"), slice_of(cli->header[i])}))
+			return false;
 	return true;
 }
 

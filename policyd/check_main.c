@@ -109,6 +109,7 @@ static void check_root(const struct offline *o)
 
 	facts_set_listener(&facts, o->conf, LISTENER_LOCAL, slice_empty(), slice_empty());
 	buf_addf(&address, "root@%.*s", SLICE_ARG(facts_text(&facts, FACT_HOSTNAME)));
+	facts.header_names = slice_of(":");
 	facts.value[FACT_RECIPIENT].text = buf_slice(&address);
 	route_run(&q, &r);
 	if (by_setting)

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "mail/directive.h"
+#include "mail/header_names.h"
 #include "rules/cond.h"
 #include "rules/run.h"
 
@@ -62,6 +63,25 @@ static bool read_client(struct explain_question *q, const struct conf *conf, str
 	return true;
 }
 
+/* One for every address of this host is found by each of them. */
+static const struct conf_listener *find_by_address(struct explain_question *q, const struct conf *conf, struct slice name)
+{
+	size_t colon = slice_rindex(name, ':');
+	struct slice address = slice_sub(name, 0, colon);
+	uint64_t port = 0;
+
+	if (colon == SLICE_NONE || !slice_u64(slice_from(name, colon + 1), UINT16_MAX, &port))
+		return NULL;
+	if (address.len > 2 && address.at[0] == '[' && address.at[address.len - 1] == ']')
+		address = slice_sub(address, 1, address.len - 2);
+	if (!shape_has(SHAPE_BARE_ADDRESS, address) || !slice_copy(address, q->local, sizeof(q->local)))
+		return NULL;
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].port == port && conf->listeners[i].address[0] == '\0')
+			return &conf->listeners[i];
+	return NULL;
+}
+
 static const struct conf_listener *find_listener(const struct conf *conf, struct slice name)
 {
 	for (size_t i = 0; i < conf->listener_count; i++)
@@ -82,6 +102,12 @@ static void set_listener(struct explain_question *q, const struct conf *conf, co
 {
 	facts_set_listener(&q->facts, conf, l == NULL ? role : l->role, slice_of(l == NULL ? "" : l->called),
 			   slice_of(l == NULL ? "" : l->hostname));
+	if (l != NULL && l->address[0] != '\0')
+		(void)slice_copy(slice_of(l->address), q->local, sizeof(q->local));
+	q->facts.value[FACT_LISTENER_ADDRESS].text = slice_of(q->local);
+	q->facts.value[FACT_LISTENER_PORT].number = l == NULL ? 0 : l->port;
+	/* To every address, or there is no such listener: which one is not said. */
+	q->facts.no_listener = role != LISTENER_LOCAL && q->local[0] == '\0';
 }
 
 static bool read_listener(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
@@ -89,6 +115,8 @@ static bool read_listener(struct explain_question *q, const struct conf *conf, s
 	static const char *const roles[] = {[LISTENER_MX] = "mx", [LISTENER_SUBMISSION] = "submission", [LISTENER_LOCAL] = "local"};
 	const struct conf_listener *l = find_listener(conf, value);
 
+	if (l == NULL)
+		l = find_by_address(q, conf, value);
 	if (l != NULL) {
 		set_listener(q, conf, l, l->role);
 		return true;
@@ -101,6 +129,20 @@ static bool read_listener(struct explain_question *q, const struct conf *conf, s
 	return refuse(why, "no such listener; say mx, submission, local, its name or its ADDRESS:PORT", value);
 }
 
+static bool read_header(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
+{
+	struct header_names names = header_names_make();
+	bool ok;
+
+	(void)conf;
+	header_names_add_all(&names, slice_of(q->header), slice_empty());
+	header_names_add(&names, value);
+	ok = slice_index(value, ':') == SLICE_NONE && header_names_have(buf_slice(&names.text), value) == HEADER_HAS &&
+	     slice_copy(header_names_text(&names), q->header, sizeof(q->header));
+	header_names_free(&names);
+	return ok || refuse(why, "no name of a field, or too many of them", value);
+}
+
 static bool read_size(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why)
 {
 	(void)conf;
@@ -111,7 +153,8 @@ static const struct {
 	const char *key;
 	bool (*read)(struct explain_question *q, const struct conf *conf, struct slice value, struct buf *why);
 } fields[] = {{"address", read_recipient}, {"from", read_sender},	  {"as", read_login},
-	      {"client", read_client},	   {"listener", read_listener}, {"size", read_size}};
+	      {"client", read_client},	   {"listener", read_listener}, {"size", read_size},
+	      {"header", read_header}};
 
 static bool read_field(struct explain_question *q, const struct conf *conf, const struct rec_control_field *f, struct buf *why)
 {
@@ -138,12 +181,14 @@ bool explain_read(const struct conf *conf, struct slice records, struct explain_
 
 	memset(out, 0, sizeof(*out));
 	out->facts = facts_make();
+	memcpy(out->header, ":", sizeof(":"));
 	while (rec_control_field_next(&records, &f))
 		if (!read_field(out, conf, &f, why))
 			return false;
 	if (records.len > 0 || out->recipient.text[0] == '\0')
 		return refuse(why, "no address to ask about", slice_empty());
 	assume(out, conf);
+	out->facts.header_names = slice_of(out->header);
 	return true;
 }
 

@@ -36,12 +36,14 @@ struct explain {
 /* What an operator says of a session.  Not to be copied: the facts point into it. */
 struct explain_question {
 	struct mail_address recipient, sender;
-	char login[256], client[65];
+	char login[256], client[65], local[65];
+	char header[1024]; /* mail/header_names.h */
 	struct facts facts;
 	bool sender_said;
 	bool may_relay; /* a login, a trusted client, or the local socket */
 };
-/* Reads control_field records: address, from, as, client, listener (its name, its ADDRESS:PORT, or mx, submission, local), size.
+/* Reads control_field records: address, from, as, client, listener (its name, its ADDRESS:PORT, or mx, submission, local), size,
+ * header (the name of a field that is there; any number of them).
  * False: one of them cannot be, `why` says which. */
 bool explain_read(const struct conf *conf, struct slice control_field_records, struct explain_question *out, struct buf *why);
 

@@ -1,6 +1,7 @@
 #include "facts.h"
 
 #include "base/mem.h"
+#include "mail/header_names.h"
 #include "mail/subaddress.h"
 #include "rules/mailbox.h"
 
@@ -29,6 +30,39 @@ void facts_set_listener(struct facts *f, const struct conf *conf, uint64_t role,
 	f->value[FACT_LISTENER_ROLE].text = word;
 	f->value[FACT_LISTENER_NAME].text = name.len > 0 ? name : word;
 	f->value[FACT_HOSTNAME].text = hostname.len > 0 ? hostname : slice_of(own_hostname(conf));
+}
+
+/* ---- the header ---- */
+
+static enum answer guess(struct header_guesses *g, const char *name)
+{
+	for (size_t i = 0; i < g->count; i++)
+		if (strcmp(g->guess[i].name, name) == 0)
+			return g->guess[i].present ? ANSWER_YES : ANSWER_NO;
+	if (g->count == RULES_HEADERS_MAX)
+		return ANSWER_UNKNOWN;
+	g->guess[g->count].name = name;
+	g->guess[g->count++].present = false;
+	return ANSWER_NO;
+}
+
+/* What is asked behind an answer may depend on it: the last that was "no" becomes "yes", and what was asked behind it is forgotten. */
+bool header_guesses_next(struct header_guesses *g)
+{
+	while (g->count > 0 && g->guess[g->count - 1].present)
+		g->count--;
+	if (g->count == 0)
+		return false;
+	g->guess[g->count - 1].present = true;
+	return true;
+}
+
+enum answer facts_header(const struct facts *f, const char *name)
+{
+	static const enum answer answers[] = {
+		[HEADER_HAS_NOT] = ANSWER_NO, [HEADER_HAS] = ANSWER_YES, [HEADER_HAS_UNKNOWN] = ANSWER_UNKNOWN};
+
+	return f->guesses != NULL ? guess(f->guesses, name) : answers[header_names_have(f->header_names, slice_of(name))];
 }
 
 /* ---- what follows from the recipient ---- */
@@ -74,6 +108,8 @@ enum fact_state facts_find(struct facts_view *v, enum fact_id id, struct fact_va
 	struct slice base;
 
 	*out = v->facts->value[id];
+	if (v->facts->no_listener && (id == FACT_LISTENER_ADDRESS || id == FACT_LISTENER_PORT))
+		return FACT_UNKNOWN;
 	if (id == FACT_RECIPIENT_IS_USER)
 		return find_is_user(v, address, out);
 	if (id == FACT_RECIPIENT_USER)

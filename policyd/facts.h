@@ -8,12 +8,33 @@
 struct facts {
 	struct fact_value value[FACT_COUNT];
 	struct slice ancestors; /* of a recipient: mail/directive.h */
+	struct slice header_names; /* mail/header_names.h */
+	struct header_guesses *guesses; /* not NULL: the header has not come, and this is what it would be */
+	bool no_listener; /* where the client came to is not known */
 };
+
+/*
+ * At RCPT there is no header.  The route is tried with each that the message may come to have, as far as rules ask about it: first with none
+ * of the fields.  What was asked is noted here, with the answer it was given; header_guesses_next makes the next of them, until
+ * there is none.
+ */
+struct header_guesses {
+	struct {
+		const char *name; /* borrowed from the configuration */
+		bool present;
+	} guess[RULES_HEADERS_MAX];
+	size_t count;
+};
+bool header_guesses_next(struct header_guesses *g);
+
+/* Whether the header has that field. */
+enum answer facts_header(const struct facts *f, const char *name);
+
 
 /* All texts empty, all numbers 0. */
 static inline struct facts facts_make(void)
 {
-	struct facts f = {.value = {{{"", 0}, 0}}, .ancestors = {"", 0}};
+	struct facts f = {.value = {{{"", 0}, 0}}, .ancestors = {"", 0}, .header_names = {"", 0}};
 
 	for (unsigned i = 0; i < FACT_COUNT; i++)
 		f.value[i].text = slice_empty();

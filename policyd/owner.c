@@ -147,6 +147,7 @@ static enum answer comes_to(const struct conf *conf, const struct facts *facts, 
 	enum answer answer;
 
 	f.value[FACT_SENDER].text = slice_empty();
+	f.header_names = slice_of(":"); /* whose an address is does not depend on what is written to it */
 	f.value[FACT_RECIPIENT].text = address;
 	route_run(&question, &r);
 	if (r.outcome == ROUTE_TARGETS)

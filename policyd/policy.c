@@ -129,15 +129,48 @@ static void take_route(struct policy_answer *a, const struct policy_request *req
 	snprintf(a->rule, sizeof(a->rule), "%s", r->rule);
 }
 
-static void verify(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
-		   struct policy_answer *a)
+static struct policy_answer try_route(const struct conf *conf, const struct policy_request *request, const struct facts *facts,
+				      const struct lookups *lookups, const struct policy_answer *before)
 {
-	const struct route_question question = {.conf = conf, .facts = &request->facts, .lookups = lookups};
+	const struct route_question question = {.conf = conf, .facts = facts, .lookups = lookups};
+	struct policy_answer a = *before;
 	struct route_result r;
 
 	route_run(&question, &r);
-	take_route(a, request, &r);
+	take_route(&a, request, &r);
 	route_result_free(&r);
+	return a;
+}
+
+/* The better one is what the recipient may come to: let in, later, refused. */
+static bool is_better(const struct policy_answer *a, const struct policy_answer *than)
+{
+	static const int worth[] = {[KIND_OK] = 2, [KIND_TEMP] = 1, [KIND_PERM] = 0};
+
+	return worth[outcome_kind(a->oc)] > worth[outcome_kind(than->oc)];
+}
+
+/* With each header that the message may come to have: refused only where all of them lead to that, and let in only where one may
+ * be.  At the end of data its real header decides. */
+static void verify(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
+		   struct policy_answer *a)
+{
+	struct header_guesses guesses = {.count = 0};
+	struct facts facts = request->facts;
+	struct policy_answer best, one;
+	bool is_guess;
+
+	facts.guesses = &guesses;
+	best = try_route(conf, request, &facts, lookups, a);
+	is_guess = guesses.count > 0;
+	while (!best.pending && outcome_kind(best.oc) != KIND_OK && header_guesses_next(&guesses)) {
+		one = try_route(conf, request, &facts, lookups, a);
+		if (one.pending || is_better(&one, &best))
+			best = one;
+	}
+	if (is_guess) /* where to is not known yet */
+		best.transport[0] = best.nexthop[0] = '\0';
+	*a = best;
 }
 
 /* ---- the sender ---- */
@@ -227,7 +260,7 @@ void policy_run(const struct conf *conf, const struct policy_request *request, c
 		struct policy_answer *out)
 {
 	struct evaluation e = {request, lookups, {.conf = conf, .facts = &request->facts, .lookups = lookups}};
-	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, NULL, &e};
+	const struct rule_source source = {find_fact, find_in_table, has_tag, NULL, NULL, &e, NULL};
 	struct policy_verdict v;
 
 	memset(out, 0, sizeof(*out));

@@ -110,7 +110,7 @@ enum rewrite_outcome rewrite_run(const struct conf *conf, const struct facts *fa
 				 const struct lookups *lookups, struct rewriting *out)
 {
 	struct pass p = {.lookups = lookups, .facts = *facts, .out = out};
-	const struct rule_source source = {find_fact, find_in_table, has_no_tag, NULL, NULL, &p};
+	const struct rule_source source = {find_fact, find_in_table, has_no_tag, NULL, NULL, &p, NULL};
 	struct route_step step = {.next = 0};
 
 	*out = (struct rewriting){.address = ""};

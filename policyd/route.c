@@ -135,6 +135,13 @@ static enum fact_state find_fact(void *arg, enum fact_id id, struct fact_value *
 	return facts_find(&w->view, id, out);
 }
 
+static enum answer find_header(void *arg, const char *name)
+{
+	const struct walk *w = arg;
+
+	return facts_header(&w->facts, name);
+}
+
 static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key)
 {
 	const struct walk *w = arg;
@@ -190,7 +197,7 @@ static enum next run_step(struct walk *w, const struct route_step *step)
 static enum next run_item(struct walk *w)
 {
 	bool traced = w->question->trace != NULL;
-	const struct rule_source source = {find_fact, find_in_table, has_no_tag, traced ? on_rule : NULL, traced ? on_test : NULL, w};
+	const struct rule_source source = {find_fact, find_in_table, has_no_tag, traced ? on_rule : NULL, traced ? on_test : NULL, w, find_header};
 	struct route_step step = {.next = w->items[w->at].from};
 	enum next next = GO_ON;
 

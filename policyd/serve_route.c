@@ -18,6 +18,11 @@ static struct facts gather(const struct conf *conf, const struct msg_ROUTE_ASK *
 	f.value[FACT_RECIPIENT].text = ask->recipient;
 	f.value[FACT_SIZE].number = ask->size;
 	f.ancestors = ask->ancestors;
+	f.header_names = ask->header_names;
+	f.value[FACT_LISTENER_ADDRESS].text = ask->local;
+	f.value[FACT_LISTENER_PORT].number = ask->local_port;
+	/* A client came to somewhere: it was written by a Postern that did not keep where. */
+	f.no_listener = ask->client.len > 0 && ask->local.len == 0;
 	return f;
 }
 

@@ -14,6 +14,7 @@ static const char text[] = "hostname mx.example.test\n"
 			   "postmaster boss@example.test\n"
 			   "trusted 192.0.2.0/24\n"
 			   "listen 127.0.0.1:25 { role mx }\n"
+			   "listen :2525 { role mx }\n"
 			   "listen 127.0.0.1:587 { role submission  name door  tls required }\n"
 			   "tls { certificate /c key /k }\n"
 			   "auth { sqlite /u }\n"
@@ -35,6 +36,7 @@ static const char text[] = "hostname mx.example.test\n"
 			   "  deliver virtual if recipient in boxes\n"
 			   "  deliver home if recipient.domain == \"mx.example.test\"\n"
 			   "  relay out if recipient.domain == \"far.test\"\n"
+			   "  discard if header \"X-Bulk\" present or listener.port == 587 and listener.address in 127.0.0.0/8\n"
 			   "}\n";
 
 static struct conf *conf;
@@ -128,25 +130,25 @@ static const struct {
 	const char *has[4]; /* each stands in a row */
 } cases[] = {
 	{"a rule that matched, and what it found", "alice@example.test", NULL, NULL, ROUTE_TARGETS,
-	 {"kind=rule|number=0|rule=t.conf:23|statement=deliver virtual if recipient in boxes|matches=yes|because=recipient in boxes: yes "
+	 {"kind=rule|number=0|rule=t.conf:24|statement=deliver virtual if recipient in boxes|matches=yes|because=recipient in boxes: yes "
 	  "(alice@example.test)|",
-	  "kind=target|number=0|rule=t.conf:23|recipient=alice@example.test|transport=virtual|nexthop=/var/mail/example.test/alice/|"
+	  "kind=target|number=0|rule=t.conf:24|recipient=alice@example.test|transport=virtual|nexthop=/var/mail/example.test/alice/|"
 	  "user=vmail|directive=none|held=no|queue-only=no|leaves=no|",
 	  "kind=result|outcome=accepted|code=250|", "targets=1|relay=not needed|"}},
 	{"one that did not", "alice@example.test", NULL, NULL, ROUTE_TARGETS,
 	 {"statement=hold if sender == \"odd@x.test\" or size > 10K|matches=no|because=sender == \"odd@x.test\": no (); size > 10K: no (0)|"}},
 	{"what an alias gave, and each of it", "sales@example.test", NULL, NULL, ROUTE_TARGETS,
-	 {"kind=lookup|number=0|rule=t.conf:22|table=aliases|found=yes|value=alice, bob|",
-	  "kind=address|number=1|parent=0|address=alice@example.test|by=t.conf:22|",
-	  "kind=address|number=2|parent=0|address=bob@example.test|by=t.conf:22|", "targets=2|"}},
+	 {"kind=lookup|number=0|rule=t.conf:23|table=aliases|found=yes|value=alice, bob|",
+	  "kind=address|number=1|parent=0|address=alice@example.test|by=t.conf:23|",
+	  "kind=address|number=2|parent=0|address=bob@example.test|by=t.conf:23|", "targets=2|"}},
 	{"no entry", "bob@example.test", NULL, NULL, ROUTE_TARGETS,
-	 {"kind=lookup|number=0|rule=t.conf:22|table=aliases|found=no|"}},
+	 {"kind=lookup|number=0|rule=t.conf:23|table=aliases|found=no|"}},
 	{"a stale member", "gone@example.test", NULL, NULL, ROUTE_TARGETS,
 	 {"kind=refused|number=1|code=550|", "kind=address|number=2|parent=1|address=boss@example.test|by=the setting postmaster|"}},
 	{"a refusal", "moved@example.test", NULL, NULL, ROUTE_REFUSED,
-	 {"kind=refused|number=0|rule=t.conf:18|code=550|text=moved|", "outcome=refused|code=550|dsn=5.1.1|text=moved|rule=t.conf:18|"}},
-	{"thrown away", "void@example.test", NULL, NULL, ROUTE_TARGETS, {"kind=discarded|number=0|rule=t.conf:19|", "targets=0|"}},
-	{"rewritten", "alice@old.test", NULL, NULL, ROUTE_TARGETS, {"kind=rewrite|number=0|rule=t.conf:20|address=alice@example.test|"}},
+	 {"kind=refused|number=0|rule=t.conf:19|code=550|text=moved|", "outcome=refused|code=550|dsn=5.1.1|text=moved|rule=t.conf:19|"}},
+	{"thrown away", "void@example.test", NULL, NULL, ROUTE_TARGETS, {"kind=discarded|number=0|rule=t.conf:20|", "targets=0|"}},
+	{"rewritten", "alice@old.test", NULL, NULL, ROUTE_TARGETS, {"kind=rewrite|number=0|rule=t.conf:21|address=alice@example.test|"}},
 	{"held for its sender", "bob@example.test", "from", "odd@x.test", ROUTE_TARGETS, {"held=yes|"}},
 	{"held for its size", "bob@example.test", "size", "20000", ROUTE_TARGETS, {"size > 10K: yes (20000)|", "held=yes|"}},
 	{"a system user", "carol@mx.example.test", NULL, NULL, ROUTE_TARGETS, {"transport=home|nexthop=carol|user=carol|directive=none|"}},
@@ -157,6 +159,12 @@ static const struct {
 	{"another client may not", "x@far.test", "client", "198.51.100.1", ROUTE_TARGETS, {"relay=refused|"}},
 	{"the local socket may", "x@far.test", "listener", "local", ROUTE_TARGETS, {"relay=allowed|"}},
 	{"a listener by its name", "x@far.test", "listener", "door", ROUTE_TARGETS, {"relay=refused|"}},
+	{"a field that is there", "x@other.test", "header", "x-BULK", ROUTE_TARGETS, {"because=header \"x-bulk\" present: yes|", "targets=0|"}},
+	{"one that is not", "x@other.test", "header", "From", ROUTE_REFUSED,
+	 {"header \"x-bulk\" present: no; listener.port == 587: no (25)|"}},
+	{"a listener by its address", "x@other.test", "listener", "127.0.0.1:587", ROUTE_TARGETS,
+	 {"listener.port == 587: yes (587); listener.address in (127.0.0.0/8): yes (127.0.0.1)|", "targets=0|"}},
+	{"one for every address", "x@other.test", "listener", "127.0.0.3:2525", ROUTE_REFUSED, {"listener.port == 587: no (2525)|"}},
 	{"what looks like a program of ours is text", "${x}@example.test", NULL, NULL, ROUTE_TARGETS,
 	 {"address=${x}@example.test|", "table=aliases|found=yes|value=alice|"}},
 };
@@ -185,7 +193,8 @@ static void test_bad_questions(void **state)
 		{"address", "a@b@c", "bad domain"}, {"address", "alice", "address without a domain"},
 		{"address", "", "empty address"},	{"from", "@a:b@c.test", "source routes"},
 		{"client", "nobody", "an IP address"},	{"listener", "backdoor", "no such listener"},
-		{"size", "5x", "a number of bytes"},	{"colour", "red", "not asked here"},
+		{"size", "5x", "a number of bytes"},	{"header", "Sub:ject", "no name of a field"},
+			{"colour", "red", "not asked here"},
 	};
 
 	(void)state;

@@ -39,6 +39,13 @@ static const char text[] =
 	"  deliver virtual if recipient.domain == \"broken.test\" and recipient in broken\n"
 	"  relay smarthost if recipient.domain == \"elsewhere.test\"\n"
 	"  relay smarthost as relay-domain if recipient.domain == \"backup.test\"\n"
+	"  reject \"no bulk\" if recipient.domain == \"heads.test\" and header \"X-Bulk\" present\n"
+	"  deliver virtual if recipient == \"plain@heads.test\"\n"
+	"  deliver virtual if recipient == \"marked@heads.test\" and header \"X-Mark\" present and not header \"X-Other\" present\n"
+	"  deliver virtual if recipient == \"never@heads.test\" and header \"X-Mark\" present and not header \"X-Mark\" present\n"
+	"  relay smarthost if recipient == \"away@heads.test\" and header \"X-Away\" present\n"
+	"  deliver virtual if recipient == \"unsure@heads.test\" and header \"X-Mark\" present and recipient in broken\n"
+	"  deliver home if recipient == \"dave@heads.test\" and header \"X-Mark\" present\n"
 	"}\n";
 
 static struct conf *conf;
@@ -125,6 +132,14 @@ static const struct {
 	{"an unknown route, with a right", "a@x.test", "b@broken.test", true, false, false, OC_ROUTE_UNKNOWN, 451, NULL},
 	{"a system user", "a@x.test", "carol@mx.example.test", false, false, false, OC_DONE, 250, NULL},
 	{"a system user not known yet", "a@x.test", "dave@mx.example.test", false, true, false, OC_DONE, 0, NULL},
+	{"by the header: with none", "a@x.test", "plain@heads.test", false, false, false, OC_DONE, 250, NULL},
+	{"by the header: with one field and not the others", "a@x.test", "marked@heads.test", false, false, false, OC_DONE, 250, NULL},
+	{"by the header: with no header at all", "a@x.test", "nobody@heads.test", false, false, false, OC_NO_MAILBOX, 550, NULL},
+	{"by the header: one field is one answer", "a@x.test", "never@heads.test", false, false, false, OC_NO_MAILBOX, 550, NULL},
+	{"by the header: away, without a right", "a@x.test", "away@heads.test", false, false, false, OC_NO_MAILBOX, 550, NULL},
+	{"by the header: away", "a@x.test", "away@heads.test", true, false, false, OC_DONE, 250, NULL},
+	{"by the header: refused, or not known", "a@x.test", "unsure@heads.test", false, false, false, OC_ROUTE_UNKNOWN, 451, NULL},
+	{"by the header: to be asked for", "a@x.test", "dave@heads.test", false, true, false, OC_DONE, 0, NULL},
 	{"a way around by percent", "a@x.test", "b%elsewhere.test@example.test", false, false, false, OC_NO_MAILBOX, 550, NULL},
 };
 

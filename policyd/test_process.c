@@ -161,7 +161,7 @@ static void on_route(struct ipc_message *m, void *arg)
 static enum outcome route_from(struct run *r, const char *recipient, const char *listener)
 {
 	struct msg_ROUTE_ASK question = {1, 0, slice_empty(), slice_of(recipient), slice_empty(), slice_of("192.0.2.1"),
-					LISTENER_MX, slice_of(listener), slice_empty(), 100, slice_empty(), slice_empty()};
+					LISTENER_MX, slice_of(listener), slice_empty(), 100, slice_empty(), slice_empty(), slice_empty(), 0, slice_empty()};
 
 	r->answered = false;
 	assert_int_not_equal(link_ask(r->queue, IPC_ROUTE_ASK, &question, 5000, on_route, r), 0);

@@ -29,7 +29,8 @@ enum draft_state { DRAFT_OPEN, DRAFT_FILED, DRAFT_SEALED, DRAFT_COMMITTING };
 struct session {
 	uint64_t number, worker, listener, role, uid;
 	struct generation *generation; /* held */
-	char client[65];
+	char client[65], local[65];
+	uint64_t local_port;
 	char login[256];
 	LIST_HEAD(, draft) drafts;
 	unsigned draft_count;
@@ -112,7 +113,8 @@ static struct session *session_new(struct queue *q, const struct msg_SESSION_OPE
 	s->role = open->role;
 	s->uid = open->uid;
 	LIST_INIT(&s->drafts);
-	if (!slice_copy(open->client, s->client, sizeof(s->client)) || !map_put_u64(q->sessions, s->number, s)) {
+	s->local_port = open->local_port;
+	if (!slice_copy(open->client, s->client, sizeof(s->client)) || !slice_copy(open->local, s->local, sizeof(s->local)) || !map_put_u64(q->sessions, s->number, s)) {
 		free(s);
 		return NULL;
 	}
@@ -411,12 +413,13 @@ static bool copy_envelope(struct draft *d, const struct msg_DRAFT_OPEN *open)
 	mail->role = s->role;
 	mail->uid_plus_1 = s->role == LISTENER_LOCAL && s->uid != NO_UID ? s->uid + 1 : 0;
 	mail->flags = open->flags & (JOB_8BIT | JOB_SMTPUTF8);
+	mail->local_port = s->local_port;
 	mail->raw = (open->flags & JOB_BINARY) != 0;
 	mail->ret = open->ret;
 	return copy_listener(s, pool, mail) && pool_copy(pool, open->sender, &mail->sender) && pool_copy(pool, open->helo, &mail->helo) &&
 	       pool_copy(pool, open->protocol, &mail->protocol) && pool_copy(pool, open->tls, &mail->tls) &&
 	       pool_copy(pool, open->envid, &mail->envid) && pool_copy(pool, open->auth, &mail->auth) &&
-	       pool_copy(pool, slice_of(s->client), &mail->client) && pool_copy(pool, slice_of(s->login), &mail->login);
+	       pool_copy(pool, slice_of(s->client), &mail->client) && pool_copy(pool, slice_of(s->local), &mail->local) && pool_copy(pool, slice_of(s->login), &mail->login);
 }
 
 /* No honest worker lets these through; they would be lines of their own, or further parameters, in a command somewhere later. */
@@ -686,7 +689,8 @@ void draft_on_commit(struct queue *q, struct link *link, struct ipc_message *m)
 		submission_fail(&d->sub, OC_BAD_INPUT, "no recipients");
 	if (!pool_copy(&d->sub.pool, commit->tags, &d->sub.mail.tags) ||
 	    !pool_copy(&d->sub.pool, commit->rule, &d->sub.mail.rule) ||
-	    !pool_copy(&d->sub.pool, commit->prepend, &d->sub.uninvited))
+	    !pool_copy(&d->sub.pool, commit->prepend, &d->sub.uninvited) ||
+	    !pool_copy(&d->sub.pool, commit->header_names, &d->sub.mail.header_names))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
 	d->sub.done = on_committed;
 	d->sub.arg = d;

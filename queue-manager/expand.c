@@ -8,6 +8,7 @@
 #include "ipc/flags.h"
 #include "mail/directive.h"
 #include "mail/dsn.h"
+#include "mail/header_names.h"
 #include "message.h"
 #include "submit.h"
 
@@ -78,11 +79,13 @@ static bool take_texts(struct submission *sub, const struct spool_mail *from)
 		{from->sender, &sub->mail.sender},     {from->envid, &sub->mail.envid},	      {from->login, &sub->mail.login},
 		{from->client, &sub->mail.client},     {from->listener, &sub->mail.listener}, {from->hostname, &sub->mail.hostname},
 		{from->ancestors, &sub->mail.ancestors}, {from->helo, &sub->mail.helo},	      {from->protocol, &sub->mail.protocol},
+		{from->local, &sub->mail.local},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (!pool_copy(&sub->pool, rows[i].text, rows[i].into))
 			return false;
+	sub->mail.local_port = from->local_port;
 	sub->mail.role = from->role;
 	sub->mail.flags = from->flags;
 	sub->mail.raw = from->raw;
@@ -121,6 +124,21 @@ static bool make_lines(struct submission *sub, struct slice before, struct slice
 	bool ok = buf_add_slice(&lines, before) && buf_add_slice(&lines, added) && pool_copy(&sub->pool, buf_slice(&lines), &sub->uninvited);
 
 	buf_free(&lines);
+	return ok;
+}
+
+/* Of a message that nobody has looked at nothing is known of its copies. */
+static bool take_header_names(struct submission *sub, struct slice from, struct slice without, struct slice prepend)
+{
+	struct header_names names = header_names_make();
+	bool ok = true;
+
+	if (from.len > 0) {
+		header_names_add_all(&names, from, without);
+		header_names_add_header(&names, prepend);
+		ok = pool_copy(&sub->pool, header_names_text(&names), &sub->mail.header_names);
+	}
+	header_names_free(&names);
 	return ok;
 }
 
@@ -219,7 +237,8 @@ static bool prepare_copy(struct expansion *e, const struct message *parent, stru
 	const struct spool_mail *from = &parent->file.mail;
 	enum outcome added;
 
-	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, prepend)) {
+	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, prepend) ||
+	    !take_header_names(&e->sub, from->header_names, e->without, prepend)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);
 		return false;
 	}

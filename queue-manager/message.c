@@ -477,6 +477,9 @@ void message_try(struct queue *q, struct message *m)
 		.hostname = m->file.mail.hostname,
 		.ancestors = m->file.mail.ancestors,
 		.owner = slice_empty(),
+		.local = m->file.mail.local,
+		.local_port = m->file.mail.local_port,
+		.header_names = m->file.mail.header_names,
 	};
 
 	m->state = MESSAGE_ROUTING;

@@ -51,6 +51,9 @@ static bool ask_one(struct routing *r)
 		.size = r->facts.size,
 		.ancestors = r->facts.ancestors,
 		.owner = r->facts.owner,
+		.local = r->facts.local,
+		.local_port = r->facts.local_port,
+		.header_names = r->facts.header_names,
 	};
 
 	if (question == NULL)

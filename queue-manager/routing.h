@@ -11,7 +11,8 @@
 struct routing_facts {
 	uint64_t generation, role, size;
 	enum route_mode mode;
-	struct slice sender, login, client, listener, hostname, ancestors;
+	struct slice sender, login, client, listener, hostname, ancestors, local, header_names;
+	uint64_t local_port;
 	struct slice owner; /* of mode LIST; else "" */
 };
 

@@ -33,7 +33,7 @@ static const struct field envelope_fields[] = {
 	MAIL_NUMBER(10, generation),	MAIL_NUMBER(12, role),	     MAIL_NUMBER(13, uid_plus_1),
 	MAIL_NUMBER(14, flags),		MAIL_NUMBER(15, ret),	     MAIL_NUMBER(16, arrived_ms),
 	MAIL_NUMBER(CRITICAL(17), raw), MAIL_TEXT(18, listener),     MAIL_TEXT(19, hostname),
-	MAIL_TEXT(20, ancestors),
+	MAIL_TEXT(20, ancestors),	MAIL_TEXT(21, local),	     MAIL_NUMBER(22, local_port),
 };
 
 #define TAG_RECIPIENT CRITICAL(64)
@@ -43,6 +43,7 @@ static const struct field trailer_fields[] = {
 	MAIL_TEXT(67, rule),
 	MAIL_NUMBER(CRITICAL(68), hold),
 	MAIL_NUMBER(69, parent),
+	MAIL_TEXT(70, header_names),
 };
 
 static const struct field rcpt_fields[] = {

@@ -75,10 +75,13 @@ struct spool_mail {
 	struct slice sender, helo, client, protocol, tls, envid, auth, login;
 	struct slice ancestors; /* mail/directive.h: addresses that were expanded on the way to this message */
 	struct slice listener, hostname; /* where it came in: `listener.name` and `hostname` of rules, as they were then */
+	struct slice local; /* this and local_port: where the client came to; "": nowhere, or the file is older than that */
 	uint64_t session, generation, role, uid_plus_1, flags, ret, arrived_ms;
+	uint64_t local_port;
 	uint64_t raw; /* 1: BODY=BINARYMIME (RFC 3030); who does not know of it must not send it on as text */
 	/* trailer */
 	struct slice prepend, tags, rule;
+	struct slice header_names; /* mail/header_names.h */
 	uint64_t hold, parent; /* parent: the message this is a report about */
 	struct spool_rcpt *rcpts; /* owned after decode (spool_mail_free) */
 	size_t rcpt_count;

@@ -10,6 +10,7 @@
 #include "ending.h"
 #include "mail/directive.h"
 #include "mail/dsn.h"
+#include "mail/header_names.h"
 #include "message.h"
 #include "received.h"
 #include "routing.h"
@@ -573,6 +574,20 @@ static void on_routed(void *arg)
 
 static const struct routing_calls routing_calls = {asked_address, on_answer, on_routed};
 
+/* Of what comes from outside the worker has said it, of a copy its original; what was made here is in memory. */
+static struct slice header_names(struct submission *sub)
+{
+	struct header_names names = header_names_make();
+
+	if (sub->mail.header_names.len == 0 && (sub->own || sub->made_here) && !sub->in_file) {
+		header_names_add_header(&names, buf_slice(&sub->body));
+		if (!pool_copy(&sub->pool, header_names_text(&names), &sub->mail.header_names))
+			submission_fail(sub, OC_NO_MEMORY, NULL);
+		header_names_free(&names);
+	}
+	return sub->mail.header_names;
+}
+
 void submission_commit(struct submission *sub)
 {
 	const struct routing_facts facts = {
@@ -587,6 +602,9 @@ void submission_commit(struct submission *sub)
 		.listener = sub->mail.listener,
 		.hostname = sub->mail.hostname,
 		.ancestors = sub->mail.ancestors,
+		.local = sub->mail.local,
+		.local_port = sub->mail.local_port,
+		.header_names = header_names(sub),
 	};
 
 	sub->q->submissions++;

@@ -254,8 +254,8 @@ static void finish_draft(struct play *p, uint64_t session, uint64_t draft, const
 {
 	play_tell(p, PART_SMTPD, IPC_DRAFT_DATA, &(struct msg_DRAFT_DATA){session, draft, slice_of(body)});
 	play_tell(p, PART_SMTPD, IPC_DRAFT_SEAL, &(struct msg_DRAFT_SEAL){session, draft, strlen(body)});
-	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 77 + draft, &(struct msg_DRAFT_COMMIT){session, draft, 0, slice_empty(),
-										      slice_empty(), slice_empty()});
+	play_ask(p, PART_SMTPD, IPC_DRAFT_COMMIT, 77 + draft, &(struct msg_DRAFT_COMMIT){session, draft, 0, slice_empty(), slice_empty(), slice_empty(),
+										      slice_of(":subject:x-marked:")});
 }
 
 void play_draft(struct play *p, uint64_t session, uint64_t draft, const char *sender, const char *rcpts, const char *body)

@@ -274,7 +274,7 @@ static void test_out_of_order(void **state)
 		if (out_of_order[i].type == IPC_DRAFT_DATA)
 			m.data = (struct msg_DRAFT_DATA){1, 9, slice_of("x")};
 		if (out_of_order[i].type == IPC_DRAFT_COMMIT)
-			m.commit = (struct msg_DRAFT_COMMIT){1, 9, 0, slice_empty(), slice_empty(), slice_empty()};
+			m.commit = (struct msg_DRAFT_COMMIT){.session = 1, .draft = 9};
 		play_ask(p, PART_SMTPD, out_of_order[i].type, 0, &m);
 		play_hear_end(p, PART_SMTPD);
 		play_hear(p, PART_MASTER, IPC_PEER_BROKE_RULES);
@@ -469,6 +469,7 @@ static void test_an_expansion_knows_its_ancestors(void **state)
 		ask_expand(p, 7, &back, 1);
 		m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
 		assert_true(ancestors_have(m->body.ROUTE_ASK.ancestors, slice_of("bob@x.test")));
+		assert_true(slice_eq(m->body.ROUTE_ASK.header_names, slice_of(":x-marked:x-new:")));
 		assert_true(rec_route_target_add(&records, &(struct rec_route_target){.recipient = slice_of("bob@x.test"),
 										      .transport = slice_of("home"),
 										      .nexthop = slice_of("/var/mail/x/bob"),
@@ -604,6 +605,7 @@ static void test_mail_of_a_filter_knows_its_owner(void **state)
 		 &(struct msg_JOB_MAIL){job.job, job.slots[0], slice_of("Bob@x.test"), slice_of("a@x.test"), slice_of("Subject: s\n\nx\n")});
 	m = play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
 	assert_true(ancestors_have(m->body.ROUTE_ASK.ancestors, slice_of("bob@x.test")));
+	assert_true(slice_eq(m->body.ROUTE_ASK.header_names, slice_of(":subject:")));
 	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER, &(struct msg_ROUTE_ANSWER){.outcome = OC_ROUTE_UNKNOWN});
 	(void)play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED);
 }

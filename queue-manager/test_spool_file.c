@@ -45,6 +45,9 @@ static struct spool_mail sample(void)
 	m.listener = slice_of("in");
 	m.hostname = slice_of("mx.example.test");
 	m.ancestors = slice_of("a@example.test\nb@example.test");
+	m.local = slice_of("192.0.2.25");
+	m.local_port = 25;
+	m.header_names = slice_of(":from:");
 	m.role = 1;
 	m.uid_plus_1 = 1001;
 	m.flags = 3;
@@ -69,15 +72,18 @@ static void assert_slice(struct slice a, struct slice b)
 static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 {
 	const struct slice left[] = {a->sender, a->helo, a->client, a->protocol, a->tls, a->envid,
-				     a->auth,   a->login, a->listener, a->hostname, a->ancestors, a->prepend, a->tags, a->rule};
+				     a->auth,   a->login, a->listener, a->hostname, a->ancestors, a->prepend, a->tags, a->rule,
+				     a->local, a->header_names};
 	const struct slice right[] = {b->sender, b->helo, b->client, b->protocol, b->tls, b->envid,
-				      b->auth,   b->login, b->listener, b->hostname, b->ancestors, b->prepend, b->tags, b->rule};
+				      b->auth,   b->login, b->listener, b->hostname, b->ancestors, b->prepend, b->tags, b->rule,
+				      b->local, b->header_names};
 
 	for (size_t i = 0; i < ARRAY_LEN(left); i++)
 		assert_slice(left[i], right[i]);
 	assert_int_equal(a->id, b->id);
 	assert_int_equal(a->session, b->session);
 	assert_int_equal(a->generation, b->generation);
+	assert_int_equal(a->local_port, b->local_port);
 	assert_int_equal(a->role, b->role);
 	assert_int_equal(a->uid_plus_1, b->uid_plus_1);
 	assert_int_equal(a->flags, b->flags);

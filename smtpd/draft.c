@@ -292,6 +292,7 @@ static void ask_commit(struct conn *c)
 {
 	const struct session *s = &c->session;
 	struct buf tags = session_all_tags(s);
+	struct header_names *names = &s->transaction->names;
 	struct msg_DRAFT_COMMIT commit = {
 		.session = s->place.number,
 		.draft = c->draft.number,
@@ -300,7 +301,9 @@ static void ask_commit(struct conn *c)
 		.prepend = buf_slice(&s->transaction->prepend),
 	};
 
+	header_names_add_header(names, commit.prepend);
 	commit.tags = buf_slice(&tags);
+	commit.header_names = header_names_text(names);
 	conn_ask(c, ROLE_QUEUE, IPC_DRAFT_COMMIT, &commit, COMMIT_MS, on_committed);
 	buf_free(&tags);
 }

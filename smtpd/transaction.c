@@ -15,7 +15,9 @@ struct transaction *transaction_new(const struct body_limits *limits, uint64_t r
 	t->limits = *limits;
 	t->recipients = buf_make((size_t)recipients_max * RECIPIENT_BYTES);
 	t->decoder = dotted_decoder_make((size_t)limits->line_max);
+	t->names = header_names_make();
 	t->header = header_walk_make(NULL, NULL);
+	t->header.names = &t->names;
 	t->piece = buf_make(BODY_PIECE_MAX);
 	t->store_outcome = OC_DONE;
 	t->rewrite.records = buf_make(REWRITE_RECORDS_MAX);
@@ -33,6 +35,7 @@ void transaction_free(struct transaction **tp)
 	*tp = NULL;
 	buf_free(&t->recipients);
 	header_walk_free(&t->header);
+	header_names_free(&t->names);
 	buf_free(&t->piece);
 	buf_free(&t->from);
 	rewrite_clear(&t->rewrite);
@@ -94,6 +97,7 @@ void transaction_watch_from(struct transaction *t)
 	t->from = buf_make(FROM_MAX);
 	header_walk_free(&t->header);
 	t->header = header_walk_make(on_field, t);
+	t->header.names = &t->names;
 }
 
 /* ---- recipients ---- */

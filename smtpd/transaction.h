@@ -62,6 +62,7 @@ struct transaction {
 
 	struct dotted_decoder decoder;
 	struct header_walk header; /* owned */
+	struct header_names names; /* owned; of its fields, as they came */
 	struct buf piece; /* owned */
 	struct body_limits limits;
 	uint64_t received_bytes; /* as it came: what the limit of its size is held against */

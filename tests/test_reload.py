@@ -176,7 +176,7 @@ def test_a_new_transport_takes_what_waited_for_the_old(suite, next_hop):
 
 
 def test_what_waits_knows_its_listener(suite, next_hop):
-    """Each reload may number the listeners anew; a message is routed as one of that where it came in."""
+    """Each reload may number the listeners anew; a message is routed as one of that where it came in, also after a kill."""
     (other,) = free_ports(1)
     hops = {name: next_hop(script={"MAIL": "451 4.3.0 not now"}) for name in ("first", "second")}
     plain = suite.listeners
@@ -184,19 +184,22 @@ def test_what_waits_knows_its_listener(suite, next_hop):
     suite.listeners = plain + second
     suite.transports = "".join(f'transport {name} {{ smtp "localhost:{hop.port}"  tls off  allow-local yes }}\n' for name, hop in hops.items())
     suite.last_route = '\trelay second as relay-domain if recipient.domain == "relayed.test" and listener.name == "second" and ' \
-        'hostname == "two.example.test"\n\trelay first as relay-domain if recipient.domain == "relayed.test"\n'
+        f'hostname == "two.example.test" and listener.port == {other} and listener.address == 127.0.0.1 and header "X-Via" present\n' \
+        '\trelay first as relay-domain if recipient.domain == "relayed.test"\n'
     suite.start()
     for port in (suite.mx, other):
         c = suite.smtp(port)
         c.ehlo()
-        c.message(f"{port}@elsewhere.test", "x@relayed.test")
+        c.message(f"{port}@elsewhere.test", "x@relayed.test", "X-Via: 1\n\nhello\n" if port == other else "Subject: x\n\nhello\n")
     wait_until(lambda: len([m for m in suite.queue() if m["last"]]) == 2, what="two deferrals")
     suite.listeners = second + plain
     reload(suite)
     suite.listeners = plain
     reload(suite)
+    suite.kill_all()
     for hop in hops.values():
         hop.script.clear()
+    suite.start(users=())
     suite.postern("queue", "retry", "all")
     senders = {name: [m[0] for m in hop.wait()] for name, hop in hops.items()}
     row("A10", "listener-of-what-waits", all(port in senders[name][0] for name, port in (("first", str(suite.mx)), ("second", str(other)))))

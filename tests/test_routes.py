@@ -83,6 +83,32 @@ def test_hold_and_release(suite):
     suite.wait_messages("alice@example.test")
 
 
+def test_a_route_by_a_field_of_the_header(suite):
+    """At RCPT it is not known yet: refused there is only who is refused with any header; the header itself decides at the end of data."""
+    suite.policy = 'policy data {\n\tadd-header "X-Marked: here" if sender == "marked@elsewhere.test"\n}\n'
+    suite.routes = ('\thold if header "X-Hold" present or header "x-marked" present\n'
+                    '\treject "no bulk mail" if recipient == "bob@example.test" and header "X-Bulk" present\n'
+                    '\treject "only from robots" if recipient == "robot@example.test" and not header "X-Robot" present\n' + suite.routes)
+    suite.start(users=("alice@example.test", "bob@example.test", "robot@example.test"))
+    for local, code in (("bob", "250"), ("robot", "250"), ("nobody", "550 5.1.1 no such")):
+        assert rcpt(suite, f"{local}@example.test").startswith(code), local
+    c = stranger(suite)
+    for local, field, words in (("bob", "x-bulk: 1", "550 5.1.1 no bulk mail"), ("robot", "X-Robots: 1", "550 5.1.1 only from robots")):
+        c.envelope("you@elsewhere.test", f"{local}@example.test")
+        assert c.data(f"{field}\nSubject: x\n\nX-Robot: in the body\n").startswith(words), local
+    c.message("you@elsewhere.test", "bob@example.test", "Subject: x\n\nX-Bulk: in the body\n")
+    c.message("you@elsewhere.test", "robot@example.test", "X-ROBOT: 1\n\nhello\n")
+    suite.wait_messages("bob@example.test")
+    suite.wait_messages("robot@example.test")
+    c.message("you@elsewhere.test", "alice@example.test", "X-Hold: 1\n\nsmall\n")
+    c.message("you@elsewhere.test", "alice@example.test", "X-Hold:\n\n" + "a large one\n" * 9000)
+    c.message("marked@elsewhere.test", "alice@example.test", "Subject: x\n\nby what a rule added\n")
+    assert [m["state"] for m in suite.queue()] == 3 * ["hold"] and not suite.messages("alice@example.test")
+    held = suite.postern("route", "alice@example.test", "--header", "From", "--header", "X-Hold").stdout
+    assert ", held for the operator" in held and 'header "x-hold" present: yes' in held
+    assert ", held" not in suite.postern("route", "alice@example.test").stdout
+
+
 def test_discard(suite):
     suite.routes = '\tdiscard if recipient == "noreply@example.test"\n' + suite.routes
     suite.start()

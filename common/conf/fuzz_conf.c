@@ -53,9 +53,16 @@ static bool tag(void *arg, const char *name)
 	return (*seed + (unsigned char)name[0]) % 2 == 0;
 }
 
+static enum answer header(void *arg, const char *name)
+{
+	unsigned *seed = arg;
+
+	return (enum answer)((*seed + (unsigned char)name[0]) % 4);
+}
+
 static void evaluate(const struct conf *conf, unsigned seed)
 {
-	const struct rule_source source = {fact, table, tag, NULL, NULL, &seed};
+	const struct rule_source source = {fact, table, tag, NULL, NULL, &seed, header};
 	struct policy_verdict v;
 	struct route_step step = {.next = 0};
 

@@ -18,6 +18,8 @@ static void finish_field(struct header_walk *w)
 		return;
 	w->has_field = false;
 	w->received += slice_eq_nocase(name, slice_of("received"));
+	if (w->names != NULL)
+		header_names_add(w->names, name);
 	if (w->fn != NULL)
 		w->fn(name, slice_trim(buf_slice(&w->value)), w->arg);
 	buf_clear(&w->value);

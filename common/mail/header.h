@@ -1,7 +1,7 @@
 #ifndef POSTERN_MAIL_HEADER_H
 #define POSTERN_MAIL_HEADER_H
 
-#include "base/buf.h"
+#include "mail/header_names.h"
 
 /*
  * A walk over the header of a message (RFC 5322 §2.2), in whatever pieces it comes: counts, finds,
@@ -19,6 +19,7 @@ enum header_state { HEADER_LINE_START, HEADER_NAME, HEADER_VALUE, HEADER_JUNK, H
 struct header_walk {
 	header_field_fn *fn; /* may be NULL */
 	void *arg;
+	struct header_names *names; /* borrowed; NULL: not wanted */
 	struct buf value; /* owned; empty without `fn` */
 	enum header_state state;
 	char name[HEADER_NAME_MAX + 1];

@@ -34,6 +34,54 @@ static const struct {
 	{"", "", 0, 0, false, false},
 };
 
+static void assert_names(struct header_names *n, const char *want)
+{
+	assert_true(slice_eq(header_names_text(n), slice_of(want)));
+	header_names_free(n);
+}
+
+/* Which fields there are, from a walk, from memory, and from such a text. */
+static void test_names(void **state)
+{
+	static const char header[] = "From: a@b\r\nSUBJECT : x\r\n Date: folded\r\nfrom: again\r\nno field\r\n\r\nX-Body: 1\r\n";
+	struct header_names n = header_names_make();
+	struct header_walk w = header_walk_make(NULL, NULL);
+
+	(void)state;
+	w.names = &n;
+	header_walk_step(&w, slice_of(header));
+	assert_names(&n, ":from:subject:");
+	header_walk_free(&w);
+	header_names_add_header(&n, slice_of(header));
+	assert_names(&n, ":from:subject:");
+	header_names_add_all(&n, slice_of(":a:bc:d:*"), slice_of("BC\nx"));
+	assert_int_equal(header_names_have(header_names_text(&n), slice_of("a")), HEADER_HAS);
+	assert_int_equal(header_names_have(header_names_text(&n), slice_of("bc")), HEADER_HAS_UNKNOWN);
+	assert_names(&n, ":a:d:*");
+	assert_names(&n, ":");
+	assert_int_equal(header_names_have(slice_of(":from:"), slice_of("From")), HEADER_HAS);
+	assert_int_equal(header_names_have(slice_of(":from:"), slice_of("fro")), HEADER_HAS_NOT);
+	assert_int_equal(header_names_have(slice_empty(), slice_of("from")), HEADER_HAS_UNKNOWN);
+}
+
+/* More than are kept, or looked at: what is not among them is not known. */
+static void test_names_have_bounds(void **state)
+{
+	struct header_names many = header_names_make(), same = header_names_make();
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 900; i++)
+		header_names_add(&many, slice_make(name, (size_t)snprintf(name, sizeof(name), "X-Number-%04u", i)));
+	assert_true(header_names_text(&many).len <= HEADER_NAMES_MAX + 1);
+	assert_int_equal(header_names_have(header_names_text(&many), slice_of("x-number-0000")), HEADER_HAS);
+	assert_int_equal(header_names_have(header_names_text(&many), slice_of("x-number-0899")), HEADER_HAS_UNKNOWN);
+	header_names_free(&many);
+	for (unsigned i = 0; i <= HEADER_NAMES_LOOKED_AT; i++)
+		header_names_add(&same, slice_of("Received"));
+	assert_names(&same, ":received:*");
+}
+
 static void test_walk(void **state)
 {
 	(void)state;
@@ -79,7 +127,7 @@ static void test_long_value(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_names_have_bounds), cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_long_value),
 	};
 

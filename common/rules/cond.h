@@ -15,6 +15,7 @@ enum cond_kind {
 	COND_NOT,
 	COND_FACT, /* a fact that is yes or no */
 	COND_TAG,
+	COND_HEADER, /* the field `text`, in lower case, is there */
 	COND_TEXT_EQUAL, /* with a text, a word, or another fact */
 	COND_NUMBER,
 	COND_IN_TABLE,
@@ -44,7 +45,7 @@ struct cond {
 	struct cond **children;
 	size_t child_count;
 	enum fact_id other; /* COND_TEXT_EQUAL: FACT_COUNT is `text` */
-	const char *text; /* also the pattern, the tag */
+	const char *text; /* also the pattern, the tag, the field */
 	enum cond_compare compare;
 	uint64_t number; /* also COND_NUMBER with other == FACT_COUNT */
 	const char *table_name; /* COND_IN_TABLE, and "trusted" for COND_IN_NETS */

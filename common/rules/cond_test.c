@@ -4,6 +4,7 @@
 #include "conf/net.h"
 #include "conf/unit.h"
 #include "mail/address.h"
+#include "mail/header.h"
 
 /* One test: a fact, a relation, and what stands to its right. */
 
@@ -318,6 +319,35 @@ static struct cond *read_relation(struct cond_reader *r, struct cond *c)
 	return NULL;
 }
 
+/* No more than names are made of: what a header has of them is a text with marks between (mail/header_names.h). */
+static bool is_field_name(struct slice name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!ascii_is_alnum(name.at[i]) && name.at[i] != '-' && name.at[i] != '_')
+			return false;
+	return name.len > 0 && name.len <= HEADER_NAME_MAX;
+}
+
+/* `header "NAME" present`: the value is the sender's to choose, and its words are no business of routes. */
+static struct cond *read_header(struct cond_reader *r, const struct token *word)
+{
+	struct cond *c = cond_node(r, COND_HEADER, word->pos);
+	char name[HEADER_NAME_MAX + 1];
+	struct token t;
+	size_t i = 0;
+
+	if (r->place != RULES_ROUTE)
+		return cond_fail(r, word->pos, "known in route", "the header is not known here");
+	if (c == NULL || !take_string(r->p, "the name of a field in quotes", &t))
+		return NULL;
+	if (!is_field_name(t.text))
+		return cond_fail(r, t.pos, "expected letters, digits, - and _, without the colon", "that is no name of a field");
+	for (; i < t.text.len; i++)
+		name[i] = ascii_lower(t.text.at[i]);
+	c->text = arena_text(r->p->arena, slice_make(name, i));
+	return c->text != NULL && take_keyword(r->p, "present") ? c : NULL;
+}
+
 static bool is_tag(struct slice name)
 {
 	return slice_starts(name, slice_of("connection.")) || slice_starts(name, slice_of("message."));
@@ -333,6 +363,8 @@ struct cond *cond_read_test(struct cond_reader *r)
 		return NULL;
 	if (is_tag(t.text))
 		return read_tag(r, &t);
+	if (slice_eq(t.text, slice_of("header")))
+		return read_header(r, &t);
 	fact = place_fact(r->p, t.pos, t.text, r->place);
 	c = fact == FACT_COUNT ? NULL : cond_node(r, COND_FACT, t.pos);
 	if (c == NULL)

@@ -81,7 +81,10 @@ static void print_in(const struct cond *c, struct buf *out)
 
 static void print_test(const struct cond *c, struct buf *out)
 {
-	buf_add_text(out, c->kind == COND_TAG ? c->text : fact_info(c->fact)->name);
+	if (c->kind == COND_HEADER)
+		buf_addf(out, "header \"%s\" present", c->text);
+	else
+		buf_add_text(out, c->kind == COND_TAG ? c->text : fact_info(c->fact)->name);
 	switch (c->kind) {
 	case COND_TEXT_EQUAL:
 		print_equal(c, out);
@@ -106,6 +109,7 @@ static void print_test(const struct cond *c, struct buf *out)
 	case COND_NOT:
 	case COND_FACT:
 	case COND_TAG:
+	case COND_HEADER:
 		break;
 	}
 	buf_add_text(out, c->assume_no ? " assume no" : "");
@@ -126,6 +130,7 @@ void cond_print(const struct cond *c, struct buf *out)
 		return;
 	case COND_FACT:
 	case COND_TAG:
+	case COND_HEADER:
 	case COND_TEXT_EQUAL:
 	case COND_NUMBER:
 	case COND_IN_TABLE:

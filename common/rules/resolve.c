@@ -94,6 +94,41 @@ static void resolve_test(struct cond *test, bool inverted, void *arg)
 	mistake_unknown(n->mistakes, test->pos, "tag", slice_of(test->text), &n->tags);
 }
 
+/* ---- fields of the header ---- */
+
+struct headers {
+	struct rules_names *names;
+	const char *seen[RULES_HEADERS_MAX];
+	size_t count;
+};
+
+static void note_header(struct cond *test, bool inverted, void *arg)
+{
+	struct headers *h = arg;
+
+	(void)inverted;
+	if (test->kind != COND_HEADER)
+		return;
+	for (size_t i = 0; i < h->count; i++)
+		if (strcmp(h->seen[i], test->text) == 0)
+			return;
+	if (h->count < RULES_HEADERS_MAX)
+		h->seen[h->count++] = test->text;
+	else
+		mistake_add(h->names->mistakes, test->pos, "ask for one field that whoever marks mail sets", "routes ask about more than %u different fields",
+			    RULES_HEADERS_MAX);
+}
+
+static void check_headers(struct rules_names *names, const struct rule_list *list)
+{
+	struct headers h = {.names = names};
+
+	for (size_t i = 0; list != NULL && i < list->count; i++)
+		cond_each(list->rules[i].when, false, note_header, &h);
+}
+
+/* ---- rules ---- */
+
 static void check_fits(struct rules_names *n, const struct rule *r)
 {
 	bool is_smtp = r->transport->kind == TRANSPORT_SMTP;
@@ -139,4 +174,5 @@ void rules_resolve(struct rules_names *names, struct rule_list *list)
 {
 	for (size_t i = 0; list != NULL && i < list->count; i++)
 		resolve_rule(names, &list->rules[i]);
+	check_headers(names, list);
 }

@@ -109,8 +109,12 @@ struct rule_source {
 	void (*trace)(void *arg, const struct rule *rule, enum answer answer);
 	void (*tested)(void *arg, const struct cond *test, const struct fact_value *value, enum answer answer);
 	void *arg;
+	/* Whether the header has a field of that name (in lower case).  NULL where no rule asks. */
+	enum answer (*header)(void *arg, const char *name);
 };
 #define RULES_KEY_MAX 1024u
+/* How many different fields the routes of a configuration may ask about: what they would answer is tried out at RCPT. */
+#define RULES_HEADERS_MAX 6u
 
 /* ---- policy ---- */
 

@@ -65,6 +65,15 @@ static enum answer test_text(struct run *run, const struct cond *c, const struct
 	return a == ANSWER_YES ? yes_if(slice_eq_nocase(value->text, other.text)) : a;
 }
 
+static enum answer test_header(struct run *run, const struct cond *c)
+{
+	enum answer a = run->source->header == NULL ? ANSWER_UNKNOWN : run->source->header(run->source->arg, c->text);
+
+	if (a == ANSWER_UNKNOWN)
+		run->cause = "the header";
+	return a;
+}
+
 static bool compare(enum cond_compare how, uint64_t a, uint64_t b)
 {
 	switch (how) {
@@ -158,6 +167,7 @@ static enum answer test_value(struct run *run, const struct cond *c, const struc
 	case COND_OR:
 	case COND_NOT:
 	case COND_TAG:
+	case COND_HEADER:
 		break;
 	}
 	return ANSWER_UNKNOWN;
@@ -171,6 +181,8 @@ static enum answer test(struct run *run, const struct cond *c)
 
 	if (c->kind == COND_TAG) {
 		a = test_tag(run, c);
+	} else if (c->kind == COND_HEADER) {
+		a = test_header(run, c);
 	} else if (c->kind == COND_SHAPE && c->shape == SHAPE_UNKNOWN) {
 		a = test_unknown(run, c);
 	} else if ((a = get(run, c->fact, &value)) == ANSWER_YES) {

@@ -124,9 +124,18 @@ static struct conf *compile(const char *text)
 	"trusted 10.0.0.0/8 2001:db8::/32\ntable t0 file /0\ntable t1 file /1\ntable t2 file " \
 	"/2\ntable t3 cidr /3\n"
 
+/* X-Here is there, X-Gone is not; of others nobody knows. */
+static enum answer has_header(void *arg, const char *name)
+{
+	(void)arg;
+	if (strcmp(name, "x-here") == 0)
+		return ANSWER_YES;
+	return strcmp(name, "x-gone") == 0 ? ANSWER_NO : ANSWER_UNKNOWN;
+}
+
 static struct rule_source source_of(struct world *w)
 {
-	return (struct rule_source){get_fact, find_in_table, has_tag, trace, tested, w};
+	return (struct rule_source){get_fact, find_in_table, has_tag, trace, tested, w, has_header};
 }
 
 /* What one condition says in that world, seen from outside. */
