@@ -61,7 +61,7 @@ static bool is_young(const struct stat *st)
 
 static void check_slots(struct check *c, const char *path, const struct spool_mail *mail)
 {
-	static const char known[] = {SLOT_WAITING,	SLOT_WARNED,	     SLOT_DELIVERED,	SLOT_REPORTED,	   SLOT_FAILED,
+	static const char known[] = {SLOT_WAITING,	SLOT_WARNED,	     SLOT_LET_GO,	SLOT_LET_GO_WARNED,  SLOT_DELIVERED,	SLOT_REPORTED,	   SLOT_FAILED,
 				     SLOT_REMOVED,	SLOT_DELIVERED_OWED, SLOT_RELAYED_OWED, SLOT_EXPANDED_OWED};
 	bool good = true, waits = false;
 

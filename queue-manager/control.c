@@ -367,6 +367,7 @@ static const char *slot_word(char slot)
 	} words[] = {
 		{SLOT_DELIVERED, "delivered"}, {SLOT_REPORTED, "failed, reported"}, {SLOT_FAILED, "failed"},
 		{SLOT_REMOVED, "removed"},     {SLOT_WARNED, "waiting, warned"},
+		{SLOT_LET_GO, "waiting, let go"}, {SLOT_LET_GO_WARNED, "waiting, let go, warned"},
 		{SLOT_DELIVERED_OWED, "delivered, to be reported"},
 		{SLOT_RELAYED_OWED, "relayed, to be reported"},
 		{SLOT_EXPANDED_OWED, "expanded, to be reported"},
@@ -580,18 +581,63 @@ static void on_check(struct queue *q, struct link *link, struct ipc_message *m, 
 	control_check(q, link, m);
 }
 
+/* ---- all of them ---- */
+
+struct flush_task {
+	struct crew_task task;
+	struct control_ask *ask;
+	uint64_t id;
+	int err;
+};
+
+static void run_flush(struct crew_task *task)
+{
+	struct flush_task *t = (struct flush_task *)(void *)task;
+
+	t->err = spool_let_go_note(t->ask->q->spool, t->id);
+}
+
+/* It goes in any case; who asked hears that a restart may forget it. */
+static void on_flushed(struct crew_task *task)
+{
+	struct flush_task *t = (struct flush_task *)(void *)task;
+	struct control_ask *ask = t->ask;
+
+	if (t->err != 0)
+		queue_trouble("let-go-not-noted", t->id, t->err);
+	answer(ask->link, ask->request, t->err == 0 ? OC_DONE : OC_IO_ERROR,
+	       t->err == 0 ? "" : "what waits goes now, but that could not be noted: after a restart what is queue-only is kept again");
+	ask_free(ask);
+	free(t);
+}
+
+/* Notes are written in the order they were asked for. */
+#define FLUSH_KEY 0u
+
+static void retry_all(struct queue *q, struct link *link, uint64_t request)
+{
+	struct flush_task *t = mem_new(1, sizeof(*t));
+
+	if (t == NULL)
+		log_fatal("control", ENOMEM);
+	q->let_go = spool_id_next(&q->ids, clock_wall_ms());
+	t->task = (struct crew_task){NULL, NULL, run_flush, on_flushed};
+	t->ask = ask_new(q, link, request, 0);
+	t->id = q->let_go;
+	crew_give(q->writers, FLUSH_KEY, &t->task);
+	sched_revive(q->sched);
+	deliver_pump(q);
+	waiting_all_due(q);
+	scan_now(q);
+}
+
 static void on_retry(struct queue *q, struct link *link, struct ipc_message *m, struct slice id)
 {
 	if (!slice_eq(id, slice_of("all"))) {
 		wish(q, link, m, id, WISH_RETRY);
 		return;
 	}
-	q->let_go = spool_id_next(&q->ids, clock_wall_ms());
-	sched_revive(q->sched);
-	deliver_pump(q);
-	waiting_all_due(q);
-	scan_now(q);
-	answer(link, m->request, OC_DONE, "");
+	retry_all(q, link, m->request);
 }
 
 /* ---- who asks what ---- */

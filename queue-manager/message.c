@@ -142,7 +142,7 @@ static bool adopt(struct message *m, struct spool_loaded *file)
 		struct reply reply = {.outcome = OC_POLICY_REJECT, .code = rcpt->fail_code};
 
 		adopt_slot(m, i);
-		m->warned |= *message_slot(m, i) == SLOT_WARNED;
+		m->warned |= slot_is_warned(*message_slot(m, i));
 		if (rcpt->fail_code == 0 || !slot_is_open(*message_slot(m, i)))
 			continue;
 		(void)slice_copy(slice_sub(rcpt->fail_dsn, 0, sizeof(reply.dsn) - 1), reply.dsn, sizeof(reply.dsn));
@@ -335,10 +335,14 @@ void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file
 
 bool message_keep(struct queue *q, struct message *m, size_t slot)
 {
-	if (m->let_go || m->id <= q->let_go)
+	char state = *message_slot(m, slot);
+
+	if (m->id <= q->let_go || slot_is_let_go(state))
 		return false;
-	m->rcpts[slot].kept = true;
-	return true;
+	m->rcpts[slot].kept = !m->let_go;
+	if (m->let_go) /* for good, whatever comes of this round, and whoever reads the file next */
+		message_set_slot(q, m, slot, slot_is_warned(state) ? SLOT_LET_GO_WARNED : SLOT_LET_GO);
+	return m->rcpts[slot].kept;
 }
 
 /* ---- routes of a message that was read ---- */
@@ -423,9 +427,12 @@ static bool is_to_try(struct message *m, size_t i)
 /* A program or a file: whatever the rules say now, it is for the transport that it was made for. */
 static void add_bound(struct rounds *r, size_t slot)
 {
-	struct slice bound_to = r->m->file.mail.rcpts[slot].bound_to;
-	char *destination = slice_dup(bound_to);
+	const struct spool_rcpt *rcpt = &r->m->file.mail.rcpts[slot];
+	char *destination;
 
+	if (rcpt->queue_only != 0 && message_keep(r->q, r->m, slot))
+		return;
+	destination = slice_dup(rcpt->bound_to);
 	if (destination != NULL && !deliver_is_local(r->q, destination)) {
 		const struct msg_ROUTE_ANSWER gone = {.text = slice_of("its transport is not in the configuration any more")};
 
@@ -464,7 +471,7 @@ static struct rounds *rounds_new(struct queue *q, struct message *m)
 void message_try(struct queue *q, struct message *m)
 {
 	static const struct routing_calls calls = {round_recipient, round_answer, round_done};
-	struct rounds *r = rounds_new(q, m);
+	struct rounds *r;
 	const struct routing_facts facts = {
 		.generation = service_generation(q->service)->number,
 		.role = m->file.mail.role,
@@ -482,13 +489,14 @@ void message_try(struct queue *q, struct message *m)
 		.header_names = m->file.mail.header_names,
 	};
 
+	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
+		m->rcpts[i].kept = false;
+	r = rounds_new(q, m);
 	m->state = MESSAGE_ROUTING;
 	m->counted = m->deferred = m->report_late = false;
 	m->again_s = 0;
 	if (m->wish == WISH_NONE)
 		control_tell(q, m->id, OC_DONE);
-	for (size_t i = 0; i < m->file.mail.rcpt_count; i++)
-		m->rcpts[i].kept = false;
 	if (r != NULL && r->asked > 0 && routing_start(q, &facts, r->asked, &calls, r))
 		return;
 	if (r != NULL && r->asked == 0 && (r->count > 0 || expand_has_lists(m))) {

@@ -75,6 +75,7 @@ static void open_spool(struct queue *q)
 	if (q->spool == NULL)
 		log_fatal("the spool's folders cannot be made; does it belong to the queue's user?", err);
 	spool_id_reserve(&q->ids, spool_mark(q->spool));
+	q->let_go = spool_let_go(q->spool);
 }
 
 static void make_tables(struct queue *q)

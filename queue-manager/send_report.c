@@ -71,6 +71,8 @@ static enum report_action action_of(struct message *m, size_t i, enum report_kin
 		return REPORT_EXPANDED;
 	case SLOT_WAITING:
 	case SLOT_WARNED:
+	case SLOT_LET_GO:
+	case SLOT_LET_GO_WARNED:
 	case SLOT_DELIVERED:
 	case SLOT_REPORTED:
 	case SLOT_FAILED:

@@ -288,7 +288,7 @@ static void on_delay_reported(struct queue *q, struct message *m, bool durable)
 	m->warned = true; /* once, even if it could not be told now */
 	for (size_t i = 0; durable && i < m->file.mail.rcpt_count; i++)
 		if (slot_is_open(*message_slot(m, i)) && dsn_wants(m->file.mail.rcpts[i].notify, DSN_DELAY))
-			message_set_slot(q, m, i, SLOT_WARNED);
+			message_set_slot(q, m, i, slot_is_let_go(*message_slot(m, i)) ? SLOT_LET_GO_WARNED : SLOT_WARNED);
 	message_settle(q, m);
 }
 

@@ -140,25 +140,46 @@ static int empty_drafts(struct spool *sp)
 	return 0;
 }
 
-/* ---- the high-water mark ---- */
+/* ---- the high-water mark, and what was let go: ids in files of their own ---- */
 
+#define LET_GO_FILE "let-go"
 #define MARK_FILE "mark"
 #define MARK_AHEAD (5000ull << 20) /* five seconds of ids */
 
-static int mark_write(struct spool *sp, uint64_t mark)
+static int id_write(struct spool *sp, const char *file, uint64_t id)
 {
 	char text[ID_CHARS + 2];
 	struct iovec part = {text, ID_CHARS + 1};
-	int fd = sp->ops->openat(sp->root, MARK_FILE, O_WRONLY | O_CREAT, 0600);
-	int err;
+	int fd = sp->ops->openat(sp->root, file, O_WRONLY | O_CREAT, 0600);
 
 	if (fd == -1)
 		return errno;
-	id_text(mark, text);
+	id_text(id, text);
 	text[ID_CHARS] = '\n';
 	if (spool_write_all(sp, fd, &part, 1, 0) == -1)
 		return spool_finish(sp, fd, -1);
-	err = spool_finish(sp, fd, sp->ops->fdatasync(fd));
+	return spool_finish(sp, fd, sp->ops->fdatasync(fd));
+}
+
+/* What is none is 0, as is one that is not there. */
+static int id_read(struct spool *sp, const char *file, uint64_t *out)
+{
+	char text[ID_CHARS];
+	int fd = sp->ops->openat(sp->root, file, O_RDONLY, 0);
+	ssize_t got;
+
+	if (fd == -1)
+		return errno == ENOENT ? 0 : errno;
+	got = sp->ops->pread(fd, text, sizeof(text), 0);
+	if (got == (ssize_t)sizeof(text) && !id_parse(slice_make(text, sizeof(text)), out))
+		*out = 0;
+	return spool_finish(sp, fd, got == -1 ? -1 : 0);
+}
+
+static int mark_write(struct spool *sp, uint64_t mark)
+{
+	int err = id_write(sp, MARK_FILE, mark);
+
 	if (err == 0)
 		sp->mark = mark;
 	return err;
@@ -166,16 +187,22 @@ static int mark_write(struct spool *sp, uint64_t mark)
 
 static int mark_read(struct spool *sp)
 {
-	char text[ID_CHARS];
-	int fd = sp->ops->openat(sp->root, MARK_FILE, O_RDONLY, 0);
-	ssize_t got;
+	return id_read(sp, MARK_FILE, &sp->mark);
+}
 
-	if (fd == -1)
-		return errno == ENOENT ? 0 : errno;
-	got = sp->ops->pread(fd, text, sizeof(text), 0);
-	if (got == (ssize_t)sizeof(text) && !id_parse(slice_make(text, sizeof(text)), &sp->mark))
-		sp->mark = 0;
-	return spool_finish(sp, fd, got == -1 ? -1 : 0);
+uint64_t spool_let_go(const struct spool *sp)
+{
+	return sp->let_go_at_start;
+}
+
+/* The mark first: no message of a later run may have an id that was let go before it came. */
+int spool_let_go_note(struct spool *sp, uint64_t id)
+{
+	int err = spool_mark_cover(sp, id);
+
+	if (err == 0)
+		err = id_write(sp, LET_GO_FILE, id);
+	return err == 0 ? spool_sync_folder(sp, ".") : err;
 }
 
 int spool_mark_cover(struct spool *sp, uint64_t id)
@@ -313,6 +340,8 @@ static int make_and_empty(struct spool *sp, bool sync_folders)
 		err = make_all(sp);
 	if (err == 0)
 		err = mark_read(sp);
+	if (err == 0)
+		err = id_read(sp, LET_GO_FILE, &sp->let_go_at_start);
 	sp->mark_at_start = sp->mark;
 	return err == 0 ? empty_drafts(sp) : err;
 }

@@ -48,6 +48,10 @@ uint64_t spool_mark_now(struct spool *sp);
 bool spool_mark_raise(struct spool *sp, uint64_t id);
 /* A message file at `path` ("new/a/b/ID"), in the wrong one of its folder's buckets, goes to the right one.  Never replaces. */
 bool spool_put_right(struct spool *sp, uint64_t id, const char *path);
+/* The newest message that was there when the operator let all go, as it was noted before this run; 0: never. */
+uint64_t spool_let_go(const struct spool *sp);
+/* Notes it, durably: 0, or an errno. */
+int spool_let_go_note(struct spool *sp, uint64_t id);
 /* At an orderly end: the mark stands at the last id, with nothing ahead. */
 void spool_mark_exactly(struct spool *sp, uint64_t id);
 

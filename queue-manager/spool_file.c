@@ -50,6 +50,7 @@ static const struct field rcpt_fields[] = {
 	RCPT_TEXT(CRITICAL(1), address),	RCPT_TEXT(2, original), RCPT_TEXT(3, orcpt), RCPT_NUMBER(4, notify),
 	RCPT_NUMBER(CRITICAL(5), fail_code),	RCPT_TEXT(6, fail_dsn), RCPT_TEXT(7, fail_text), RCPT_NUMBER(CRITICAL(8), expanded),
 	RCPT_NUMBER(CRITICAL(9), directive),	RCPT_TEXT(CRITICAL(10), argument), RCPT_TEXT(CRITICAL(11), bound_to),
+	RCPT_NUMBER(CRITICAL(12), queue_only),
 };
 
 static void put_number(char *at, uint64_t value, size_t bytes)

@@ -31,6 +31,8 @@
 enum spool_slot {
 	SLOT_WAITING = 'W',
 	SLOT_WARNED = 'L', /* waiting; the sender has been told of the delay */
+	SLOT_LET_GO = 'G', /* waiting; the operator let it go, so that it is tried although its route is queue-only */
+	SLOT_LET_GO_WARNED = 'H', /* both */
 	SLOT_DELIVERED = 'D',
 	SLOT_DELIVERED_OWED = 'S', /* this and the next two: done with, but a report about it is due and not durable yet */
 	SLOT_RELAYED_OWED = 'R',
@@ -43,6 +45,16 @@ enum spool_slot {
 static inline bool slot_is_owed(char slot)
 {
 	return slot == SLOT_DELIVERED_OWED || slot == SLOT_RELAYED_OWED || slot == SLOT_EXPANDED_OWED;
+}
+
+static inline bool slot_is_let_go(char slot)
+{
+	return slot == SLOT_LET_GO || slot == SLOT_LET_GO_WARNED;
+}
+
+static inline bool slot_is_warned(char slot)
+{
+	return slot == SLOT_WARNED || slot == SLOT_LET_GO_WARNED;
 }
 
 /* Still to be tried. */
@@ -66,6 +78,7 @@ struct spool_rcpt {
 	uint64_t directive;
 	struct slice argument;
 	struct slice bound_to; /* "transport nexthop": of a directive that only this destination may carry out; else "" */
+	uint64_t queue_only; /* of the same, whose route is never asked again: it was queue-only */
 };
 
 /* All slices are borrowed from what the caller gave (encode) or from the head and tail bytes (decode). */

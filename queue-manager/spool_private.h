@@ -16,7 +16,7 @@ struct spool {
 	_Atomic uint64_t reserve_bytes, free_bytes, free_inodes, looked_ms;
 	pthread_mutex_t mark_lock;
 	uint64_t mark; /* guarded by mark_lock after start */
-	uint64_t mark_at_start;
+	uint64_t mark_at_start, let_go_at_start;
 	pthread_mutex_t fan_lock; /* held while a bucket's folder is made */
 	_Atomic bool has_bucket[SPOOL_FANNED_COUNT][SPOOL_BUCKETS]; /* the folder is there, durably */
 };

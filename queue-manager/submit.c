@@ -443,8 +443,10 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 	if (sub->is_list) /* its members are who this message is for (RFC 3461 §5.2.7.3 (c)) */
 		t->rcpt.original = t->rcpt.address;
 	t->rcpt.directive = r->directive;
-	if (directive_is_bound(r->directive))
+	if (directive_is_bound(r->directive)) {
 		t->rcpt.bound_to = t->destination;
+		t->rcpt.queue_only = r->queue_only;
+	}
 	t->queue_only = r->queue_only != 0;
 	sub->mail.hold |= r->hold != 0;
 }

@@ -308,6 +308,7 @@ void play_answer_route(struct play *p, const struct route_reply *reply, const ch
 								   .leaves = reply->leaves,
 								   .relay_domain = reply->relay_domain,
 								   .hold = reply->hold,
+								   .queue_only = reply->queue_only,
 								   .rule = slice_of("test.conf:1"),
 								   .directive = reply->directive,
 								   .argument = slice_make(reply->argument.at, reply->argument.len),

@@ -53,6 +53,7 @@ struct route_reply {
 	enum outcome outcome;
 	uint64_t directive;
 	struct slice argument;
+	uint64_t queue_only;
 };
 void play_route(struct play *p, const char *recipient, bool final, const struct route_reply *reply);
 /* The answer alone, to what was heard last. */

@@ -401,6 +401,62 @@ static void test_a_program_stays_at_its_transport(void **state)
 	play_wait_list(p, "");
 }
 
+/* The operator's word is there after a kill: for all that was there when he said it, and for one message by its number.  A program, whose
+ * route is never asked again, is kept as well. */
+static void test_let_go_is_for_good(void **state)
+{
+	static const struct route_reply program_later = {.transport = "home", .nexthop = "/var/mail/x/bob", .directive = DIRECTIVE_PIPE,
+							 .argument = {"/bin/x\0y", 9}, .queue_only = 1};
+	static const struct route_reply later = {.transport = "out", .nexthop = "smtp.example:587", .relay_domain = 1, .queue_only = 1};
+	struct play *p = *state;
+	char name[ID_CHARS + 1];
+
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test", body);
+	play_route(p, "bob@x.test", false, &program_later);
+	id_text(play_committed(p, OC_DONE, 0), name);
+	play_draft(p, 1, 2, "me@x.test", "far@y.test", body);
+	play_route(p, "far@y.test", false, &later);
+	(void)play_committed(p, OC_DONE, 0);
+	play_wait_list(p, " a@x.test bob@x.test 0 kept until");
+	play_wait_list(p, " me@x.test far@y.test 0 kept until");
+	play_kill(p);
+	play_start(p, conf);
+	play_turn_clock(p, 2 * 3600);
+	play_route(p, "far@y.test", true, &later);
+	play_wait_list(p, " a@x.test bob@x.test 0 kept until");
+	assert_int_equal(play_control(p, "queue.retry", name), OC_DONE);
+	assert_int_equal(p->heard.body.CONTROL_ANSWER.text.len, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_program();
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " bob@x.test 1 mx.remote.test: 451 ");
+	play_kill(p);
+	play_start(p, conf);
+	play_turn_clock(p, 6 * 3600); /* of this run: rows were written in hours to come */
+	play_route(p, "far@y.test", true, &later);
+	play_job(p, PART_LOCAL, &job);
+	assert_program();
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, " far@y.test 0 kept until");
+	assert_int_equal(play_control(p, "queue.retry", "all"), OC_DONE);
+	play_route(p, "far@y.test", true, &later);
+	play_job(p, PART_RELAY, &job);
+	defer(p, PART_RELAY, "come back");
+	play_wait_list(p, " far@y.test 1 mx.remote.test: 451 ");
+	play_kill(p);
+	play_start(p, conf);
+	play_turn_clock(p, 12 * 3600);
+	play_route(p, "far@y.test", true, &later);
+	play_job(p, PART_RELAY, &job);
+	assert_string_equal(job.recipients[0], "far@y.test");
+	deliver(p, PART_RELAY);
+	play_session(p, 1, PART_SMTPD, "192.0.2.1");
+	play_draft(p, 1, 3, "me@x.test", "further@y.test", body);
+	play_route(p, "further@y.test", false, &later);
+	(void)play_committed(p, OC_DONE, 0);
+	play_wait_list(p, " further@y.test 0 kept until");
+}
+
 static void ask_expand(struct play *p, uint64_t request, const struct rec_expansion *to, size_t count)
 {
 	struct buf records = buf_make(80000);
@@ -935,6 +991,7 @@ int main(void)
 		STORY(test_a_temporary_failure_is_tried_again),
 		STORY(test_a_program_stays_at_its_transport),
 		STORY(test_an_expansion),
+		STORY(test_let_go_is_for_good),
 		STORY(test_an_expansion_knows_its_ancestors),
 		STORY(test_a_list_with_an_owner),
 		STORY(test_a_list_that_has_to_wait),

@@ -22,7 +22,7 @@ static void make_file(struct spool_mail *mail, struct slice body, struct buf *ou
 }
 
 static struct spool_rcpt rcpts[] = {
-	{.address = {"bob@example.test", 16}, .original = {"Bob@example.test", 16}, .orcpt = {"rfc822;Bob", 10}, .notify = 3, .expanded = 1,
+	{.address = {"bob@example.test", 16}, .original = {"Bob@example.test", 16}, .orcpt = {"rfc822;Bob", 10}, .notify = 3, .expanded = 1, .queue_only = 1,
 	 .fail_dsn = {"", 0}, .fail_text = {"", 0}, .directive = 4, .argument = {"/bin/x\0y\0", 9}, .bound_to = {"t bob", 5}},
 	{.address = {"\"a\r\n\0b\"@x", 10}, .original = {"", 0}, .orcpt = {"", 0}, .fail_code = 550,
 	 .fail_dsn = {"5.1.1", 5}, .fail_text = {"no such user", 12}, .argument = {"", 0}, .bound_to = {"", 0}},
@@ -108,6 +108,7 @@ static void assert_same(const struct spool_mail *a, const struct spool_mail *b)
 		assert_int_equal(a->rcpts[i].directive, b->rcpts[i].directive);
 		assert_slice(a->rcpts[i].argument, b->rcpts[i].argument);
 		assert_slice(a->rcpts[i].bound_to, b->rcpts[i].bound_to);
+		assert_int_equal(a->rcpts[i].queue_only, b->rcpts[i].queue_only);
 	}
 }
 
