@@ -116,6 +116,8 @@ def test_virtual_domains(example, home, person):  # noqa: F811
     (e.etc / "virtual").mkdir()
     e.file("virtual/example.org", f"alice: {alice}\nsales: alice, sales-copy\nsales-copy: {alice}\n")
     e.file("virtual/example.net", f"info: alice@example.org\n*: {alice}\n")
+    (e.etc / "senders").mkdir()
+    e.file("senders/example.org", "alice\npostmaster\n")
     suite = e.start(("alice@example.org",))
     got = home / "Maildir" / "new"
 
@@ -127,6 +129,13 @@ def test_virtual_domains(example, home, person):  # noqa: F811
     for n, address in enumerate(["alice@example.org", "sales@example.org", "info@example.net", "anything@example.net"], 1):
         c.message("you@elsewhere.test", address, f"Subject: {n}\n\nx\n")
         wait(n)
+    bounce = suite.smtp()
+    bounce.ehlo()
+    bounce.expect(250, "MAIL FROM:<>")
+    assert bounce.command("RCPT TO:<sales@example.org>") == "550 5.7.1 this address never sends mail"
+    for address in ("Alice@example.org", "info@example.net"):  # one that sends; one of a domain that does not say who does
+        bounce.expect(250, f"RCPT TO:<{address}>")
+    bounce.close()
     c.expect(250, "MAIL FROM:<you@elsewhere.test>")
     c.expect(550, "RCPT TO:<nobody@example.org>")
     c.expect(550, "RCPT TO:<x@new.example>")
