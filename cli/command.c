@@ -144,6 +144,22 @@ static const struct command *find_command(const struct command *table, size_t ta
 	return NULL;
 }
 
+/* "usage: postern domain add | list | ...".  False: no command begins so. */
+static bool name_subs(const struct command *table, size_t table_len, const char *name, char *why, size_t why_size)
+{
+	struct buf text = buf_make(400);
+	size_t count = 0;
+
+	for (size_t i = 0; i < table_len; i++) {
+		if (strcmp(table[i].name, name) != 0 || table[i].sub == NULL)
+			continue;
+		buf_addf(&text, "%s%s", count++ > 0 ? " | " : "", table[i].sub);
+	}
+	snprintf(why, why_size, "usage: postern %.60s %s ...; `postern help` says more", name, buf_text(&text));
+	buf_free(&text);
+	return count > 0;
+}
+
 const struct command *command_parse(const struct command *table, size_t table_len, int argc, char *const *argv, struct cli *out,
 				    char *why, size_t why_size)
 {
@@ -158,6 +174,8 @@ const struct command *command_parse(const struct command *table, size_t table_le
 		out->help = false;
 	}
 	c = find_command(table, table_len, out);
+	if (c == NULL && out->count > 0 && name_subs(table, table_len, out->argument[0], why, why_size))
+		return NULL;
 	if (c == NULL) {
 		refuse(&p, out->count == 0 ? "say what to do; `postern help` lists the commands"
 					   : "no such command; `postern help` lists them",

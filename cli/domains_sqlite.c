@@ -40,7 +40,7 @@ static bool open_database(struct domains *d, bool create, struct buf *why)
 		buf_addf(why, "%s: %.*s", d->path, SLICE_ARG(log_errno_text(errno)));
 		return false;
 	}
-	d->db = sqlite_at_open(d->folder, name, create ? SQLITE_AT_WRITE : SQLITE_AT_READ, why);
+	d->db = create ? sqlite_at_open(d->folder, name, SQLITE_AT_WRITE, why) : sqlite_at_open_mended(d->folder, name, why);
 	if (d->db == NULL || !create)
 		return d->db != NULL;
 	sqlite_at_limit(d->db, WITHIN_MS);

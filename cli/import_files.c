@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,18 +62,6 @@ static enum outcome fail_errno(struct buf *why, const char *folder, const char *
 	return OC_IO_ERROR;
 }
 
-static bool write_all(int fd, struct slice text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.at, text.len);
-
-		if (n == -1 && errno != EINTR)
-			return false;
-		text = slice_from(text, n > 0 ? (size_t)n : 0);
-	}
-	return true;
-}
-
 /* Never readable for others, not even while it is written. */
 static bool fill(const struct import_file *file, int fd, uid_t secrets_uid)
 {
@@ -80,7 +69,7 @@ static bool fill(const struct import_file *file, int fd, uid_t secrets_uid)
 
 	if (file->secret)
 		(void)!fchown(fd, secrets_uid, (gid_t)-1);
-	return write_all(fd, buf_slice(&text)) && fchmod(fd, file->secret ? 0600 : 0644) == 0 && fsync(fd) == 0;
+	return os_write_all(fd, buf_slice(&text)) && fchmod(fd, file->secret ? 0600 : 0644) == 0 && fsync(fd) == 0;
 }
 
 static bool make_parent(int folder, const char *name)

@@ -10,6 +10,7 @@
 #define HOPS_MAX 200u /* each is a transport */
 #define PATTERNS_MAX 200u /* each is a rule */
 #define LOGINS_MAX 1000u
+#define HEAD "# Of a Postfix.  Include this before `route`, and last.conf behind it.\n"
 #define LOGIN_BYTES 32u
 
 enum key_kind { KEY_ADDRESS, KEY_DOMAIN, KEY_BENEATH, KEY_ANY, KEY_KINDS };
@@ -551,7 +552,7 @@ static void write_all(struct import *im)
 	struct buf first = buf_make(1u << 20), last = buf_make(1u << 20), rules = buf_make(1u << 20), behind = buf_make(1u << 20);
 	bool secrets = add_credentials(im);
 
-	buf_addf(&first, "# Of a Postfix.  Include this before `route`, and last.conf behind it.\n");
+	buf_add_text(&first, HEAD);
 	if (secrets)
 		buf_addf(&first, "credentials \"%s/credentials\"\n", im->from->folder);
 	if (im->from->has_virtual) {
@@ -565,6 +566,8 @@ static void write_all(struct import *im)
 	add_transports(im, &first);
 	add_route(&rules, &first);
 	add_route(&behind, &last);
+	if (first.len == strlen(HEAD) && last.len == 0)
+		buf_clear(&first);
 	(void)(add_file(im, "last.conf", &last) && add_file(im, "first.conf", &first));
 	buf_free(&first);
 	buf_free(&last);

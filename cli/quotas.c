@@ -265,7 +265,7 @@ static enum outcome open_database(const struct conf_table *table, bool write, in
 		oc = OC_NOT_FOUND;
 	if (oc != OC_DONE)
 		return oc;
-	*db_out = sqlite_at_open(*folder_out, name, write ? SQLITE_AT_WRITE : SQLITE_AT_READ, why);
+	*db_out = write ? sqlite_at_open(*folder_out, name, SQLITE_AT_WRITE, why) : sqlite_at_open_mended(*folder_out, name, why);
 	if (*db_out == NULL)
 		return OC_IO_ERROR;
 	sqlite_at_limit(*db_out, WITHIN_MS);

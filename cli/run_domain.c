@@ -7,6 +7,9 @@
 #include "users/users.h"
 #include "users/users_file.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 /* domain add, remove, restore, list, show: which domains mail is taken for. */
 
 /* Into its canonical form.  What is no domain goes no further. */
@@ -149,6 +152,8 @@ static bool count_users(const struct conf_auth *auth, struct counting *c, struct
 	struct users *u;
 	bool done;
 
+	if (access(auth->sqlite != NULL ? auth->sqlite : auth->file, F_OK) == -1 && errno == ENOENT)
+		return true; /* nobody was added yet */
 	if (auth->sqlite == NULL)
 		return users_file_list(auth->file, count_in_file, c, why) == OC_DONE;
 	u = users_open_list(auth->sqlite, why);

@@ -2,7 +2,9 @@
 
 #include "base/mem.h"
 #include "configured.h"
+#include "domains.h"
 #include "listing.h"
+#include "mail/address.h"
 #include "password.h"
 #include "run_quota.h"
 #include "sasl/cram.h"
@@ -10,6 +12,7 @@
 #include "users/users.h"
 #include "users/users_file.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -210,6 +213,28 @@ static int set_in_database(const struct database *at, const struct setting *how,
 	return exit;
 }
 
+static bool is_served(const struct domains_entry *e, void *arg)
+{
+	*(bool *)arg = e->removed_s == 0;
+	return true;
+}
+
+/* A login needs no domain of ours, but a typing mistake looks just so. */
+static void tell_domain(const struct conf *conf, const char *address)
+{
+	const char *at = strrchr(address, '@');
+	struct buf why = buf_make(1024);
+	struct domains *d = at == NULL || conf->domains == NULL ? NULL : domains_open(conf->domains, false, &why);
+	char domain[MAIL_DOMAIN_MAX + 1];
+	bool served = false;
+
+	if (d != NULL && mail_domain_parse(slice_of(at + 1), MAIL_ALLOW_UTF8, domain) && domain[0] != '[' && domain[0] != '.' &&
+	    (domains_find(d, slice_of(domain), is_served, &served, &why) == OC_NOT_FOUND || !served))
+		fprintf(stderr, "postern: %s: note: mail for %s is not taken here; `postern domain add %s` changes that\n", address, domain, domain);
+	domains_close(&d);
+	buf_free(&why);
+}
+
 /* The quota first: without its user it means nothing, and what was there comes back where the user cannot be made. */
 static int set_with_quota(const struct cli *cli, const struct database *at, const struct setting *how, struct slice password)
 {
@@ -226,6 +251,8 @@ static int set_with_quota(const struct cli *cli, const struct database *at, cons
 		exit = (at->is_file ? set_in_file : set_in_database)(at, how, address, password);
 	else
 		conf_free(&conf);
+	if (exit == CLI_OK && conf != NULL)
+		tell_domain(conf, address);
 	if (exit != CLI_OK && conf != NULL && cli->quota != NULL)
 		(void)quota_undo(cli, conf, address, buf_slice(&was));
 	conf_free(&conf);
@@ -312,7 +339,11 @@ static bool list_one(struct slice address, int64_t created_s, void *arg)
 static int list_database(const struct database *at, struct listing *l)
 {
 	int exit;
-	struct users *u = open_users(at, false, &exit);
+	struct users *u;
+
+	if (access(at->path, F_OK) == -1 && errno == ENOENT)
+		return CLI_OK; /* nobody was added yet */
+	u = open_users(at, false, &exit);
 
 	if (u != NULL)
 		exit = tell(u, users_list(u, list_one, l), "user list", "");

@@ -52,7 +52,7 @@ static void parses(void **state)
 		{{"postern", "queue", "show", "--help", NULL}, 2, "", 0},
 		{{"postern", NULL}, -1, "say what to do", 0},
 		{{"postern", "cheque", NULL}, -1, "no such command; `postern help` lists them: cheque", 0},
-		{{"postern", "queue", NULL}, -1, "no such command", 0},
+		{{"postern", "queue", NULL}, -1, "usage: postern queue list | show ...", 0},
 		{{"postern", "queue", "show", NULL}, -1, "usage: postern queue show ID...", 0},
 		{{"postern", "queue", "show", "1", "2", "3", "4", NULL}, -1, "usage: postern queue show ID...", 0},
 		{{"postern", "check", "--loud", NULL}, -1, "unknown option: --loud", 0},

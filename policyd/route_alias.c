@@ -16,7 +16,27 @@ struct alias_values {
 	const struct conf_table *table;
 	enum next next;
 	size_t count;
+	struct slice tag; /* "+tag": what its addresses get; "": nothing */
 };
+
+/* "bob+tag@example.org"; where it may not be so, as it was. */
+static void add_tag(const struct alias_values *v, struct buf *address)
+{
+	struct slice text = buf_slice(address), local = fact_local_part(text);
+	struct buf tagged = buf_make(ROUTE_ADDRESS_MAX);
+	struct mail_address parsed;
+
+	buf_add_slice(&tagged, local);
+	buf_add_slice(&tagged, v->tag);
+	buf_add_slice(&tagged, slice_from(text, local.len));
+	if (v->tag.len > 0 && buf_ok(&tagged) && local.at[0] != '"' &&
+	    !subaddress_cut(slice_of(v->w->conf->set.sub_address), text).is_there &&
+	    mail_address_parse(buf_slice(&tagged), MAIL_ALLOW_UTF8, &parsed) == MAIL_OK) {
+		buf_clear(address);
+		buf_add_slice(address, mail_address_text(&parsed));
+	}
+	buf_free(&tagged);
+}
 
 static enum next add_address(struct alias_values *v, const struct target *target)
 {
@@ -28,6 +48,8 @@ static enum next add_address(struct alias_values *v, const struct target *target
 	if (!walk_complete(target->text, fact_domain_part(walk_address(w)), &address)) {
 		next = walk_defer(w, v->step->rule, "its alias names what is no address");
 	} else {
+		if (target->kind == TARGET_ADDRESS)
+			add_tag(v, &address);
 		/* What a stranger's address brings in through a pattern may not choose where we send his mail. */
 		item.ours = item.ours && v->table->kind != TABLE_PCRE2;
 		item.is_self = target->kind == TARGET_LOCAL_USER || walk_is_ancestor(w, buf_slice(&address));
@@ -100,11 +122,39 @@ static bool read_include(void *arg, struct slice path, struct buf *text_out, str
 	return v->w->lookups->include(v->w->lookups->arg, v->table, path, text_out, why);
 }
 
+static enum answer names(const struct walk *w, const struct route_step *step, struct slice address)
+{
+	return w->lookups->names(w->lookups->arg, step->rule->table, address);
+}
+
+/* The tag that stays: that of an address which the table does not name with it.  YES: `*out`. */
+static enum answer find_tag(const struct walk *w, const struct route_step *step, struct slice *out)
+{
+	char space[MAIL_ADDRESS_MAX + 1];
+	struct slice base = subaddress_base(slice_of(w->conf->set.sub_address), walk_address(w), space);
+	enum answer whole;
+
+	*out = slice_empty();
+	if (!w->conf->set.sub_address_kept || base.len == 0 || w->lookups->names == NULL)
+		return ANSWER_YES;
+	whole = names(w, step, walk_address(w));
+	if (whole != ANSWER_NO)
+		return whole;
+	*out = slice_from(fact_local_part(walk_address(w)), fact_local_part(base).len);
+	return ANSWER_YES;
+}
+
 static enum next push_values(struct walk *w, const struct route_step *step, struct slice values)
 {
-	struct alias_values v = {w, step, step->rule->table, GO_ON, 0};
-	char why[TABLE_LIST_WHY_MAX];
+	struct alias_values v = {w, step, step->rule->table, GO_ON, 0, slice_empty()};
+	char tag[MAIL_LOCAL_MAX + 1], why[TABLE_LIST_WHY_MAX];
+	enum answer tagged = find_tag(w, step, &v.tag);
 
+	if (tagged == ANSWER_PENDING)
+		return IS_PENDING;
+	if (tagged != ANSWER_YES || !slice_copy(v.tag, tag, sizeof(tag)))
+		return walk_defer(w, step->rule, "the alias table cannot be asked now");
+	v.tag = slice_of(tag); /* the address in hand may move, as others come behind it */
 	if (table_list_expand(values, read_include, &v, on_value, &v, why) == TABLE_LIST_UNKNOWN)
 		return walk_defer(w, step->rule, why);
 	if (v.count == 0)
@@ -115,11 +165,6 @@ static enum next push_values(struct walk *w, const struct route_step *step, stru
 /* ---- owners ---- */
 
 #define OWNER_PREFIX "owner-"
-
-static enum answer names(const struct walk *w, const struct route_step *step, struct slice address)
-{
-	return w->lookups->names(w->lookups->arg, step->rule->table, address);
-}
 
 /* owner-list of list, and of list+tag where that is no list itself.  NO: no address can be that. */
 static enum answer name_owner(const struct walk *w, const struct route_step *step, struct buf *out)

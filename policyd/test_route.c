@@ -186,6 +186,41 @@ static void run(const char *recipient, bool final, struct route_result *r)
 
 #define V "virtual:/var/mail/example.test/"
 
+/* The setting sub-address-kept: an alias that was found without the tag leads on with it. */
+static void test_kept_tags(void **state)
+{
+	static const char kept[] = "postmaster boss@example.test\nsub-address \"+-\"\nsub-address-kept yes\n"
+				   "table aliases {\n  sales@example.test: \"alice, bob-own\"\n  team@example.test: sales\n  exact+tag@example.test: alice\n"
+				   "  exact@example.test: bob\n  self@example.test: self\n  \"@catch.test\": alice@example.test\n}\n"
+				   "transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
+				   "route {\n  alias aliases\n  deliver virtual if recipient.domain == \"example.test\"\n}\n";
+	static const struct {
+		const char *recipient, *want;
+	} rows[] = {
+		{"sales@example.test", V "alice/! " V "bob-own/!"},
+		{"sales+x@example.test", V "alice+x/! " V "bob-own/!"},
+		{"team-x+y@example.test", V "alice-x+y/! " V "bob-own/!"},
+		{"exact+tag@example.test", V "alice/!"},
+		{"exact+other@example.test", V "bob+other/!"},
+		{"self+x@example.test", V "self+x/!="},
+		{"who+x@catch.test", V "alice+x/!"},
+	};
+	struct conf *c = conf_of_text(kept);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf got = buf_make(1000);
+		struct route_result r;
+
+		run_in(c, rows[i].recipient, false, &r);
+		print_targets(&r, &got);
+		assert_string_equal(buf_text(&got), rows[i].want);
+		route_result_free(&r);
+		buf_free(&got);
+	}
+	conf_free(&c);
+}
+
 static const struct {
 	const char *name, *recipient;
 	bool final;
@@ -530,6 +565,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deferral_has_its_words),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_kept_tags),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_metas),

@@ -123,7 +123,8 @@ static void test_bounds_of_settings(void **state)
 	(void)state;
 	for (size_t i = 0; i < settings_count(); i++) {
 		const struct setting *s = setting_at(i);
-		const char *const values[] = {s->initial, s->min, s->max};
+		bool is_answer = s->kind == SETTING_BOOL;
+		const char *const values[] = {s->initial, is_answer ? "no" : s->min, is_answer ? "yes" : s->max};
 
 		for (size_t v = 0; v < ARRAY_LEN(values) && s->kind != SETTING_TEXT; v++) {
 			struct buf text = buf_make(256);

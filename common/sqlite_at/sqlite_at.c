@@ -319,6 +319,27 @@ void sqlite_at_close(struct sqlite_at **sp)
 	free(s);
 }
 
+/* The first page that is read takes back what a journal says. */
+static int look(struct sqlite_at *s)
+{
+	return sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) & 0xff;
+}
+
+struct sqlite_at *sqlite_at_open_mended(int folder_fd, struct slice name, struct buf *why)
+{
+	struct sqlite_at *s = sqlite_at_open(folder_fd, name, SQLITE_AT_READ, why), *writer;
+	struct buf ignored = buf_make(512);
+
+	if (s != NULL && look(s) == SQLITE_READONLY) {
+		writer = sqlite_at_open(folder_fd, name, SQLITE_AT_WRITE, &ignored);
+		if (writer != NULL)
+			(void)look(writer);
+		sqlite_at_close(&writer);
+	}
+	buf_free(&ignored);
+	return s;
+}
+
 sqlite3 *sqlite_at_db(struct sqlite_at *s)
 {
 	return s->db;

@@ -27,6 +27,9 @@ struct sqlite_at;
 
 /* `folder_fd` is borrowed until sqlite_at_close.  NULL with a sentence in `why`. */
 struct sqlite_at *sqlite_at_open(int folder_fd, struct slice name, enum sqlite_at_mode mode, struct buf *why);
+/* The same to read, for commands: where somebody died while he wrote, what he had begun is taken back first.  That takes the right to write;
+ * without it no statement will run. */
+struct sqlite_at *sqlite_at_open_mended(int folder_fd, struct slice name, struct buf *why);
 void sqlite_at_close(struct sqlite_at **sp);
 struct sqlite3 *sqlite_at_db(struct sqlite_at *s);
 

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int folder = -1;
@@ -81,6 +82,42 @@ static void test_write_then_read(void **state)
 	assert_string_equal((const char *)sqlite3_column_text(stmt, 0), "eins");
 	sqlite3_finalize(stmt);
 	sqlite_at_close(&s);
+}
+
+/* A writer that dies after its first page went to the file: who only reads cannot, until somebody takes that back. */
+static void test_who_died_in_the_middle(void **state)
+{
+	struct sqlite_at *s;
+	struct buf why = buf_make(500);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	make("died.db", "CREATE TABLE t(v TEXT); INSERT INTO t VALUES('one')");
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		s = open_it("died.db", SQLITE_AT_WRITE);
+		_exit(s != NULL && run(s, "PRAGMA cache_spill=1; PRAGMA cache_size=1; BEGIN IMMEDIATE; UPDATE t SET v = 'two';"
+					  "CREATE TABLE u(v TEXT); WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 500)"
+					  " INSERT INTO u SELECT printf('%0500d', x) FROM c") == SQLITE_OK
+			      ? 0
+			      : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	s = open_it("died.db", SQLITE_AT_READ);
+	assert_int_equal(run(s, "SELECT v FROM t") & 0xff, SQLITE_READONLY);
+	sqlite_at_close(&s);
+	s = sqlite_at_open_mended(folder, slice_of("died.db"), &why);
+	assert_non_null(s);
+	assert_int_equal(run(s, "SELECT v FROM t WHERE v = 'one'"), SQLITE_OK);
+	sqlite_at_close(&s);
+	s = open_it("died.db", SQLITE_AT_READ);
+	assert_int_equal(run(s, "SELECT v FROM t"), SQLITE_OK);
+	sqlite_at_close(&s);
+	(void)unlinkat(folder, "died.db", 0);
+	buf_free(&why);
 }
 
 static void test_names_do_not_lead_out(void **state)
@@ -204,7 +241,8 @@ static void test_broken_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write_then_read), cmocka_unit_test(test_names_do_not_lead_out),
+		cmocka_unit_test(test_write_then_read),
+		cmocka_unit_test(test_who_died_in_the_middle), cmocka_unit_test(test_names_do_not_lead_out),
 		cmocka_unit_test(test_reader_may_only_select), cmocka_unit_test(test_time_is_bounded),
 		cmocka_unit_test(test_hostile_files), cmocka_unit_test(test_broken_pages),
 	};

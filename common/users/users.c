@@ -314,7 +314,7 @@ struct users *users_open_list(const char *path, struct buf *why)
 	if (u->folder_fd == -1)
 		buf_addf(why, "%s: %.*s", path, SLICE_ARG(log_errno_text(errno)));
 	else
-		u->addresses = sqlite_at_open(u->folder_fd, name, SQLITE_AT_READ, why);
+		u->addresses = sqlite_at_open_mended(u->folder_fd, name, why);
 	if (u->addresses == NULL)
 		users_free(&u);
 	return u;
