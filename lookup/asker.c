@@ -171,7 +171,10 @@ static void on_ready(int fd, unsigned what, void *arg)
 
 static void on_opening_too_long(void *arg)
 {
-	next_server(arg, slice_of("it did not answer in time"));
+	const struct asker *a = arg;
+
+	next_server(arg, slice_of(table_of(a)->backend->tls.mode == TLS_OFF ? "it did not answer in time" :
+									    "it did not answer in time; perhaps it speaks no TLS there"));
 }
 
 static void open_connection(struct asker *a, int fd)
