@@ -30,7 +30,7 @@ static bool place_of(const char *name, unsigned *place)
 
 	if (strlen(name) != 1)
 		return false;
-	(void)snprintf(text, sizeof(text), "%0*d%s", ID_CHARS - 1, 0, name);
+	(void)snprintf(text, sizeof(text), "%0*d%.1s", ID_CHARS - 1, 0, name);
 	if (!id_parse(slice_of(text), &id))
 		return false;
 	*place = (unsigned)id;
