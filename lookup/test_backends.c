@@ -225,6 +225,71 @@ static void test_postgresql_connection(void **state)
 	close_play(&p);
 }
 
+/* ---- TLS that does not begin ---- */
+
+static struct tls_client *any_client(void)
+{
+	char why[TLS_WHY_BYTES];
+	struct tls_client *client;
+
+	tls_prepare();
+	client = tls_client_new(&(struct tls_client_config){.verify = false}, why);
+	assert_non_null(client);
+	return client;
+}
+
+/* Whatever stands in the way, and whoever puts words before TLS: broken, and not a byte of ours was said in clear. */
+static void test_postgresql_without_tls(void **state)
+{
+	static const struct conf_backend conf = {.query = "select v from t where k = ?", .database = "mail", .timeout_ms = 5000};
+	static const struct {
+		const char *bytes, *why;
+		size_t len;
+	} cases[] = {
+		{"N", "TLS: the server speaks no TLS", 1},
+		{"ESFATAL", "TLS: the server does not answer whether it speaks TLS", 7},
+		{"SR\0\0\0\x08\0\0\0\0", "TLS: TLS handshake failed: wrong version number", 10},
+	};
+	struct tls_client *client = any_client();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct play p = open_secure(&backend_postgresql, &conf, "user", client);
+		struct slice said;
+		char got[4096];
+		ssize_t n;
+
+		expect_step(&p, BACKEND_READ, OC_DONE, NULL);
+		assert_int_equal(read(p.peer, got, sizeof(got)), 8); /* SSLRequest, and no login behind it */
+		assert_memory_equal(got, "\0\0\0\x08\x04\xd2\x16\x2f", 8);
+		say(&p, slice_make(cases[i].bytes, cases[i].len));
+		expect_step(&p, BACKEND_BROKEN, OC_DONE, cases[i].why);
+		n = read(p.peer, got, sizeof(got));
+		said = slice_make(got, n > 0 ? (size_t)n : 0);
+		assert_true(said.len == 0 || said.at[0] == 0x16); /* a record of a handshake (RFC 8446 §5.1) */
+		assert_true(slice_find(said, slice_of("database")) == SLICE_NONE);
+		close_play(&p);
+	}
+	tls_client_free(&client);
+}
+
+static void test_redis_without_tls(void **state)
+{
+	struct tls_client *client = any_client();
+	struct play p = open_secure(&backend_redis, &get_conf, "user", client);
+	char got[4096];
+	ssize_t n;
+
+	(void)state;
+	expect_step(&p, BACKEND_READ, OC_DONE, NULL);
+	n = read(p.peer, got, sizeof(got));
+	assert_true(n > 0 && got[0] == 0x16 && slice_find(slice_make(got, (size_t)n), slice_of("AUTH")) == SLICE_NONE);
+	say(&p, slice_of("-ERR unknown command\r\n"));
+	expect_step(&p, BACKEND_BROKEN, OC_DONE, "TLS handshake failed: wrong version number");
+	close_play(&p);
+	tls_client_free(&client);
+}
+
 /* ---- a directory's answers ---- */
 
 #define ENTRY_PERSON                                                                                                                     \
@@ -319,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_socketmap_replies), cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_socketmap),
 		cmocka_unit_test(test_redis),		  cmocka_unit_test(test_redis_login),	   cmocka_unit_test(test_postgresql_connection),
 		cmocka_unit_test(test_first_message),	   cmocka_unit_test(test_ldap_answers),
+		cmocka_unit_test(test_postgresql_without_tls), cmocka_unit_test(test_redis_without_tls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
