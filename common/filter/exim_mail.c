@@ -59,6 +59,15 @@ static bool add_recipient(struct draft *d, struct slice address)
 	return (d->recipients.len == 0 || buf_add_char(&d->recipients, '\n')) && buf_add_slice(&d->recipients, address);
 }
 
+static void tell_left_out(struct draft *d, struct slice address)
+{
+	struct buf shown = buf_make(FILTER_TOLD_MAX);
+
+	filter_show(address, &shown);
+	filter_tell(&d->run->gather, d->c->line, "not an address, left out: %s", buf_text(&shown));
+	buf_free(&shown);
+}
+
 static bool add_mailbox(struct draft *d, const struct view_address *a, struct buf *field, bool is_recipient)
 {
 	struct buf address = buf_make(1024);
@@ -67,7 +76,7 @@ static bool add_mailbox(struct draft *d, const struct view_address *a, struct bu
 	if (!exim_address(d->run, d->c->line, a->address, &address, &is))
 		return false;
 	if (!is) {
-		filter_tell(&d->run->gather, d->c->line, "not an address, left out: %.*s", SLICE_ARG(slice_sub(a->address, 0, 60)));
+		tell_left_out(d, a->address);
 	} else {
 		if (field != NULL)
 			good = filter_mail_add_mailbox(a->name, buf_slice(&address), field);
