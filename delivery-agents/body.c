@@ -58,7 +58,8 @@ static ssize_t read_piece(const struct maildir_message *m, uint64_t at, char *ou
 
 /* `out` gathers the lines before the body and the first pieces, so that a small message is one write. */
 struct body_writer {
-	int fd;
+	int fd; /* -1: it is only measured */
+	uint64_t bytes; /* written */
 	char *text; /* what went wrong */
 	const struct maildir_message *message;
 	struct loop_guard guard;
@@ -69,6 +70,12 @@ struct body_writer {
 	size_t len;
 };
 
+static bool put(struct body_writer *b, struct slice made)
+{
+	b->bytes += made.len;
+	return b->fd < 0 || os_write_all(b->fd, made);
+}
+
 static bool flush_body(struct body_writer *b)
 {
 	struct slice made = slice_make(b->out, b->len);
@@ -76,14 +83,14 @@ static bool flush_body(struct body_writer *b)
 
 	if (b->quotes)
 		made = slice_make(b->quoted, from_quote(&b->quoter, made, b->quoted));
-	ok = os_write_all(b->fd, made);
+	ok = put(b, made);
 	b->len = 0;
 	return ok;
 }
 
 static bool end_quotes(struct body_writer *b)
 {
-	return !b->quotes || os_write_all(b->fd, slice_make(b->quoted, from_quote_end(&b->quoter, b->quoted)));
+	return !b->quotes || put(b, slice_make(b->quoted, from_quote_end(&b->quoter, b->quoted)));
 }
 
 /* `out` holds the longest prepend and a whole piece besides. */
@@ -124,11 +131,13 @@ static enum outcome copy_body(struct body_writer *b)
 	return OC_DONE;
 }
 
-enum outcome body_write(int fd, const struct maildir_message *m, bool quotes, char text[MAILDIR_TEXT_BYTES])
+static enum outcome write_body(int fd, const struct maildir_message *m, bool quotes, uint64_t *bytes, char text[MAILDIR_TEXT_BYTES])
 {
 	static char in[PIECE_BYTES], out[OUT_BYTES + 2], quoted[2 * (OUT_BYTES + 2)];
 	struct body_writer b = {.fd = fd, .text = text, .message = m, .quotes = quotes, .in = in, .out = out, .quoted = quoted};
+	enum outcome outcome;
 
+	*bytes = 0;
 	if (m->prepend.len >= OUT_BYTES - PIECE_BYTES)
 		return body_fail(text, "lines before the message", EMSGSIZE);
 	b.lf.is_binary = m->is_binary;
@@ -136,7 +145,21 @@ enum outcome body_write(int fd, const struct maildir_message *m, bool quotes, ch
 	from_quoter_begin(&b.quoter);
 	memcpy(out, m->prepend.at, m->prepend.len);
 	b.len = m->prepend.len;
-	return copy_body(&b);
+	outcome = copy_body(&b);
+	*bytes = b.bytes;
+	return outcome;
+}
+
+enum outcome body_write(int fd, const struct maildir_message *m, bool quotes, char text[MAILDIR_TEXT_BYTES])
+{
+	uint64_t bytes;
+
+	return write_body(fd, m, quotes, &bytes, text);
+}
+
+enum outcome body_measure(const struct maildir_message *m, bool quotes, uint64_t *bytes, char text[MAILDIR_TEXT_BYTES])
+{
+	return write_body(-1, m, quotes, bytes, text);
 }
 
 enum outcome body_check_loop(const struct maildir_message *m, char text[MAILDIR_TEXT_BYTES])

@@ -26,6 +26,9 @@ struct maildir_message {
  * `text`: what went wrong, without a path. */
 enum outcome body_write(int fd, const struct maildir_message *m, bool quotes, char text[MAILDIR_TEXT_BYTES]);
 
+/* How much that would be. */
+enum outcome body_measure(const struct maildir_message *m, bool quotes, uint64_t *bytes, char text[MAILDIR_TEXT_BYTES]);
+
 /* For who cannot take back what was written: looks for the loop alone.  DONE: there is none. */
 enum outcome body_check_loop(const struct maildir_message *m, char text[MAILDIR_TEXT_BYTES]);
 

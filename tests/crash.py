@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, ROLES, TOP, NextHop, parent, program, system_user, wait_until
+from harness import BUILD, ROLES, TOP, NextHop, parent, proc, program, system_user, wait_until
 
 STRIKE = BUILD / "unit" / "strike"
 BIG = "y" * 76 + "\n"
@@ -26,7 +26,7 @@ def oracle():
     """Copies at most, by the process that was killed."""
     table = (TOP / "docs" / "crash.md").read_text().split("## Who may be killed")[1].split("##")[0]
     found = {role: int(most) for role, most in re.findall(r"^\| (\w+) \| (\d+) \|", table, re.M)}
-    assert set(found) == {*ROLES, "mailbox", "master"}, "docs/crash.md must speak of each process"
+    assert set(found) == {*ROLES, "mailbox", "programs", "program", "master"}, "docs/crash.md must speak of each process"
     return found
 
 
@@ -94,6 +94,8 @@ WAYS = {
     "report": Way(["you@refusing.test"], 0, ["queue", "relay", *LOCAL], ["report"]),
     "alias": Way(["team@example.test"], 0, ["queue", "policyd", *LOCAL], ["alice@example.test", "carol@example.test"]),
     "forward": Way(["dave@forward.test"], 0, ["queue", "policyd", *LOCAL], ["dave@forward.test", "carol@example.test"]),
+    "mbox": Way(["dave@mbox.test"], 150000, ["queue", *LOCAL], ["dave@mbox.test"]),
+    "pipe": Way(["dave@pipe.test"], 0, ["queue", "local", "programs", "program"], ["dave@pipe.test"]),
     "later": Way(["you@later.test"], 0, ["queue", "relay"], ["you@later.test"]),
 }
 # The loop, a writer, the index: each has calls of its own.
@@ -125,6 +127,7 @@ class Bench:
             f'transport {name.split(".")[0]} {{ {"lmtp" if hop.lmtp else "smtp"} "127.0.0.1:{hop.port}"  allow-local yes  tls off }}\n'
             for name, hop in self.hops.items())
         self.make_forward()
+        self.make_mbox_and_pipe()
         suite.start(["alice@example.test", "bob@example.test", "carol@example.test"])
         for address in ("alice@example.test", "bob@example.test", "carol@example.test"):
             self.send("warm", [address])
@@ -147,6 +150,20 @@ class Bench:
         self.suite.routes = '\tdeliver forwards if recipient.domain == "forward.test"\n' + self.suite.routes
         self.suite.transports += (f'transport forwards {{ maildir "{mail}/forwards/{{local}}/Maildir/"  user {owner.pw_name}  '
                                   'forward "~/.forward" }\n')
+
+    def make_mbox_and_pipe(self):
+        """A program that keeps each message it got whole, in the home of who can walk there."""
+        owner = pwd.getpwuid((self.suite.folder / "mail").stat().st_uid)
+        self.boxes, self.piped, keep = self.suite.folder / "mail" / "boxes", self.home / "piped", self.home / "keep"
+        keep.write_text(f"#!/bin/sh\ncat > {self.piped}/part.$$ && mv {self.piped}/part.$$ {self.piped}/whole.$$\n")
+        keep.chmod(0o755)
+        for folder, user in ((self.boxes, owner), (self.piped, make_person())):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        for name in ("mbox", "pipe"):
+            self.suite.routes = f'\tdeliver {name}s if recipient.domain == "{name}.test"\n' + self.suite.routes
+        self.suite.transports += (f'transport mboxs {{ mbox "{self.boxes}/{{local}}"  user {owner.pw_name} }}\n'
+                                  f"transport pipes {{ pipe {keep}  user {PERSON} }}\n")
 
     def close(self):
         for hop in self.hops.values():
@@ -182,9 +199,27 @@ class Bench:
             folder = self.home / "Maildir" / "new"
         if domain == "forward.test":
             folder = self.forwards / "Maildir" / "new"
+        if domain == "mbox.test":
+            return self.texts_of_mbox(self.boxes / name)
+        if domain == "pipe.test":
+            folder = self.piped
         with contextlib.suppress(FileNotFoundError):
-            return [p.read_bytes() for p in folder.iterdir()]
+            return [p.read_bytes() for p in folder.iterdir() if not p.name.startswith("part.")]
         return []
+
+    def texts_of_mbox(self, path):
+        """A part of a message that was not cut off is too often, by any count."""
+        with contextlib.suppress(FileNotFoundError):
+            texts = re.split(rb"^From ", path.read_bytes(), flags=re.M)[1:]
+            return texts + [text for text in texts if not text.endswith(b"\nx\n\n")] * 9
+        return []
+
+    def age_lock(self):
+        """Nobody knows whose a lock is in which nothing stands: it is waited for, for 15 minutes."""
+        with contextlib.suppress(FileNotFoundError):
+            for lock in self.boxes.glob("*.lock"):
+                if lock.stat().st_size == 0 and time.time() - lock.stat().st_mtime > 2:
+                    os.utime(lock, (1, 1))
 
     def copies(self, way, mark):
         """A report need not show what it is about: where that could not be read, it is made without."""
@@ -205,7 +240,8 @@ class Bench:
         for address in ("alice", "bob", "carol"):
             empty(self.suite.maildir(f"{address}@example.test"))
         empty(self.home / "Maildir" / "new")
-        empty(self.forwards / "Maildir" / "new")
+        for folder in (self.forwards / "Maildir" / "new", self.boxes, self.piped):
+            empty(folder)
         for hop in self.hops.values():
             hop.messages.clear()
             hop.sessions.clear()
@@ -222,17 +258,24 @@ class Bench:
     def pid(self, role):
         if role == "master":
             return self.suite.process.pid
+        if role == "programs":
+            return wait_until(lambda: self.children_of_local({"programs"}), 30, f"a {role}")[0]
         return wait_until(lambda: self.suite.pids(role), 30, f"a {role}")[0]
 
+    def children_of_local(self, names):
+        """By what they call themselves; a mailbox worker as its parent."""
+        return [p for p in self.suite.children(self.pid("local")) if proc(p, "comm").strip() in names]
+
     def aim(self, role, *words):
-        """At a process; at a mailbox worker from its birth, for it has none before there is mail."""
-        if role != "mailbox":
+        """At a process; at a worker from its birth, for there is none before there is mail."""
+        if role not in ("mailbox", "program"):
             return Strike(self.pid(role), *words)
-        for worker in self.suite.children(self.pid("local")):
+        workers = {"program"} if role == "program" else {proc(self.pid("local"), "comm").strip()}
+        for worker in self.children_of_local(workers):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: not self.suite.children(self.pid("local")), what="the end of the mailbox workers")
-        return Strike(self.pid("local"), "birth=", *words)
+        wait_until(lambda: not self.children_of_local(workers), what="the end of the workers")
+        return Strike(self.pid("programs" if role == "program" else "local"), "birth=", *words)
 
     def again(self):
         """From the start, as after a crash of all."""
@@ -259,6 +302,7 @@ class Bench:
         return Result(reply, accepted, strike.struck, self.copies(way, mark), self.files(), strike)
 
     def is_settled(self, way, mark, accepted, strike):
+        self.age_lock()
         if self.suite.process.poll() is not None:
             strike.end()
             self.suite.launch()

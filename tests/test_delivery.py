@@ -312,6 +312,32 @@ def test_a_lock_of_another_is_waited_for(suite, boxes):
     wait_until(lambda: (boxes / "bob").exists() and len(read_mbox(boxes / "bob")) == 1, what="the message")
 
 
+OLD = "From a@b Thu Jan  1 00:00:00 1970\nSubject: old\n\nold\n\n"
+PART = "From x@y Thu Jan  1 00:00:00 1970\nSubject: part\n\nthe begin"
+OTHERS = "\n\nFrom c@d Thu Jan  1 00:00:00 1970\nSubject: another's\n\nby another\n\n"
+
+
+@pytest.mark.parametrize("what, behind, after, left", [
+    ("part", PART, 300, ["old", "0"]),
+    ("whole", PART + "ning\n\n", len(PART) + 6, ["old", "part", "0"]),
+    ("anothers-behind-it", PART + OTHERS, 300, ["old", "part", "another's", "0"]),
+    ("other-text", PART.replace("x@y", "z@y"), 300, ["old", "part", "0"]),
+    ("nothing-begun", "", 0, ["old", "0"]),
+])
+def test_what_a_dead_delivery_left_in_an_mbox(suite, boxes, what, behind, after, left):
+    """Its lock says where it began and would have ended: a part of a message is cut off, and nothing else is."""
+    deliver_by(suite, f'mbox "{boxes}/{{local}}" {as_owner(suite)}').start()
+    path, lock = boxes / "bob", boxes / "bob.lock"
+    path.write_text(OLD + behind)
+    lock.write_text("postern\n" + (f"{len(OLD)} {len(OLD) + after}\n{PART.splitlines()[0]}\n" if after else ""))
+    for p in (path, lock):
+        os.chown(p, boxes.stat().st_uid, boxes.stat().st_gid)
+        p.chmod(0o600)
+    send(suite, text="Subject: 0\n\nhello\n")
+    wait_until(lambda: not suite.queue(), what="the delivery")
+    row("L02", f"mbox-left-{what}", [m["Subject"] for m in read_mbox(path)] == left and not lock.exists())
+
+
 # ---- programs ----
 
 @pytest.fixture
