@@ -29,7 +29,7 @@ struct question {
 };
 TAILQ_HEAD(questions, question);
 
-/* Always: `in_hand` is there in ASKING alone; `connection` and `watch` from OPENING on. */
+/* Always: `in_hand` is there in ASKING alone; `connection`, `watch` and `generation` from OPENING on. */
 struct asker {
 	struct service *service;
 	const struct backend_kind *kind;
@@ -40,6 +40,7 @@ struct asker {
 	size_t server;
 	char address[65]; /* of a server that has a name; "" */
 	void *connection; /* owned */
+	struct generation *generation; /* held: the connection points into it */
 	struct watch *watch; /* owned */
 	struct timer *opening; /* owned: the time to be ready */
 	bool used; /* it has answered a question */
@@ -95,6 +96,7 @@ static void hang_up(struct asker *a)
 	if (a->connection != NULL)
 		a->kind->close(a->connection);
 	a->connection = NULL;
+	generation_release(a->service, &a->generation);
 	timer_stop(a->opening);
 	buf_free(&a->user);
 	buf_free(&a->secret);
@@ -181,11 +183,12 @@ static void open_connection(struct asker *a, int fd)
 {
 	const struct conf_backend *b = table_of(a)->backend;
 
+	a->generation = generation_hold(service_generation(a->service));
 	a->connection = a->kind->open(&(struct backend_opening){.conf = b,
 								.server = &b->servers[a->server],
 								.user = buf_slice(&a->user),
 								.secret = buf_slice(&a->secret),
-								.tls = service_generation(a->service)->state},
+								.tls = a->generation->state},
 				      fd);
 	buf_free(&a->user);
 	buf_free(&a->secret);

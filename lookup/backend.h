@@ -33,7 +33,8 @@ struct backend_answer {
 	char why[BACKEND_WHY_MAX + 1];
 };
 
-/* Whom to open a connection to, which is there as a descriptor that does not block. */
+/* Whom to open a connection to, which is there as a descriptor that does not block.  `conf`, `server` and `tls` are borrowed as long as the
+ * connection lives: who opens it holds their generation until `close`. */
 struct backend_opening {
 	const struct conf_backend *conf;
 	const struct conf_ldap_server *server; /* of conf's */

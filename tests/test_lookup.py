@@ -441,6 +441,15 @@ def test_socketmap(suite):
     server.values["virtual info@example.test"] = b"OK alice@example.test"
     suite.postern("reload")
     row("M04", "another-generation", ask(suite, "virtual", "info@example.test")[1] == "alice@example.test")
+    # its processes and their connections stay, with what they were opened with: nothing of it may be in memory that others use by now
+    pids, whole = sorted(suite.pids("lookup")), suite.tables
+    for others in (20, 40, 60):
+        suite.tables = whole.replace('"example.test"', '"example.test" ' + " ".join(f'"{n}.other.test"' for n in range(others)), 1)
+        suite.write_conf()
+        suite.postern("reload")
+        assert ask(suite, "virtual", "info@example.test")[1] == "alice@example.test", server.asked[-2:]
+    assert sorted(suite.pids("lookup")) == pids
+    assert {said.split(b" ")[0] for said in server.asked} == {b"virtual", b"other"}
 
 
 def test_other_tables_after_a_reload(suite):
