@@ -207,7 +207,8 @@ struct running {
 	int status, feeder_status;
 	int begin_errno; /* why it could not be begun */
 	bool ended, too_long, link_ended;
-	bool feeder_ended; /* by itself, or by another's signal */
+	bool feeder_told; /* by us, to end */
+	bool feeder_ended;
 };
 
 static void close_fd(int *fd)
@@ -315,13 +316,18 @@ static void watch(struct running *r)
 		take_beginning(r);
 }
 
+/* The program is the same user: it may have stopped him, and then he hears of no end.  Who does not go is killed with the rest. */
 static void end_feeder(struct running *r)
 {
+	uint64_t until = clock_mono_ms() + CLEANUP_MS;
+
 	if (r->feeder <= 0 || r->feeder_ended)
 		return;
+	r->feeder_told = true;
 	(void)kill(r->feeder, r->ended ? SIGTERM : SIGKILL);
-	while (waitpid(r->feeder, &r->feeder_status, 0) == -1 && errno == EINTR)
-		;
+	(void)kill(r->feeder, SIGCONT);
+	while (take_ended(r) && !r->feeder_ended && clock_mono_ms() < until)
+		offspring_wait(r->job->all, ROUND_MS);
 }
 
 /*
@@ -381,13 +387,15 @@ static void add_output(struct job *j)
 	j->text[len] = '\0';
 }
 
-/* It did not write all that there was to read; our own SIGTERM came after the program's end. */
+/* It did not write all that there was to read, as far as is known; our own SIGTERM came after the program's end. */
 static bool is_cut_short(const struct running *r)
 {
 	int status = r->feeder_status;
 
+	if (!r->feeder_ended)
+		return true;
 	if (WIFSIGNALED(status))
-		return r->feeder_ended || WTERMSIG(status) != SIGTERM;
+		return !r->feeder_told || WTERMSIG(status) != SIGTERM;
 	return WEXITSTATUS(status) != 0;
 }
 

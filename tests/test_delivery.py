@@ -403,19 +403,32 @@ def test_programs_that_do_not_end_well_are_tried_again(suite, program, lines, wo
     row("S20", "program-is-ended", gone)
 
 
+def to_the_feeder(name):
+    """Lines that send a signal to the worker's other child."""
+    return ("for s in /proc/[0-9]*/stat; do\n"
+            "  read -r pid comm state parent rest < $s 2>/dev/null || continue\n"
+            f"  [ \"$parent\" = $PPID ] && [ $pid != $$ ] && kill -{name} $pid && echo $pid >> $out/hit\n"
+            "done\n")
+
+
 @pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV"])
 def test_a_message_that_was_cut_short_is_not_delivered(suite, program, name):
     """Who writes it into the program is killed: the program sees an end, and says that all is well."""
-    path = program("head -c 1000 > $out/part\n"
-                   "for s in /proc/[0-9]*/stat; do\n"
-                   "  read -r pid comm state parent rest < $s 2>/dev/null || continue\n"
-                   f"  [ \"$parent\" = $PPID ] && [ $pid != $$ ] && kill -{name} $pid && echo $pid >> $out/killed\n"
-                   "done\ncat > $out/rest; exit 0\n")
+    path = program(f"head -c 1000 > $out/part\n{to_the_feeder(name)}cat > $out/rest; exit 0\n")
     deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
     send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
     said = last_of(suite)
-    assert (program.place / "killed").read_text().split(), said
+    assert (program.place / "hit").read_text().split(), said
     row("S20", f"cut-short-{name}", "could not be read to its end" in said)
+
+
+def test_a_program_that_stops_who_feeds_it(suite, program):
+    """Who is stopped does not end of a SIGTERM: nobody may wait for that."""
+    path = program(f"head -c 1000 > $out/part\n{to_the_feeder('STOP')}exit 0\n")
+    deliver_by(suite, f"pipe {path} {as_owner(suite)}").start()
+    send(suite, text="Subject: long\n\n" + "0123456789abcdef\n" * 60000)
+    wait_until(lambda: (program.place / "hit").exists() and not suite.queue(), what="the delivery")
+    row("S20", "feeder-STOP", len((program.place / "hit").read_text().split()) == 1)
 
 
 def test_a_program_need_not_read_to_the_end(suite, program):
