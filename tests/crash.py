@@ -81,8 +81,8 @@ def struck(pid, *words):
 
 # ---- the ways of a message ----
 
-# To whom, bytes, the processes that have a part in it, and where it must be: a recipient, or "report".
-Way = collections.namedtuple("Way", "recipients size roles places")
+# To whom, bytes, the processes that have a part in it, and where it must be: a recipient, or "report"; how many expansions at delivery it goes through.
+Way = collections.namedtuple("Way", "recipients size roles places expansions", defaults=[0])
 ACCEPT = ["master", "gate", "smtpd", "queue", "policyd", "log"]
 LOCAL, REMOTE = ["local", "mailbox"], ["relay", "dial", "resolver"]
 WAYS = {
@@ -93,7 +93,7 @@ WAYS = {
     "large": Way(["alice@example.test"], 150000, ["master", "smtpd", "queue", *LOCAL], ["alice@example.test"]),
     "report": Way(["you@refusing.test"], 0, ["queue", "relay", *LOCAL], ["report"]),
     "alias": Way(["team@example.test"], 0, ["queue", "policyd", *LOCAL], ["alice@example.test", "carol@example.test"]),
-    "forward": Way(["dave@forward.test"], 0, ["queue", "policyd", *LOCAL], ["dave@forward.test", "carol@example.test"]),
+    "forward": Way(["dave@forward.test"], 0, ["queue", "policyd", *LOCAL], ["dave@forward.test", "carol@example.test"], 1),
     "mbox": Way(["dave@mbox.test"], 150000, ["queue", *LOCAL], ["dave@mbox.test"]),
     "pipe": Way(["dave@pipe.test"], 0, ["queue", "local", "programs", "program"], ["dave@pipe.test"]),
     "later": Way(["you@later.test"], 0, ["queue", "relay"], ["you@later.test"]),
@@ -343,6 +343,12 @@ def empty(folder):
 
 
 # ---- what may be ----
+
+
+def most_copies(way, role):
+    """After one kill of it: what an expansion made is a message with windows of its own."""
+    most = oracle()[role]
+    return most if most == 1 else most + way.expansions
 
 
 def verdict(way, result, most):
