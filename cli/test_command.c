@@ -56,6 +56,8 @@ static void parses(void **state)
 		{{"postern", "queue", "show", NULL}, -1, "usage: postern queue show ID...", 0},
 		{{"postern", "queue", "show", "1", "2", "3", "4", NULL}, -1, "usage: postern queue show ID...", 0},
 		{{"postern", "check", "--loud", NULL}, -1, "unknown option: --loud", 0},
+		{{"postern", "check", "--header", "X-A", "--header=X-B", NULL}, 0, "", 0},
+		{{"postern", "check", "--header", NULL}, -1, "this option needs a value: --header", 0},
 		{{"postern", "check", "--config", NULL}, -1, "this option needs a value: --config", 0},
 		{{"postern", "check", "--configure=x", NULL}, -1, "unknown option: --configure=x", 0},
 	};

@@ -7,6 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct heard {
 	struct buf fields; /* owned; each "name=value;" */
 	uint32_t received;
+	struct header_names names; /* owned */
 };
 
 static void need(bool ok)
@@ -24,6 +25,7 @@ static void hear(struct slice name, struct slice value, void *arg)
 	for (size_t i = 0; i < name.len; i++)
 		need(name.at[i] > ' ' && name.at[i] != 0x7f && name.at[i] != ':');
 	need(slice_index(value, '\n') == SLICE_NONE && slice_index(value, '\r') == SLICE_NONE);
+	need(header_names_have(header_names_text(&h->names), name) != HEADER_HAS_NOT); /* or they say that there are more */
 	h->received += slice_eq_nocase(name, slice_of("received"));
 	buf_add_slice(&h->fields, name);
 	buf_add_char(&h->fields, '=');
@@ -36,7 +38,8 @@ static struct header_walk walk(struct slice in, size_t piece, struct heard *h)
 	struct header_walk w = header_walk_make(hear, h);
 	size_t at = 0;
 
-	*h = (struct heard){.fields = buf_make(4u << 20)};
+	*h = (struct heard){.fields = buf_make(4u << 20), .names = header_names_make()};
+	w.names = &h->names;
 	while (at < in.len && !header_is_ended(&w)) {
 		struct slice part = slice_sub(in, at, piece);
 		size_t used = header_walk_step(&w, part);
@@ -65,6 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	need(slice_eq(buf_slice(&whole.fields), buf_slice(&cut.fields)));
 	need(a.bytes == b.bytes && a.malformed == b.malformed && a.high == b.high);
 	need(a.received == b.received && a.received == whole.received);
+	need(header_names_text(&whole.names).len <= HEADER_NAMES_MAX + 1);
+	need(slice_eq(header_names_text(&whole.names), header_names_text(&cut.names)));
+	header_names_free(&whole.names);
+	header_names_free(&cut.names);
 	buf_free(&whole.fields);
 	buf_free(&cut.fields);
 	return 0;
