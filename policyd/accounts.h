@@ -13,7 +13,7 @@
  */
 struct accounts;
 
-#define ACCOUNTS_MAX 4096u
+#define ACCOUNTS_MAX 16384u /* more than an alias has members */
 
 struct accounts *accounts_new(struct service *s); /* exits 75 without memory */
 size_t accounts_count(const struct accounts *a);

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "check_main.h"
 #include "explain_main.h"
+#include "ipc/flags.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,7 +77,8 @@ static enum answer find_account(void *arg, struct slice name)
 	struct policyd *p = arg;
 	enum answer answer = accounts_find(p->accounts, name);
 
-	if (answer == ANSWER_PENDING && p->missing.len == 0 && slice_copy(name, p->missing_name, sizeof(p->missing_name)))
+	/* The last of those that are missing: what was asked for before it is known by then. */
+	if (answer == ANSWER_PENDING && slice_copy(name, p->missing_name, sizeof(p->missing_name)))
 		p->missing = slice_of(p->missing_name);
 	return answer;
 }
@@ -137,7 +140,7 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 	else
 		link_answer(link, request, IPC_ROUTE_ANSWER,
 			    &(struct msg_ROUTE_ANSWER){OC_ROUTE_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of(info->text),
-						       slice_empty(), slice_empty()}, -1);
+						       slice_empty(), slice_empty(), 0}, -1);
 }
 
 static void on_known(void *arg);
@@ -311,6 +314,7 @@ static void on_start(struct service *s)
 	if (p->full == NULL)
 		log_fatal("policyd", ENOMEM);
 	p->remote = remote_new(s);
+	p->pages = pages_new(s);
 	service_set_state(s, p);
 }
 
@@ -327,6 +331,7 @@ static void on_link_down(struct service *s, struct link *link)
 	struct policyd *p = service_state(s);
 
 	drop_parked(p, link);
+	pages_drop(p->pages, link);
 	if (link_peer(link) == ROLE_GATE)
 		attested_gate_down(p->sessions);
 }
@@ -343,6 +348,13 @@ static void on_status(struct service *s, struct buf *out)
 	service_status_number(out, "keys_cached", remote_count(p->remote));
 }
 
+static void on_more(struct service *s, struct link *link, struct ipc_message *m)
+{
+	struct policyd *p = service_state(s);
+
+	serve_more(p, link, m->request, &m->body.ROUTE_MORE_ASK);
+}
+
 static void on_mailbox_state(struct service *s, struct link *link, struct ipc_message *m)
 {
 	const struct msg_MAILBOX_STATE *b = &m->body.MAILBOX_STATE;
@@ -355,7 +367,7 @@ static void on_mailbox_state(struct service *s, struct link *link, struct ipc_me
 static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_SESSION_OPEN] = on_session_open,	[IPC_SESSION_CLOSE] = on_session_close,
 	[IPC_SESSION_LOGIN] = on_session_login, [IPC_POLICY_ASK] = on_question,
-	[IPC_ROUTE_ASK] = on_question,
+	[IPC_ROUTE_ASK] = on_question,		[IPC_ROUTE_MORE_ASK] = on_more,
 	[IPC_REWRITE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
 	[IPC_MAILBOX_STATE] = on_mailbox_state,		[IPC_QUOTA_ASK] = on_question,
 };

@@ -26,6 +26,7 @@ struct policyd {
 	struct accounts *accounts;
 	struct full *full;
 	struct remote *remote;
+	struct pages *pages;
 	LIST_HEAD(, parked) parked;
 	size_t parked_count;
 	uint64_t began_us; /* of the question in hand: when it came */
@@ -33,7 +34,7 @@ struct policyd {
 	/* of the question in hand */
 	struct tables *tables;
 	struct generation *generation;
-	struct slice missing; /* the first name that was not known yet; "" */
+	struct slice missing; /* the last name that was not known yet; "" */
 	char missing_name[256];
 };
 
@@ -53,6 +54,8 @@ bool serve_table(struct policyd *p, struct link *link, uint64_t request, const s
 bool serve_rewrite(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_route(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
+/* serve_route.c */
+void serve_more(struct policyd *p, struct link *link, uint64_t request, const struct msg_ROUTE_MORE_ASK *ask);
 /* serve_quota.c */
 bool serve_quota(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 

@@ -213,8 +213,7 @@ enum answer remote_find(struct remote *r, const struct generation *g, const stru
 	}
 	if (e->answer != ANSWER_PENDING)
 		ask(e, g->conf, table, key);
-	if (r->pending == NULL)
-		r->pending = e;
+	r->pending = e; /* the last one: what was asked for before it is known by then */
 	return ANSWER_PENDING;
 }
 

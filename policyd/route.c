@@ -1,5 +1,6 @@
 #include "route_walk.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "mail/address.h"
@@ -34,6 +35,15 @@ enum next walk_defer(struct walk *w, const struct rule *rule, const char *cause)
 	return IS_DEFERRED;
 }
 
+enum next walk_defer_width(struct walk *w, const struct rule *rule)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "it leads to more than %u addresses", ROUTE_WIDTH_MAX);
+	snprintf(w->result->text, sizeof(w->result->text), "%s", text);
+	return walk_defer(w, rule, text);
+}
+
 enum next walk_refuse(struct walk *w, enum outcome oc, const struct rule *rule, struct slice text)
 {
 	struct route_result *r = w->result;
@@ -51,12 +61,36 @@ enum next walk_refuse(struct walk *w, enum outcome oc, const struct rule *rule, 
 
 /* ---- items ---- */
 
-static struct item *find_waiting(const struct walk *w, struct slice address, size_t from)
+/* The rule it begins with, and the address: nothing that grows with a list is walked for each of its members. */
+static struct slice item_key(size_t from, struct slice address, char space[sizeof(from) + ROUTE_ADDRESS_MAX])
 {
-	for (size_t i = 0; i < w->count; i++)
-		if (w->items[i].from == from && slice_eq_nocase(slice_of(w->items[i].address), address))
-			return &w->items[i];
-	return NULL;
+	size_t len = address.len < ROUTE_ADDRESS_MAX ? address.len : ROUTE_ADDRESS_MAX;
+
+	memcpy(space, &from, sizeof(from));
+	for (size_t i = 0; i < len; i++)
+		space[sizeof(from) + i] = ascii_lower(address.at[i]);
+	return slice_make(space, sizeof(from) + len);
+}
+
+static struct item *find_waiting(const struct walk *w, struct slice key)
+{
+	uintptr_t number = w->seen == NULL ? 0 : (uintptr_t)map_find(w->seen, key);
+
+	return number == 0 ? NULL : &w->items[number - 1];
+}
+
+static bool note_item(struct walk *w, size_t i)
+{
+	char space[sizeof(size_t) + ROUTE_ADDRESS_MAX];
+
+	return map_put(w->seen, item_key(w->items[i].from, slice_of(w->items[i].address), space), (void *)(uintptr_t)(i + 1));
+}
+
+/* Most addresses lead to no other: there is something to write down only once there is a second. */
+static bool note_first(struct walk *w)
+{
+	w->seen = map_new(ROUTE_ITEMS_MAX);
+	return w->seen != NULL && note_item(w, 0);
 }
 
 bool walk_complete(struct slice text, struct slice domain, struct buf *out)
@@ -78,8 +112,13 @@ bool walk_complete(struct slice text, struct slice domain, struct buf *out)
 
 bool walk_push(struct walk *w, struct slice address, struct item item)
 {
-	struct item *waiting = find_waiting(w, address, item.from);
+	char space[sizeof(size_t) + ROUTE_ADDRESS_MAX];
+	struct item *waiting;
 	void *items = w->items;
+
+	if (w->count == 1 && w->seen == NULL && !note_first(w))
+		return false;
+	waiting = find_waiting(w, item_key(item.from, address, space));
 
 	if (waiting != NULL) { /* by two ways: the stricter one counts */
 		waiting->held = waiting->held || item.held;
@@ -87,14 +126,14 @@ bool walk_push(struct walk *w, struct slice address, struct item item)
 		waiting->ours = waiting->ours && item.ours;
 		return true;
 	}
-	if (!mem_grow(&items, &w->cap, w->count, sizeof(struct item), ROUTE_WIDTH_MAX))
+	if (!mem_grow(&items, &w->cap, w->count, sizeof(struct item), ROUTE_ITEMS_MAX))
 		return false;
 	w->items = items;
 	item.address = slice_dup(address);
 	if (item.address == NULL)
 		return false;
 	w->items[w->count++] = item;
-	return true;
+	return w->seen == NULL || note_item(w, w->count - 1);
 }
 
 struct item walk_child(const struct walk *w, const struct rule *origin)
@@ -115,7 +154,7 @@ enum next walk_add(struct walk *w, const struct rule *rule, struct slice address
 {
 	if (item.depth > ROUTE_DEPTH_MAX)
 		return walk_defer(w, rule, "its aliases are nested too deep");
-	return walk_push(w, address, item) ? GO_ON : walk_defer(w, rule, "its aliases lead to too many addresses");
+	return walk_push(w, address, item) ? GO_ON : walk_defer_width(w, rule);
 }
 
 bool walk_is_ancestor(const struct walk *w, struct slice address)
@@ -326,6 +365,18 @@ void route_run(const struct route_question *question, struct route_result *out)
 		free(w.items[i].owner);
 	}
 	free(w.items);
+	map_free(&w.seen);
+}
+
+struct slice route_page(struct slice records)
+{
+	struct slice rest = records;
+	struct rec_route_target target;
+	size_t len = 0;
+
+	while (rec_route_target_next(&rest, &target) && (len == 0 || records.len - rest.len <= ROUTE_PAGE_MAX))
+		len = records.len - rest.len;
+	return slice_sub(records, 0, len);
 }
 
 void route_result_free(struct route_result *r)

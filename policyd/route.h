@@ -2,6 +2,7 @@
 #define POSTERN_POLICYD_ROUTE_H
 
 #include "facts.h"
+#include "ipc/flags.h"
 
 struct cond;
 struct rec_route_target;
@@ -36,8 +37,8 @@ enum route_outcome {
 };
 
 #define ROUTE_DEPTH_MAX 10u
-#define ROUTE_WIDTH_MAX 1000u
-#define ROUTE_RECORDS_MAX 120000u
+#define ROUTE_WIDTH_MAX 10000u /* targets of one address */
+#define ROUTE_ITEMS_MAX (2u * ROUTE_WIDTH_MAX) /* addresses on the way to them */
 
 struct route_result {
 	enum route_outcome outcome;
@@ -98,6 +99,8 @@ struct route_question {
 };
 
 void route_run(const struct route_question *question, struct route_result *out);
+/* Of records, the first that fit one answer: a whole number of them, at least one where there is any. */
+struct slice route_page(struct slice records);
 void route_result_free(struct route_result *r);
 
 #endif

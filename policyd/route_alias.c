@@ -5,10 +5,10 @@
 #include "mail/directive.h"
 #include "mail/subaddress.h"
 #include "table_list.h"
+#include "table_text.h"
 
 #include <stdio.h>
 
-#define ALIAS_VALUE_MAX 65535u
 
 struct alias_values {
 	struct walk *w;
@@ -238,7 +238,7 @@ static enum next run_found(struct walk *w, const struct route_step *step, struct
 
 enum next route_run_alias(struct walk *w, const struct route_step *step)
 {
-	struct buf value = buf_make(ALIAS_VALUE_MAX);
+	struct buf value = buf_make(TABLE_VALUE_MAX);
 	char space[MAIL_ADDRESS_MAX + 1];
 	enum next next = GO_ON;
 	enum answer answer;

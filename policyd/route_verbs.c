@@ -53,8 +53,8 @@ enum next route_add_directive(struct walk *w, const struct rule *rule, struct sl
 		return walk_refuse(w, OC_NO_MAILBOX, rule, slice_empty());
 	rule_where_text(rule, where, sizeof(where));
 	target.rule = slice_of(where);
-	if (!rec_route_target_add(&w->result->records, &target))
-		return walk_defer(w, rule, "it leads to more targets than one answer holds");
+	if (w->result->count == ROUTE_WIDTH_MAX || !rec_route_target_add(&w->result->records, &target))
+		return walk_defer_width(w, rule);
 	walk_note(w, (struct route_note){.kind = NOTE_TARGET, .rule = rule, .target = &target});
 	w->result->count++;
 	w->result->leaves = w->result->leaves || (target.leaves && !target.relay_domain);

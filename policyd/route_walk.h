@@ -34,6 +34,7 @@ struct walk {
 	bool bare; /* <postmaster>, without a domain, was asked for */
 	struct item *items; /* owned */
 	size_t count, cap;
+	struct map *seen; /* owned; (rule, address in lower case) -> its item's number and one; NULL: there is one item at most */
 	size_t at; /* the item in hand; others are added behind it while it is */
 	struct route_result *result;
 };
@@ -55,6 +56,8 @@ void walk_note(const struct walk *w, struct route_note note);
 /* "alice" is alice of the same domain.  What begins like a program, a file or an include is no address, though RFC 5321 would
  * let it be one.  The result is canonical. */
 bool walk_complete(struct slice text, struct slice domain, struct buf *out);
+/* Too many for one answer: said to the client too. */
+enum next walk_defer_width(struct walk *w, const struct rule *rule);
 /* Another address to be asked about; the same one is not asked twice from the same rule.  False: too many, or no memory. */
 bool walk_push(struct walk *w, struct slice address, struct item item);
 /* The address in hand leads to it: as deep and as marked as that is. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "ipc/flags.h"
 #include "owner.h"
+#include "pages.h"
 #include "route.h"
 
 #include <stdio.h>
@@ -66,7 +67,41 @@ static bool refuses_sender(const struct conf *conf, const struct facts *facts, c
 	return true;
 }
 
-static void tell(struct policyd *p, struct link *link, uint64_t request, const struct route_result *r)
+/* What is more than one answer holds is kept for who asks for it; TEMP where that cannot be. */
+static void keep_rest(struct policyd *p, struct link *link, struct route_result *r, struct msg_ROUTE_ANSWER *answer)
+{
+	struct slice page = route_page(buf_slice(&r->records));
+
+	if (page.len == r->records.len)
+		return;
+	answer->route_target_records = page;
+	answer->cursor = pages_open(p->pages, link, &r->records, page.len);
+	if (answer->cursor != 0)
+		return;
+	*answer = (struct msg_ROUTE_ANSWER){.outcome = OC_BUSY, .code = outcome_info(OC_BUSY)->smtp, .dsn = slice_of(outcome_info(OC_BUSY)->dsn),
+					    .text = slice_of("too many long lists at a time"), .rule = slice_empty(),
+					    .route_target_records = slice_empty()};
+	LOG(LEVEL_WARN, "route-unknown", KV_STR("rule", ""), KV_STR("cause", "too many long lists at a time"));
+}
+
+void serve_more(struct policyd *p, struct link *link, uint64_t request, const struct msg_ROUTE_MORE_ASK *ask)
+{
+	const struct outcome_info *info = outcome_info(OC_ROUTE_UNKNOWN);
+	struct msg_ROUTE_ANSWER answer = {.outcome = OC_DONE, .dsn = slice_empty(), .text = slice_empty(), .rule = slice_empty()};
+	struct slice page;
+
+	if (pages_next(p->pages, link, ask->cursor, &page, &answer.cursor)) {
+		answer.route_target_records = page;
+		link_answer(link, request, IPC_ROUTE_ANSWER, &answer, -1);
+		pages_end(p->pages);
+		return;
+	}
+	answer = (struct msg_ROUTE_ANSWER){OC_ROUTE_UNKNOWN, info->smtp, slice_of(info->dsn), slice_of("the list is not kept any more"),
+					   slice_empty(), slice_empty(), 0};
+	link_answer(link, request, IPC_ROUTE_ANSWER, &answer, -1);
+}
+
+static void tell(struct policyd *p, struct link *link, uint64_t request, struct route_result *r)
 {
 	struct msg_ROUTE_ANSWER answer = {
 		.outcome = r->oc,
@@ -81,6 +116,8 @@ static void tell(struct policyd *p, struct link *link, uint64_t request, const s
 		p->unknown++;
 		LOG(LEVEL_WARN, "route-unknown", KV_STR("rule", r->rule), KV_STR("cause", r->cause));
 	}
+	if (r->outcome == ROUTE_TARGETS)
+		keep_rest(p, link, r, &answer);
 	link_answer(link, request, IPC_ROUTE_ANSWER, &answer, -1);
 }
 

@@ -11,7 +11,7 @@
 /* A table in a database file: one query with one bound parameter. */
 
 #define QUERY_MS 50
-#define ROWS_MAX 1000
+#define ROWS_MAX 10000
 
 struct table_sqlite {
 	struct sqlite_at *db; /* owned */
@@ -103,7 +103,7 @@ static enum answer read_rows(struct table *t, struct buf *value_out)
 		if (value_out == NULL)
 			return ANSWER_YES;
 		if (rows > ROWS_MAX || !add_row(s->query, rows == 1, value_out)) {
-			table_complain(t, "table-failed", slice_of("a value of more than 64 KiB or 1000 rows, or with a NUL"));
+			table_complain(t, "table-failed", slice_of("a value of more than 1 MiB or 10000 rows, or with a NUL"));
 			return ANSWER_UNKNOWN;
 		}
 	}

@@ -64,7 +64,7 @@ static bool add(struct table_text *t, struct slice key, struct slice value, size
 	if (key.len == 0)
 		return refuse(why, line, "no key before the colon");
 	if (key.len > TABLE_KEY_MAX || value.len > TABLE_VALUE_MAX)
-		return refuse(why, line, "a key has at most 1024 bytes, a value 65535");
+		return refuse(why, line, "a key has at most 1024 bytes, a value 1 MiB");
 	if (!mem_grow(&items, &t->cap, t->count, sizeof(struct entry), TABLE_ENTRIES_MAX))
 		return refuse(why, line, "more entries than a table in a file can have; use sqlite");
 	t->entries = items;

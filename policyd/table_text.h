@@ -13,7 +13,7 @@ struct table_text;
 
 #define TABLE_ENTRIES_MAX 1000000u
 #define TABLE_KEY_MAX 1024u
-#define TABLE_VALUE_MAX 65535u
+#define TABLE_VALUE_MAX (1u << 20)
 
 /* Takes the content of `text` (it is empty afterwards) in every case.  NULL with "LINE: what is wrong" in `why`. */
 struct table_text *table_text_parse(struct buf *text, struct buf *why);

@@ -18,6 +18,7 @@ static const char conf[] =
 	"trusted 192.0.2.77\n"
 	"table boxes file /x/boxes\n"
 	"table nets cidr /x/nets\n"
+	"table lists file /x/lists\n"
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
 	"transport home { maildir \"~/Maildir/\" }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
@@ -28,6 +29,7 @@ static const char conf[] =
 	"  reject \"at {listener.name}\" if recipient == \"where@example.test\"\n"
 	"}\n"
 	"route {\n"
+	"  alias lists if recipient.domain == \"mx.example.test\"\n"
 	"  deliver virtual if recipient in boxes\n"
 	"  deliver virtual if listener.name == \"second\" and recipient == \"where@example.test\"\n"
 	"  deliver home if recipient.domain == \"mx.example.test\"\n"
@@ -49,6 +51,7 @@ struct run {
 	unsigned code;
 	char text[256];
 	unsigned targets;
+	uint64_t cursor; /* of the answer */
 };
 
 static void put(const char *name, const char *content)
@@ -58,6 +61,25 @@ static void put(const char *name, const char *content)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, content, strlen(content)), (ssize_t)strlen(content));
 	close(fd);
+}
+
+static void put_lists(void)
+{
+	static const struct {
+		const char *name;
+		unsigned count;
+	} lists[] = {{"wide", 10000}, {"long", 2000}};
+	struct buf text = buf_make(1u << 20);
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		buf_addf(&text, "%s:", lists[k].name);
+		for (unsigned i = 0; i < lists[k].count; i++)
+			buf_addf(&text, "%s u%u", i > 0 ? "," : "", i);
+		buf_add_text(&text, "\n");
+	}
+	assert_true(buf_ok(&text));
+	put("lists", buf_text(&text));
+	buf_free(&text);
 }
 
 static void on_authd_message(struct link *link, struct ipc_message *m, void *arg)
@@ -72,7 +94,7 @@ static void on_authd_message(struct link *link, struct ipc_message *m, void *arg
 		link_answer(link, m->request, IPC_ACCOUNT, &account, -1);
 }
 
-static struct harness_path paths[2];
+static struct harness_path paths[3];
 
 static int start(void **state)
 {
@@ -86,6 +108,8 @@ static int start(void **state)
 	folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	paths[0] = (struct harness_path){"/x/boxes", folder};
 	paths[1] = (struct harness_path){"/x/nets", folder};
+	paths[2] = (struct harness_path){"/x/lists", folder};
+	put_lists();
 	put("boxes", "alice@example.test\nboss@example.test\n");
 	put("nets", "198.51.100.0/24\n");
 	r->user = OC_NOT_FOUND;
@@ -150,9 +174,11 @@ static void on_route(struct ipc_message *m, void *arg)
 
 	r->answered = true;
 	r->targets = 0;
+	r->cursor = 0;
 	r->outcome = m == NULL ? OC_TIMEOUT : m->body.ROUTE_ANSWER.outcome;
 	if (m == NULL)
 		return;
+	r->cursor = m->body.ROUTE_ANSWER.cursor;
 	rest = m->body.ROUTE_ANSWER.route_target_records;
 	while (rec_route_target_next(&rest, &t))
 		r->targets++;
@@ -399,6 +425,59 @@ static void test_unreadable_table(void **state)
 	assert_int_equal(route(r, "alice@example.test"), OC_ROUTE_UNKNOWN);
 }
 
+static enum outcome more(struct run *r, uint64_t cursor)
+{
+	const struct msg_ROUTE_MORE_ASK question = {cursor};
+
+	r->answered = false;
+	assert_int_not_equal(link_ask(r->queue, IPC_ROUTE_MORE_ASK, &question, 5000, on_route, r), 0);
+	assert_true(harness_until(r->h, &r->answered));
+	return r->outcome;
+}
+
+/* Of 10,000 system users each is asked for once, and the answer comes in pages, each once. */
+static void test_a_long_list(void **state)
+{
+	struct run *r = *state;
+	unsigned count, pages = 1;
+
+	r->user = OC_DONE;
+	assert_int_equal(route(r, "wide@mx.example.test"), OC_DONE);
+	assert_int_equal(r->names_asked, 10000);
+	for (count = r->targets; r->cursor != 0; count += r->targets, pages++)
+		assert_int_equal(more(r, r->cursor), OC_DONE);
+	assert_int_equal(count, 10000);
+	assert_true(pages > 5);
+	assert_int_equal(more(r, 1), OC_ROUTE_UNKNOWN);
+	assert_int_equal(more(r, 0), OC_ROUTE_UNKNOWN);
+}
+
+/* Never half of one configuration and half of another; and only so many are kept. */
+static void test_pages_end(void **state)
+{
+	struct run *r = *state;
+	char why[1024] = "";
+	uint64_t cursor, last = 0;
+	unsigned kept = 0;
+
+	r->user = OC_DONE;
+	assert_int_equal(route(r, "long@mx.example.test"), OC_DONE);
+	cursor = r->cursor;
+	assert_int_not_equal(cursor, 0);
+	assert_true(harness_reload(r->h, conf, paths, ARRAY_LEN(paths), why, sizeof(why)));
+	assert_int_equal(more(r, cursor), OC_ROUTE_UNKNOWN);
+	while (kept < 200 && route(r, "long@mx.example.test") == OC_DONE) {
+		last = r->cursor;
+		kept++;
+	}
+	assert_in_range(kept, 60, 64);
+	while (last != 0) {
+		assert_int_equal(more(r, last), OC_DONE);
+		last = r->cursor;
+	}
+	assert_int_equal(route(r, "long@mx.example.test"), OC_DONE);
+}
+
 static void test_reload(void **state)
 {
 	struct run *r = *state;
@@ -422,7 +501,7 @@ static int run_all(void)
 		TEST(test_recipients), TEST(test_a_listener_is_known_by_its_name), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
 		TEST(test_a_session_that_ends_while_its_question_waits), TEST(test_words_about_a_session_that_has_ended),
 		TEST(test_a_login_that_brings_an_end), TEST(test_a_login_behind_others),
-		TEST(test_system_users), TEST(test_unreadable_table), TEST(test_reload),
+		TEST(test_system_users), TEST(test_unreadable_table), TEST(test_reload), TEST(test_a_long_list), TEST(test_pages_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -490,12 +490,30 @@ static enum answer find_wide_alias(void *arg, const struct conf_table *table, st
 	return answer;
 }
 
+/* By pages, none of which is more than one answer holds, or cuts a record. */
+static size_t count_in_pages(struct slice records)
+{
+	size_t count = 0;
+
+	while (records.len > 0) {
+		struct slice page = route_page(records);
+		struct rec_route_target t;
+
+		assert_true(page.len > 0 && page.len <= ROUTE_PAGE_MAX);
+		records = slice_from(records, page.len);
+		while (rec_route_target_next(&page, &t))
+			count++;
+		assert_int_equal(page.len, 0);
+	}
+	return count;
+}
+
 static void test_width(void **state)
 {
 	static const struct {
 		size_t count;
 		enum route_outcome outcome;
-	} rows[] = {{10, ROUTE_TARGETS}, {500, ROUTE_TARGETS}, {1000, ROUTE_DEFERRED}, {3000, ROUTE_DEFERRED}};
+	} rows[] = {{10, ROUTE_TARGETS}, {1000, ROUTE_TARGETS}, {10000, ROUTE_TARGETS}, {10001, ROUTE_DEFERRED}, {30000, ROUTE_DEFERRED}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -508,6 +526,10 @@ static void test_width(void **state)
 		route_run(&(struct route_question){.conf = conf, .facts = &facts, .lookups = &wide}, &r);
 		if (r.outcome != rows[i].outcome || (r.outcome == ROUTE_TARGETS && r.count != count))
 			fail_msg("%zu: outcome %d, %zu targets, %s", count, (int)r.outcome, r.count, r.cause);
+		if (r.outcome == ROUTE_DEFERRED)
+			assert_string_equal(r.text, "it leads to more than 10000 addresses");
+		else
+			assert_int_equal(count_in_pages(buf_slice(&r.records)), count);
 		route_result_free(&r);
 	}
 }

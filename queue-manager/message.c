@@ -79,11 +79,11 @@ void message_free(struct queue *q, struct message **mp)
 	leave_dirty(q, m);
 	has_come(q, m);
 	q->unknown -= m->unknown;
-	while (m->batches != NULL) {
-		struct batch *next = m->batches->next;
+	while (!LIST_EMPTY(&m->batches)) {
+		struct batch *b = LIST_FIRST(&m->batches);
 
-		batch_free(q, m->batches);
-		m->batches = next;
+		LIST_REMOVE(b, peers);
+		batch_free(q, b);
 	}
 	for (size_t i = 0; m->rcpts != NULL && i < m->file.mail.rcpt_count; i++)
 		free(m->rcpts[i].reply);
@@ -198,8 +198,7 @@ static struct batch *batch_new(struct message *m, const struct place *places, si
 	for (size_t i = 0; i < count; i++)
 		b->slots[i] = places[i].slot;
 	b->count = b->open = count;
-	b->next = m->batches;
-	m->batches = b;
+	LIST_INSERT_HEAD(&m->batches, b, peers);
 	m->busy += count;
 	for (size_t i = 0; i < count; i++)
 		m->rcpts[b->slots[i]].step = STEP_BUSY;
@@ -209,11 +208,8 @@ static struct batch *batch_new(struct message *m, const struct place *places, si
 static void batch_withdraw(struct queue *q, struct batch *b)
 {
 	struct message *m = b->message;
-	struct batch **at = &m->batches;
 
-	while (*at != b)
-		at = &(*at)->next;
-	*at = b->next;
+	LIST_REMOVE(b, peers);
 	for (size_t i = 0; i < b->count; i++)
 		if (m->rcpts[b->slots[i]].step == STEP_BUSY)
 			m->rcpts[b->slots[i]].step = STEP_IDLE;
@@ -637,13 +633,13 @@ void message_load(struct queue *q, uint64_t id, const struct index_row *row, enu
 
 void message_want(struct queue *q, struct message *m, enum message_wish wish)
 {
-	struct batch *b = m->batches, *next;
+	struct batch *b = LIST_FIRST(&m->batches), *next;
 
 	m->wish = wish;
 	if (m->state != MESSAGE_TRYING || (wish != WISH_HOLD && wish != WISH_REMOVE))
 		return;
 	for (; b != NULL; b = next) { /* what runs ends first */
-		next = b->next;
+		next = LIST_NEXT(b, peers);
 		if (b->job == 0)
 			batch_withdraw(q, b);
 	}

@@ -47,7 +47,7 @@ struct message {
 	enum spool_folder folder;
 	struct spool_loaded file; /* owned */
 	struct recipient *rcpts; /* owned; file.mail.rcpt_count of them */
-	struct batch *batches; /* owned */
+	LIST_HEAD(, batch) batches; /* owned */
 	size_t busy;
 	uint64_t tries; /* rounds of attempts that have ended */
 	char last[400]; /* last reply, for people */
@@ -70,7 +70,7 @@ struct message {
 /* One group of recipients for one destination: the scheduler's item, and a job while it runs. */
 struct batch {
 	struct sched_item item; /* first: a batch is found from its item */
-	struct batch *next; /* of the message */
+	LIST_ENTRY(batch) peers; /* of the message */
 	struct message *message;
 	char *destination; /* owned: "transport nexthop" */
 	uint64_t job; /* 0: does not run */

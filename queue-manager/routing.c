@@ -15,9 +15,36 @@ struct routing {
 struct question {
 	struct routing *r;
 	size_t i;
+	struct buf pages; /* owned: the records of earlier pages */
 };
 
 static void ask_more(struct routing *r);
+static void on_route(struct ipc_message *m, void *arg);
+
+/* One of several pages.  False: none that can be taken. */
+static bool take_page(struct question *question, const struct msg_ROUTE_ANSWER *answer)
+{
+	const struct msg_ROUTE_MORE_ASK ask = {answer->cursor};
+
+	/* Each brings something, so that they come to an end. */
+	if (answer->outcome != OC_DONE || answer->route_target_records.len == 0 || !buf_add_slice(&question->pages, answer->route_target_records))
+		return false;
+	service_ask(question->r->q->service, ROLE_POLICYD, IPC_ROUTE_MORE_ASK, &ask, LINK_ASK_MS, on_route, question);
+	return true;
+}
+
+/* The last page, or the only one: all together are the answer.  False: they are none. */
+static bool join_pages(struct question *question, struct msg_ROUTE_ANSWER *answer)
+{
+	if (answer->cursor != 0)
+		return false;
+	if (question->pages.len == 0 || answer->outcome != OC_DONE)
+		return true;
+	if (!buf_add_slice(&question->pages, answer->route_target_records))
+		return false;
+	answer->route_target_records = buf_slice(&question->pages);
+	return true;
+}
 
 static void on_route(struct ipc_message *m, void *arg)
 {
@@ -25,8 +52,13 @@ static void on_route(struct ipc_message *m, void *arg)
 	struct routing *r = question->r;
 	size_t i = question->i;
 
-	free(question);
+	if (m != NULL && m->body.ROUTE_ANSWER.cursor != 0 && take_page(question, &m->body.ROUTE_ANSWER))
+		return;
+	if (m != NULL && !join_pages(question, &m->body.ROUTE_ANSWER))
+		m = NULL;
 	r->calls.answer(r->arg, i, m == NULL ? NULL : &m->body.ROUTE_ANSWER);
+	buf_free(&question->pages);
+	free(question);
 	r->answered++;
 	ask_more(r);
 	if (r->answered < r->count)
@@ -58,7 +90,7 @@ static bool ask_one(struct routing *r)
 
 	if (question == NULL)
 		return false;
-	*question = (struct question){r, r->asked++};
+	*question = (struct question){r, r->asked++, buf_make(ROUTE_RECORDS_MAX)};
 	service_ask(r->q->service, ROLE_POLICYD, IPC_ROUTE_ASK, &ask, LINK_ASK_MS, on_route, question);
 	return true;
 }

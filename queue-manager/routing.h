@@ -18,7 +18,7 @@ struct routing_facts {
 
 struct routing_calls {
 	struct slice (*recipient)(void *arg, size_t i);
-	/* `answer` is NULL when there was none: not known now. */
+	/* With the records of all its pages, which may be more than one message holds.  NULL: there was none, or not all: not known now. */
 	void (*answer)(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer);
 	void (*done)(void *arg); /* once, after every answer; never from inside routing_start */
 };

@@ -628,6 +628,55 @@ static void test_a_list_that_an_agent_asks_for(void **state)
 	play_wait_list(p, "");
 }
 
+static void answer_page(struct play *p, const char *address, uint64_t cursor)
+{
+	struct buf records = buf_make(1000);
+
+	assert_true(rec_route_target_add(&records, &(struct rec_route_target){.recipient = slice_of(address), .transport = slice_of("home"),
+									      .nexthop = slice_of("/var/mail/x/bob"), .rule = slice_of("t:1")}));
+	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER,
+		    &(struct msg_ROUTE_ANSWER){.outcome = OC_DONE, .route_target_records = buf_slice(&records), .cursor = cursor});
+	buf_free(&records);
+}
+
+static void hear_more(struct play *p, uint64_t cursor)
+{
+	assert_int_equal(play_hear(p, PART_POLICYD, IPC_ROUTE_MORE_ASK)->body.ROUTE_MORE_ASK.cursor, cursor);
+}
+
+/* An answer in pages is one answer; where one of them does not come, there is none. */
+static void test_an_answer_in_pages(void **state)
+{
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "all@x.test", body);
+	(void)play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	answer_page(p, "bob@x.test", 7);
+	hear_more(p, 7);
+	answer_page(p, "carol@x.test", 8);
+	hear_more(p, 8);
+	answer_page(p, "dave@x.test", 0);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 3);
+	assert_string_equal(job.recipients[2], "dave@x.test");
+	deliver(p, PART_LOCAL);
+	play_draft(p, 1, 2, "a@x.test", "all@x.test", body);
+	(void)play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	answer_page(p, "bob@x.test", 9);
+	hear_more(p, 9);
+	play_answer_route(p, &unknown, "");
+	(void)play_committed(p, OC_ROUTE_UNKNOWN, 451);
+	play_draft(p, 1, 3, "a@x.test", "all@x.test", body);
+	(void)play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	answer_page(p, "bob@x.test", 10);
+	hear_more(p, 10);
+	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER, &(struct msg_ROUTE_ANSWER){.outcome = OC_DONE, .cursor = 11}); /* nothing, and on: never ends */
+	(void)play_committed(p, OC_ROUTE_UNKNOWN, 451);
+	play_wait_files(p, "new", 0);
+	play_wait_list(p, "");
+}
+
 static void test_mail_of_a_filter(void **state)
 {
 	struct play *p = *state;
@@ -993,6 +1042,7 @@ int main(void)
 		STORY(test_an_expansion),
 		STORY(test_let_go_is_for_good),
 		STORY(test_an_expansion_knows_its_ancestors),
+		STORY(test_an_answer_in_pages),
 		STORY(test_a_list_with_an_owner),
 		STORY(test_a_list_that_has_to_wait),
 		STORY(test_a_list_that_an_agent_asks_for),

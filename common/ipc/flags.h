@@ -21,6 +21,10 @@ enum route_mode {
 	ROUTE_MODE_LIST, /* such a list: its members, whose sender is `owner` */
 };
 
+/* ROUTE_ANSWER.route_target_records: of one page, and of all pages of an answer, in bytes. */
+#define ROUTE_PAGE_MAX 120000u
+#define ROUTE_RECORDS_MAX (16u << 20)
+
 /* ACCOUNT.uid of NOT_FOUND, where there is no such user at all. */
 #define ACCOUNT_NO_UID UINT64_MAX
 
