@@ -177,11 +177,6 @@ const char *hop_read(struct slice text, struct hop *out)
 	return "a service of Postfix's master.cf; write a transport (pipe, lmtp, smtp) and a rule for it";
 }
 
-static bool is_loopback(const struct hop *h)
-{
-	return strncmp(h->where, "127.", 4) == 0 || strcmp(h->where, "::1") == 0 || strcmp(h->where, "localhost") == 0;
-}
-
 /* Postfix sends in clear where a host has no TLS, unless told otherwise; a login never is. */
 void hop_print(const struct hop *h, const char *login, struct buf *out)
 {
@@ -196,6 +191,6 @@ void hop_print(const struct hop *h, const char *login, struct buf *out)
 		buf_addf(out, "  login %s", login);
 	else if (h->kind == HOP_SMTP && h->port != 465)
 		buf_add_text(out, "  tls optional");
-	if ((h->kind == HOP_SMTP || h->kind == HOP_LMTP) && is_loopback(h))
+	if ((h->kind == HOP_SMTP || h->kind == HOP_LMTP) && net_is_loopback(slice_of(h->where)))
 		buf_add_text(out, "  allow-local yes");
 }

@@ -1,5 +1,6 @@
 #include "policy.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "route.h"
@@ -150,6 +151,8 @@ static bool is_better(const struct policy_answer *a, const struct policy_answer 
 	return worth[outcome_kind(a->oc)] > worth[outcome_kind(than->oc)];
 }
 
+#define VERIFY_CPU_US 300000u /* for one recipient, by all headers that may come */
+
 /* With each header that the message may come to have: refused only where all of them lead to that, and let in only where one may
  * be.  At the end of data its real header decides. */
 static void verify(const struct conf *conf, const struct policy_request *request, const struct lookups *lookups,
@@ -158,15 +161,24 @@ static void verify(const struct conf *conf, const struct policy_request *request
 	struct header_guesses guesses = {.count = 0};
 	struct facts facts = request->facts;
 	struct policy_answer best, one;
+	const uint64_t until_us = clock_cpu_us() + VERIFY_CPU_US;
 	bool is_guess;
 
 	facts.guesses = &guesses;
 	best = try_route(conf, request, &facts, lookups, a);
 	is_guess = guesses.count > 0;
 	while (!best.pending && outcome_kind(best.oc) != KIND_OK && header_guesses_next(&guesses)) {
-		one = try_route(conf, request, &facts, lookups, a);
+		bool is_late = clock_cpu_us() > until_us;
+
+		one = *a;
+		if (is_late)
+			answer_unknown(&one, "its routes take too long for each header that the message may have");
+		else
+			one = try_route(conf, request, &facts, lookups, a);
 		if (one.pending || is_better(&one, &best))
 			best = one;
+		if (is_late)
+			break;
 	}
 	if (is_guess) /* where to is not known yet */
 		best.transport[0] = best.nexthop[0] = '\0';

@@ -1,4 +1,6 @@
 #include "policy.h"
+
+#include "base/clock.h"
 #include "table_keys.h"
 
 #include "base/mem.h"
@@ -46,9 +48,27 @@ static const char text[] =
 	"  relay smarthost if recipient == \"away@heads.test\" and header \"X-Away\" present\n"
 	"  deliver virtual if recipient == \"unsure@heads.test\" and header \"X-Mark\" present and recipient in broken\n"
 	"  deliver home if recipient == \"dave@heads.test\" and header \"X-Mark\" present\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-1\" present and recipient in boxes\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-2\" present and recipient in boxes\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-3\" present and recipient in boxes\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-4\" present and recipient in boxes\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-5\" present and recipient in boxes\n"
+	"  deliver virtual if recipient == \"slow@heads.test\" and header \"X-6\" present and recipient in boxes\n"
 	"}\n";
 
 static struct conf *conf;
+
+static unsigned slow_answers;
+
+/* As a pattern is that somebody has crafted. */
+static void be_slow(void)
+{
+	uint64_t until = clock_cpu_us() + 50000;
+
+	slow_answers++;
+	while (clock_cpu_us() < until)
+		;
+}
 
 static enum answer find_in_table(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out)
 {
@@ -56,6 +76,8 @@ static enum answer find_in_table(void *arg, const struct conf_table *table, stru
 	(void)value_out;
 	if (table->kind != TABLE_INLINE)
 		return ANSWER_UNKNOWN;
+	if (slice_eq(key, slice_of("slow@heads.test")))
+		be_slow();
 	for (size_t i = 0; i < table->entry_count; i++)
 		if (slice_eq(slice_of(table->entries[i].key), key))
 			return ANSWER_YES;
@@ -222,6 +244,21 @@ static void test_tags(void **state)
 	assert_false(say_helo("good.test", &tags, &delay));
 }
 
+/* 64 headers may come; one recipient must not hold everybody for each of them. */
+static void test_headers_that_take_too_long(void **state)
+{
+	struct policy_request r = request_of(STAGE_RCPT, "a@x.test", "slow@heads.test");
+	struct policy_answer a;
+
+	(void)state;
+	slow_answers = 0;
+	policy_run(conf, &r, &lookups, &a);
+	assert_int_equal(a.oc, OC_LOOKUP_UNKNOWN);
+	assert_int_equal(a.code, 451);
+	assert_in_range(slow_answers, 1, 20);
+	policy_answer_free(&a);
+}
+
 static void test_tag_words(void **state)
 {
 	struct tags tags = {"", 0};
@@ -285,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recipients), cmocka_unit_test(test_rule_and_effects),  cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_headers_that_take_too_long),
 		cmocka_unit_test(test_tag_words),  cmocka_unit_test(test_message_tag),	     cmocka_unit_test(test_stage_without_rules),
 	};
 	int failed;

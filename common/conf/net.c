@@ -25,6 +25,15 @@ bool net_is_v4(const struct in6_addr *a)
 	return IN6_IS_ADDR_V4MAPPED(a);
 }
 
+bool net_is_loopback(struct slice host)
+{
+	struct in6_addr a;
+
+	if (!net_address(host, &a))
+		return slice_eq_nocase(host, slice_of("localhost"));
+	return net_is_v4(&a) ? a.s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(&a);
+}
+
 static unsigned char mask_of(unsigned bits, size_t byte)
 {
 	if (bits >= 8 * (byte + 1))

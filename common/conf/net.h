@@ -7,6 +7,8 @@
  * no scopes. */
 bool net_address(struct slice s, struct in6_addr *out);
 bool net_is_v4(const struct in6_addr *a);
+/* The name localhost, or an address that never leaves this host; not another name, whatever it looks like. */
+bool net_is_loopback(struct slice host);
 
 enum net_parse {
 	NET_OK,

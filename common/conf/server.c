@@ -60,8 +60,7 @@ bool read_server_tls(struct compiler *c, const struct statement *st, void *into)
 
 bool server_is_here(const struct conf_ldap_server *s)
 {
-	return s->path != NULL || strcmp(s->host, "localhost") == 0 || strcmp(s->host, "::1") == 0 ||
-	       slice_starts(slice_of(s->host), slice_of("127."));
+	return s->path != NULL || net_is_loopback(slice_of(s->host));
 }
 
 static void check_server(struct compiler *c, const struct servers_said *said, const struct conf_ldap_server *s)

@@ -174,6 +174,18 @@ static void test_networks(void **state)
 	buf_free(&out);
 }
 
+static void test_this_host(void **state)
+{
+	static const char *const here[] = {"127.0.0.1", "127.8.9.1", "::1", "localhost", "LocalHost", "::ffff:127.0.0.1"};
+	static const char *const away[] = {"127.db.example.org", "127.0.0.1.example.org", "127.1", "128.0.0.1", "::", "::2", "localhost.example.org", ""};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(here); i++)
+		assert_true(net_is_loopback(slice_of(here[i])));
+	for (size_t i = 0; i < ARRAY_LEN(away); i++)
+		assert_false(net_is_loopback(slice_of(away[i])));
+}
+
 /* Tokens as one letter each: w s o { } ( ) , ; and ! for a bad one. */
 static void lex_all(const char *text, struct buf *kinds, struct buf *texts)
 {
@@ -534,6 +546,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_factors),
 		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_this_host),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_columns_count_characters),
 		cmocka_unit_test(test_nearest),
