@@ -10,6 +10,7 @@
 #include "mail/dsn.h"
 #include "mail/header_names.h"
 #include "message.h"
+#include "room.h"
 #include "submit.h"
 
 #include <errno.h>
@@ -237,6 +238,10 @@ static bool prepare_copy(struct expansion *e, const struct message *parent, stru
 	const struct spool_mail *from = &parent->file.mail;
 	enum outcome added;
 
+	if (!room_for(e->q, from->body_length)) {
+		submission_fail(&e->sub, OC_SPOOL_FULL, NULL);
+		return false;
+	}
 	if (!take_texts(&e->sub, from) || !make_lines(&e->sub, from->prepend, prepend) ||
 	    !take_header_names(&e->sub, from->header_names, e->without, prepend)) {
 		submission_fail(&e->sub, OC_NO_MEMORY, NULL);

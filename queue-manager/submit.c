@@ -487,10 +487,30 @@ static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer
 	}
 }
 
+static void add_folded(struct buf *key, struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		buf_add_char(key, ascii_lower(text.at[i]));
+}
+
+/* A list is its owner, however the case of what was asked for and whatever its tag (a kept one leads to other members): each would be a
+ * message of its own to all members. */
+static struct slice list_key(const struct target *t, bool keeps_tags, struct buf *key)
+{
+	buf_add_char(key, '\0'); /* so begins no address */
+	add_folded(key, t->rcpt.argument);
+	buf_add_char(key, '\0');
+	if (keeps_tags)
+		add_folded(key, t->rcpt.address);
+	return buf_slice(key);
+}
+
 /* Two are one where all of this is the same: no field but the argument, which comes last, holds a NUL. */
-static struct slice same_key(const struct target *t, struct buf *key)
+static struct slice same_key(const struct target *t, bool keeps_tags, struct buf *key)
 {
 	buf_clear(key);
+	if (t->rcpt.directive == DIRECTIVE_LIST)
+		return list_key(t, keeps_tags, key);
 	buf_add_slice(key, t->rcpt.address);
 	if (t->rcpt.directive == DIRECTIVE_NONE)
 		return buf_slice(key);
@@ -515,7 +535,7 @@ static bool merge_targets(struct submission *sub)
 		return false;
 	for (size_t i = 0; i < sub->target_count; i++) {
 		struct target *t = &sub->targets[i];
-		struct slice same = same_key(t, &key);
+		struct slice same = same_key(t, sub->generation->conf->set.sub_address_kept, &key);
 		struct target *other = t->rcpt.expanded != 0 ? NULL : map_find(seen, same);
 
 		if (other != NULL) {

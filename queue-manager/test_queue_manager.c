@@ -13,16 +13,18 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char conf[] = "hostname mx.example.test\n"
-			   "spool /var/spool/postern\n"
-			   "spool_reserve 0\n"
-			   "trusted 127.0.0.0/8\n"
-			   "credentials \"/etc/postern/credentials\"\n"
-			   "listen 127.0.0.1:2525 { role mx }\n"
-			   "route { relay out }\n"
-			   "transport home { maildir \"/var/mail/{domain}/{local}/\" user mail }\n"
-			   "transport out { smtp \"smtp.example:587\" tls required login isp }\n"
-			   "retry { every 15m until 2h  then from 1h by 1.5 until 16h  then every 6h until 4d }\n";
+#define CONF(settings)                                                                                                             \
+	"hostname mx.example.test\n"                                                                                               \
+	"spool /var/spool/postern\n" settings "\n"                                                                                 \
+	"trusted 127.0.0.0/8\n"                                                                                                    \
+	"credentials \"/etc/postern/credentials\"\n"                                                                               \
+	"listen 127.0.0.1:2525 { role mx }\n"                                                                                      \
+	"route { relay out }\n"                                                                                                    \
+	"transport home { maildir \"/var/mail/{domain}/{local}/\" user mail }\n"                                                   \
+	"transport out { smtp \"smtp.example:587\" tls required login isp }\n"                                                     \
+	"retry { every 15m until 2h  then from 1h by 1.5 until 16h  then every 6h until 4d }\n"
+
+static const char conf[] = CONF("spool_reserve 0");
 
 static const char body[] = "From: a@x.test\r\nSubject: hello\r\n\r\nbody\r\n";
 static const struct route_reply home = {.transport = "home", .nexthop = "/var/mail/x/bob"};
@@ -614,6 +616,65 @@ static void test_a_list_that_has_to_wait(void **state)
 	play_wait_list(p, "");
 }
 
+/* By whatever case and tag it was asked for, its members hear once; a tag that is kept is another list. */
+static void test_a_list_by_many_spellings(void **state)
+{
+	static const char keeping[] = CONF("spool_reserve 0\nsub_address \"+\"\nsub_address_kept yes");
+	static const struct route_reply loud = {.transport = "", .nexthop = "", .directive = DIRECTIVE_LIST, .argument = {"owner-ALL@x.test", 16}};
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "all@x.test ALL@x.test all+1@x.test", body);
+	play_route(p, "all@x.test", false, &list);
+	play_route(p, "ALL@x.test", false, &loud);
+	play_route(p, "all+1@x.test", false, &list);
+	(void)play_committed(p, OC_DONE, 0);
+	play_members(p, "a@x.test", &home, "bob@x.test");
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	play_drain(p);
+	play_start(p, keeping);
+	play_session(p, 1, PART_SMTPD, "192.0.2.1");
+	play_draft(p, 1, 1, "a@x.test", "all@x.test ALL@x.test all+1@x.test ALL+1@x.test", body);
+	play_route(p, "all@x.test", false, &list);
+	play_route(p, "ALL@x.test", false, &loud);
+	play_route(p, "all+1@x.test", false, &list);
+	play_route(p, "ALL+1@x.test", false, &loud);
+	(void)play_committed(p, OC_DONE, 0);
+	play_members(p, "a@x.test", &home, "bob@x.test");
+	assert_true(slice_eq(play_hear(p, PART_POLICYD, IPC_ROUTE_ASK)->body.ROUTE_ASK.recipient, slice_of("all+1@x.test")));
+	play_answer_route(p, &home, "bob+1@x.test");
+	for (size_t i = 0; i < 2; i++) {
+		play_job(p, PART_LOCAL, &job);
+		deliver(p, PART_LOCAL);
+	}
+	play_wait_list(p, "");
+}
+
+/* What is kept free is for reports. */
+static void test_a_list_without_room(void **state)
+{
+	static const char full[] = CONF("spool_reserve 1T");
+	struct play *p = *state;
+
+	play_draft(p, 1, 1, "a@x.test", "all@x.test", body);
+	play_route(p, "all@x.test", false, &list);
+	(void)play_committed(p, OC_DONE, 0);
+	play_members(p, "a@x.test", &unknown, "");
+	play_wait_list(p, " all@x.test 1 451 ");
+	play_drain(p);
+	play_start(p, full);
+	play_turn_clock(p, 16 * 60);
+	play_wait_list(p, " all@x.test 2 452 4.3.1 ");
+	play_drain(p);
+	play_start(p, conf);
+	play_turn_clock(p, 3600);
+	play_members(p, "a@x.test", &home, "bob@x.test");
+	play_job(p, PART_LOCAL, &job);
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
 /* An agent may not say who sends. */
 static void test_a_list_that_an_agent_asks_for(void **state)
 {
@@ -1045,6 +1106,8 @@ int main(void)
 		STORY(test_an_answer_in_pages),
 		STORY(test_a_list_with_an_owner),
 		STORY(test_a_list_that_has_to_wait),
+		STORY(test_a_list_by_many_spellings),
+		STORY(test_a_list_without_room),
 		STORY(test_a_list_that_an_agent_asks_for),
 		STORY(test_mail_of_a_filter),
 		STORY(test_mail_of_a_filter_knows_its_owner),
