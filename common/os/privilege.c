@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define HELPER_ROUNDS 2000 /* a millisecond each */
 
 static bool set_capabilities(const cap_value_t *kept, int count)
 {
@@ -111,10 +114,27 @@ bool die_with_parent(pid_t parent)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent;
 }
 
+/* A killed helper that is not reaped here is its parent's to reap, as each child. */
+static bool helper_succeeded(pid_t helper)
+{
+	int status = 0;
+
+	for (int i = 0; i < HELPER_ROUNDS; i++) {
+		pid_t ended = waitpid(helper, &status, WNOHANG);
+
+		if (ended == helper)
+			return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		if (ended == -1 && errno != EINTR)
+			return false;
+		(void)poll(NULL, 0, 1);
+	}
+	(void)kill(helper, SIGKILL);
+	return false;
+}
+
 bool kill_as(uid_t uid, pid_t victim, int signo)
 {
 	pid_t helper;
-	int status = 0;
 
 	if (kill(victim, signo) == 0)
 		return true;
@@ -122,14 +142,10 @@ bool kill_as(uid_t uid, pid_t victim, int signo)
 		return false;
 	helper = fork();
 	if (helper == 0) {
-		if (uid == 0 || setresuid(uid, uid, uid) == -1)
+		/* The real and the saved one stay ours: by them the user could stop the helper, in the moment before it kills. */
+		if (uid == 0 || setresuid((uid_t)-1, uid, (uid_t)-1) == -1)
 			_exit(1);
 		_exit(kill(victim, signo) == 0 ? 0 : 1);
 	}
-	if (helper == -1)
-		return false;
-	while (waitpid(helper, &status, 0) == -1)
-		if (errno != EINTR)
-			return false;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return helper != -1 && helper_succeeded(helper);
 }

@@ -36,7 +36,8 @@ bool capabilities_has_setid(void);
 bool die_with_parent(pid_t parent);
 
 /* Sends `signo` to a child that runs as another uid: with CAP_SETUID but without CAP_KILL only a process of that uid may, so a
- * forked helper becomes it, signals and exits.  Waits for the helper (some 0.2 ms).  False: not delivered. */
+ * forked helper takes it as its effective one, signals and exits.  No process of that uid may signal the helper.  Waits for it (some
+ * 1 ms, some seconds at most).  False: not delivered, as far as is known. */
 bool kill_as(uid_t uid, pid_t victim, int signo);
 
 #endif

@@ -196,6 +196,81 @@ static void test_kill_as(void **state)
 	printf("ROW A3 kill-across-uids pass\n");
 }
 
+#define VICTIMS 150
+#define NO_NAMESPACE 77
+
+static void give_up(int signo)
+{
+	(void)signo;
+	_exit(9);
+}
+
+static pid_t make_victim(bool stops_all)
+{
+	const struct become who = {A_UID, A_GID, NULL, 0, false};
+	char why[200];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	if (!become_user(&who, why, sizeof(why)))
+		_exit(1);
+	for (;;)
+		if (stops_all)
+			(void)kill(-1, SIGSTOP);
+		else
+			pause();
+}
+
+/* As the first process of a namespace, so that nobody else of that uid is stopped. */
+static int kill_who_stops_others(void)
+{
+	pid_t victims[VICTIMS];
+	int status;
+
+	if (signal(SIGALRM, give_up) == SIG_ERR || !capabilities_keep_master())
+		return 1;
+	alarm(60);
+	for (size_t i = 0; i < VICTIMS; i++) {
+		victims[i] = make_victim(i + 1 == VICTIMS);
+		while (victims[i] > 0 && kill(victims[i], 0) == 0)
+			sched_yield();
+	}
+	for (size_t i = 0; i < VICTIMS; i++)
+		if (!kill_as(A_UID, victims[i], SIGKILL) || waitpid(victims[i], &status, 0) != victims[i] || !WIFSIGNALED(status))
+			return 2;
+	return 0;
+}
+
+/* Whoever is to be killed may stop each process of his own user, and must not stop who kills him. */
+static void test_the_helper_is_nobody_elses(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (!can_become())
+		return;
+	child = fork();
+	if (child == 0) {
+		pid_t first;
+
+		if (unshare(CLONE_NEWPID) == -1)
+			_exit(NO_NAMESPACE);
+		first = fork();
+		if (first == 0)
+			_exit(kill_who_stops_others());
+		_exit(status_of(first) == 0 ? 0 : 1);
+	}
+	status = status_of(child);
+	if (WEXITSTATUS(status) == NO_NAMESPACE) {
+		printf("a namespace of processes cannot be made here\n");
+		return;
+	}
+	assert_int_equal(status, 0);
+	printf("ROW A3 killer-is-not-stopped pass\n");
+}
+
 static void test_dies_with_parent(void **state)
 {
 	int up[2];
@@ -233,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_capability_does_not_pass_on), cmocka_unit_test(test_unprivileged_fails),
 		cmocka_unit_test(test_each_call_fails),
 		cmocka_unit_test(test_kill_as),		   cmocka_unit_test(test_dies_with_parent),
+		cmocka_unit_test(test_the_helper_is_nobody_elses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
