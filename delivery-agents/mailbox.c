@@ -98,7 +98,8 @@ static void tell_opened(enum outcome outcome, const char *text)
 {
 	struct msg_MAILBOX_OPENED opened = {outcome, slice_of(text)};
 
-	(void)tell(IPC_MAILBOX_OPENED, &opened);
+	if (!tell(IPC_MAILBOX_OPENED, &opened))
+		_exit(75); /* who was not heard would never be given anything */
 }
 
 static _Noreturn void give_up(enum outcome outcome, const char *text)

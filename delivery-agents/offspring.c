@@ -36,8 +36,13 @@ pid_t offspring_next(const struct offspring *o, int flags, int *status)
 {
 	struct signalfd_siginfo told;
 
+	pid_t pid;
+
 	(void)!read(o->ended, &told, sizeof(told)); /* before we look, so that none is missed */
-	return waitpid(-1, status, flags | WNOHANG);
+	do
+		pid = waitpid(-1, status, flags | WNOHANG);
+	while (pid == -1 && errno == EINTR);
+	return pid;
 }
 
 size_t offspring_list(pid_t out[OFFSPRING_MAX])

@@ -502,6 +502,17 @@ static enum outcome prepare(struct job *j, const struct msg_MAILBOX_DELIVER *d, 
 	return body_check_loop(&j->message, j->text);
 }
 
+/* A want of memory is waited out, as by a mailbox worker: what was done and not heard of is done again. */
+static bool tell(enum ipc_type type, const void *body)
+{
+	while (!link_tell_now(LINK_FD, type, 0, false, body, -1)) {
+		if (errno != ENOMEM && errno != ENOBUFS)
+			return false;
+		(void)poll(NULL, 0, 10 * ROUND_MS);
+	}
+	return true;
+}
+
 static _Noreturn void work(int link_fd, const struct offspring *all, const char *home, const char *host)
 {
 	static char space[LINK_PACKET_MAX];
@@ -509,7 +520,8 @@ static _Noreturn void work(int link_fd, const struct offspring *all, const char 
 	struct link_now link = LINK_NOW(link_fd, ROLE_MAILBOX, ROLE_LOCAL, space);
 	struct ipc_message m = {.fd = -1};
 
-	(void)link_tell_now(link_fd, IPC_MAILBOX_OPENED, 0, false, &(struct msg_MAILBOX_OPENED){OC_DONE, slice_empty()}, -1);
+	if (!tell(IPC_MAILBOX_OPENED, &(struct msg_MAILBOX_OPENED){OC_DONE, slice_empty()}))
+		_exit(EX_TEMPFAIL); /* who was not heard would never be given anything */
 	while (link_receive_now(&link, &m) && m.type == IPC_MAILBOX_DELIVER) {
 		struct msg_MAILBOX_DELIVERED told = {.path = slice_empty()};
 
@@ -521,7 +533,7 @@ static _Noreturn void work(int link_fd, const struct offspring *all, const char 
 		told.text = slice_of(j.text);
 		close(m.fd);
 		m.fd = -1;
-		if (!link_tell_now(link_fd, IPC_MAILBOX_DELIVERED, 0, false, &told, -1) || j.is_left)
+		if (!tell(IPC_MAILBOX_DELIVERED, &told) || j.is_left)
 			break;
 	}
 	leave(&j);
