@@ -14,6 +14,7 @@
 
 #define LOCK_MS 5000u
 #define LOCK_AGAIN_MS 100
+#define LOOKED_AT_MS 500u /* who looks whether a lock is nobody's has it for a moment */
 #define LOCK_STALE_S (15 * 60) /* who locks for longer has died */
 #define NAME_BYTES 256
 
@@ -26,7 +27,8 @@ struct box {
 	char head[1100]; /* the message's first line, and what goes before it */
 	char left[MBOX_MARK_BYTES]; /* of who died with the lock */
 	size_t head_len, left_len;
-	bool locked, is_new, sync_failed;
+	bool locked, held; /* by name; so that others see that it is somebody's, and may read what it says */
+	bool is_new, sync_failed;
 	off_t length; /* before */
 };
 
@@ -69,6 +71,16 @@ static int hold(int fd)
 	return errno == EACCES || errno == EINTR ? EAGAIN : errno;
 }
 
+static int hold_within(int fd, uint64_t ms)
+{
+	uint64_t until = clock_mono_ms() + ms;
+	int err;
+
+	while ((err = hold(fd)) == EAGAIN && clock_mono_ms() < until)
+		wait_a_little();
+	return err;
+}
+
 static bool is_named(const struct box *b, const char *name, const struct stat *st)
 {
 	struct stat named;
@@ -94,7 +106,8 @@ static int make_lock(struct box *b)
 		return errno;
 	b->lock_fd = fd;
 	b->locked = true;
-	if (hold(fd) == 0)
+	b->held = hold_within(fd, LOOKED_AT_MS) == 0;
+	if (b->held)
 		(void)!write(fd, MBOX_MARK_OURS, strlen(MBOX_MARK_OURS));
 	return 0;
 }
@@ -125,7 +138,7 @@ static bool take_over(struct box *b)
 		return false;
 	}
 	b->lock_fd = fd;
-	b->locked = true;
+	b->locked = b->held = true;
 	return true;
 }
 
@@ -171,16 +184,6 @@ static enum outcome open_file(struct box *b)
 	return b->fd >= 0 ? OC_DONE : box_fail(b, "opening the mailbox", errno);
 }
 
-static int lock_file(struct box *b)
-{
-	uint64_t until = clock_mono_ms() + LOCK_MS;
-	int err;
-
-	while ((err = hold(b->fd)) == EAGAIN && clock_mono_ms() < until)
-		wait_a_little();
-	return err;
-}
-
 static enum outcome check_file(struct box *b)
 {
 	struct stat st;
@@ -204,7 +207,7 @@ static enum outcome check_file(struct box *b)
 static bool is_part_of(struct box *b, const struct mbox_mark *m)
 {
 	static char piece[65536];
-	struct mbox_search search = MBOX_SEARCH_LINE;
+	struct mbox_search search = {0};
 	uint64_t at = m->before;
 	size_t head;
 	ssize_t n;
@@ -277,15 +280,15 @@ static bool make_head(struct box *b)
 	return ok;
 }
 
-/* What it will be, before the first octet of it: without a lock of ours there is no place to say it. */
+/* What it will be, before the first octet of it: without a lock that we hold there is no place to say it. */
 static enum outcome leave_mark(struct box *b)
 {
 	struct mbox_mark mark = {.before = (uint64_t)b->length, .head = {b->head, b->head_len}};
 	struct buf text = buf_make(MBOX_MARK_BYTES);
 	uint64_t bytes;
-	enum outcome outcome = b->locked ? body_measure(b->message, true, &bytes, b->text) : OC_DONE;
+	enum outcome outcome = b->held ? body_measure(b->message, true, &bytes, b->text) : OC_DONE;
 
-	if (outcome == OC_DONE && b->locked) {
+	if (outcome == OC_DONE && b->held) {
 		mark.after = mark.before + b->head_len + bytes + 1;
 		buf_add(&text, MBOX_MARK_OURS, strlen(MBOX_MARK_OURS));
 		mbox_mark_print(&text, &mark);
@@ -315,7 +318,7 @@ static enum outcome write_message(struct box *b)
 static void take_back(struct box *b)
 {
 	if (ftruncate(b->fd, b->length) == -1)
-		b->locked = false; /* the mark stays, for the next one */
+		b->locked = b->locked && !b->held; /* the mark stays, for the next one */
 	else if (!b->sync_failed)
 		(void)fsync(b->fd);
 }
@@ -327,7 +330,7 @@ static enum outcome deliver_locked(struct box *b)
 
 	if (outcome != OC_DONE)
 		return outcome;
-	err = lock_file(b);
+	err = hold_within(b->fd, LOCK_MS);
 	if (err != 0)
 		return box_fail(b, "another program has locked the mailbox", err);
 	outcome = check_file(b);

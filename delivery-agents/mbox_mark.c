@@ -30,9 +30,9 @@ bool mbox_mark_read(struct slice text, struct mbox_mark *out)
 
 bool mbox_search_finds(struct mbox_search *s, struct slice piece)
 {
-	static const char want[] = "\nFrom ";
+	static const char want[] = "From ";
 
 	for (size_t i = 0; i < piece.len && s->matched < sizeof(want) - 1; i++)
-		s->matched = piece.at[i] == want[s->matched] ? s->matched + 1 : piece.at[i] == '\n';
+		s->matched = piece.at[i] == want[s->matched] ? s->matched + 1 : piece.at[i] == want[0];
 	return s->matched == sizeof(want) - 1;
 }

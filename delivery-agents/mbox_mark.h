@@ -23,11 +23,11 @@ void mbox_mark_print(struct buf *out, const struct mbox_mark *m);
 /* False: another program's lock. */
 bool mbox_mark_read(struct slice text, struct mbox_mark *out);
 
-/* Whether a message of another's begins in what stands behind our first line: our own lines are quoted.  In pieces. */
+/* Whether a message of another's may begin in what stands behind our first line, be it in the middle of a line: ours may have ended there, and
+ * not all who append look what was before.  In pieces. */
 struct mbox_search {
-	size_t matched; /* bytes of "\nFrom " */
+	size_t matched; /* bytes of "From " */
 };
-#define MBOX_SEARCH_LINE ((struct mbox_search){1}) /* at the beginning of a line */
 bool mbox_search_finds(struct mbox_search *s, struct slice piece);
 
 #endif

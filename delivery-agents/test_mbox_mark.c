@@ -48,13 +48,13 @@ static void test_search(void **state)
 	static const struct {
 		const char *text;
 		bool want;
-	} rows[] = {{"", false}, {"From x", true}, {"a From x", false}, {">From x", false}, {"a\nFrom x", true}, {"a\n\nFrom x", true},
-		    {"a\nFrom\nFrom y", true}, {"a\nFrom", false}, {"a\n Fro\nm ", false}};
+	} rows[] = {{"", false}, {"From x", true}, {"the beginFrom x", true}, {"FroFrom x", true}, {"a\nFrom x", true}, {"a\n\nFrom x", true},
+		    {"a\nFrom\nFrom y", true}, {"a\nFrom", false}, {"From: x", false}, {"a\n Fro\nm ", false}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		for (size_t cut = 0; cut <= strlen(rows[i].text); cut++) {
-			struct mbox_search s = MBOX_SEARCH_LINE;
+			struct mbox_search s = {0};
 			bool got = mbox_search_finds(&s, slice_make(rows[i].text, cut));
 
 			got = mbox_search_finds(&s, slice_of(rows[i].text + cut)) || got;

@@ -321,6 +321,7 @@ OTHERS = "\n\nFrom c@d Thu Jan  1 00:00:00 1970\nSubject: another's\n\nby anothe
     ("part", PART, 300, ["old", "0"]),
     ("whole", PART + "ning\n\n", len(PART) + 6, ["old", "part", "0"]),
     ("anothers-behind-it", PART + OTHERS, 300, ["old", "part", "another's", "0"]),
+    ("anothers-in-its-line", PART + OTHERS.lstrip(), 300, ["old", "part", "0"]),
     ("other-text", PART.replace("x@y", "z@y"), 300, ["old", "part", "0"]),
     ("nothing-begun", "", 0, ["old", "0"]),
 ])
@@ -335,7 +336,8 @@ def test_what_a_dead_delivery_left_in_an_mbox(suite, boxes, what, behind, after,
         p.chmod(0o600)
     send(suite, text="Subject: 0\n\nhello\n")
     wait_until(lambda: not suite.queue(), what="the delivery")
-    row("L02", f"mbox-left-{what}", [m["Subject"] for m in read_mbox(path)] == left and not lock.exists())
+    row("L02", f"mbox-left-{what}", [m["Subject"] for m in read_mbox(path)] == left and not lock.exists() and
+        ("another's" in behind) == ("by another" in path.read_text()))
 
 
 # ---- programs ----
