@@ -281,14 +281,21 @@ void spool_room_refresh(struct spool *sp)
 		room_look(sp);
 }
 
+void spool_inodes_used(struct spool *sp, uint64_t count)
+{
+	uint64_t now = atomic_load(&sp->free_inodes);
+
+	while (now != UINT64_MAX && !atomic_compare_exchange_weak(&sp->free_inodes, &now, now > count ? now - count : 0))
+		;
+}
+
 bool spool_has_room(struct spool *sp, uint64_t bytes)
 {
 	uint64_t available = atomic_load(&sp->free_bytes), inodes = atomic_load(&sp->free_inodes);
 
-	if (inodes < INODES_MIN || bytes > available || available - bytes < atomic_load(&sp->reserve_bytes))
+	if (inodes < INODES_MIN + atomic_load(&sp->folders_missing) || bytes > available || available - bytes < atomic_load(&sp->reserve_bytes))
 		return false;
-	if (inodes != UINT64_MAX) /* lest many at once, between two looks, use up what is kept for reports */
-		atomic_store(&sp->free_inodes, inodes - 1);
+	spool_inodes_used(sp, 1); /* lest many at once, between two looks, use up what is kept for reports */
 	return true;
 }
 

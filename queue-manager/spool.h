@@ -55,9 +55,9 @@ int spool_let_go_note(struct spool *sp, uint64_t id);
 /* At an orderly end: the mark stands at the last id, with nothing ahead. */
 void spool_mark_exactly(struct spool *sp, uint64_t id);
 
-/* Room for one more file of so many bytes: free space as it was when last looked at, inodes less those promised here since.  Never
- * blocks; the loop's thread.  Writing and removing look again (several times a second at most), and so must whoever is told "no":
- * nothing is written then. */
+/* Room for one more file of so many bytes: free space as it was when last looked at, inodes less those promised here since and those that
+ * folders of the fan may still take.  Never blocks; the loop's thread.  Writing and removing look again (several times a second at most),
+ * and so must whoever is told "no": nothing is written then. */
 bool spool_has_room(struct spool *sp, uint64_t bytes);
 void spool_room_refresh(struct spool *sp); /* a writer thread's */
 

@@ -1,5 +1,6 @@
 /*
- * The folders that fan out the spool's, "new/4/x": each is made when the first message is to lie in it, and from then on known.
+ * The folders that fan out the spool's, "new/4/x": each is made when the first message is to lie in it, and from then on known.  An inode is
+ * kept free for each that a message which was accepted may still need.
  */
 #include "spool_private.h"
 
@@ -12,6 +13,15 @@
 #include <stdio.h>
 
 static const enum spool_folder folders[SPOOL_FANNED_COUNT] = {SPOOL_NEW, SPOOL_CUR, SPOOL_HOLD, SPOOL_CORRUPT_FOLDER};
+
+#define FOLDERS_KEPT_FOR (3u * (32u + SPOOL_BUCKETS)) /* all of new/, cur/ and hold/ */
+
+/* They are there, and nothing is kept for them any more. */
+static void are_there(struct spool *sp, enum spool_folder folder, unsigned count)
+{
+	if (folder != SPOOL_CORRUPT_FOLDER)
+		(void)atomic_fetch_sub(&sp->folders_missing, count);
+}
 
 /* "new/4/x" without its end: "new/4" */
 static void upper_path(char out[SPOOL_PATH_BYTES], enum spool_folder folder, unsigned bucket)
@@ -78,8 +88,12 @@ static int look_at_upper(struct spool *sp, enum spool_folder folder, unsigned up
 	err = look_into(sp, path, &there);
 	if (err == 0 && sp->sync_folders)
 		err = spool_sync_folder(sp, path);
-	for (unsigned lower = 0; lower < 32 && err == 0; lower++)
+	for (unsigned lower = 0; lower < 32 && err == 0; lower++) {
 		sp->has_bucket[folder][upper * 32 + lower] = (there >> lower & 1) != 0;
+		are_there(sp, folder, there >> lower & 1);
+	}
+	if (err == 0)
+		are_there(sp, folder, 1);
 	return err;
 }
 
@@ -98,6 +112,7 @@ int spool_fan_look(struct spool *sp)
 {
 	int err = 0;
 
+	atomic_store(&sp->folders_missing, FOLDERS_KEPT_FOR);
 	for (size_t i = 0; i < ARRAY_LEN(folders) && err == 0; i++)
 		err = look_at_fan(sp, folders[i]);
 	return err;
@@ -124,6 +139,7 @@ static int make_bucket(struct spool *sp, enum spool_folder folder, unsigned buck
 {
 	char upper[SPOOL_PATH_BYTES], path[SPOOL_PATH_BYTES];
 	bool made_upper, made = false;
+	unsigned count;
 	int err;
 
 	upper_path(upper, folder, bucket);
@@ -133,6 +149,11 @@ static int make_bucket(struct spool *sp, enum spool_folder folder, unsigned buck
 		err = make(sp, path, &made);
 	if (err == 0)
 		err = sync_above(sp, folder, upper);
+	count = (made_upper ? 1u : 0u) + (made ? 1u : 0u);
+	if (err == 0) {
+		spool_inodes_used(sp, count);
+		are_there(sp, folder, count);
+	}
 	if (err != 0 && made)
 		(void)sp->ops->unlinkat(sp->root, path, AT_REMOVEDIR);
 	if (err != 0 && made_upper)

@@ -18,6 +18,7 @@ struct spool {
 	uint64_t mark; /* guarded by mark_lock after start */
 	uint64_t mark_at_start, let_go_at_start;
 	pthread_mutex_t fan_lock; /* held while a bucket's folder is made */
+	_Atomic uint64_t folders_missing; /* of new/, cur/ and hold/ with all their buckets: their inodes are kept free */
 	_Atomic bool has_bucket[SPOOL_FANNED_COUNT][SPOOL_BUCKETS]; /* the folder is there, durably */
 };
 
@@ -29,6 +30,8 @@ int spool_finish(struct spool *sp, int fd, int result);
 /* All of it, whatever the kernel takes at a time; -1 with errno. */
 int spool_write_all(struct spool *sp, int fd, const struct iovec *parts, int count, off_t offset);
 int spool_sync_folder(struct spool *sp, const char *path);
+/* Free inodes that are gone before the next look at the disk. */
+void spool_inodes_used(struct spool *sp, uint64_t count);
 /* Which buckets have folders; those of an earlier run are synced where need be.  0, or an errno. */
 int spool_fan_look(struct spool *sp);
 /* The bucket that a message is to lie in has a folder, durably.  0, or an errno.  Any thread. */

@@ -551,6 +551,36 @@ static void test_the_fan_grows(void **state)
 	spool_close(&sp);
 }
 
+/* Folders of the fan are made of inodes that were kept for them: what is promised, and what is kept for reports, is as it was. */
+static void test_folders_that_may_be_needed(void **state)
+{
+	static const struct {
+		enum spool_folder folder;
+		uint64_t id;
+		unsigned made;
+	} rows[] = {{SPOOL_NEW, 9 * 32 + 7, 2}, {SPOOL_CUR, 9 * 32 + 7, 2}, {SPOOL_NEW, 9 * 32 + 8, 1}, {SPOOL_NEW, 9 * 32 + 8, 0},
+		    {SPOOL_HOLD, 9 * 32 + 7, 2}, {SPOOL_CORRUPT_FOLDER, 9 * 32 + 7, 0}};
+	struct spool *sp = open_spool(false);
+	uint64_t missing = sp->folders_missing;
+
+	(void)state;
+	assert_in_range(missing, 3000, 3 * (32 + 1024));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		atomic_store(&sp->free_inodes, 64 + missing);
+		assert_int_equal(spool_fan_ready(sp, rows[i].folder, rows[i].id), 0);
+		missing -= rows[i].made;
+		assert_int_equal(sp->folders_missing, missing);
+		if (rows[i].folder == SPOOL_CORRUPT_FOLDER) /* for which nothing is kept */
+			continue;
+		assert_true(spool_has_room(sp, 1000));
+		assert_false(spool_has_room(sp, 1000));
+	}
+	spool_close(&sp);
+	sp = open_spool(false); /* the next run finds them */
+	assert_int_equal(sp->folders_missing, missing);
+	spool_close(&sp);
+}
+
 static void test_a_writer_is_left(void **state)
 {
 	struct spool *sp = open_spool(false);
@@ -699,7 +729,7 @@ static void test_inodes_are_promised_once(void **state)
 	unsigned promised = 0;
 
 	(void)state;
-	atomic_store(&sp->free_inodes, 100);
+	atomic_store(&sp->free_inodes, 100 + sp->folders_missing);
 	while (promised < 1000 && spool_has_room(sp, 1000))
 		promised++;
 	assert_int_equal(promised, 100 - 63);
@@ -711,6 +741,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_fan_grows), /* in a spool that is new */
+		cmocka_unit_test(test_folders_that_may_be_needed),
 		cmocka_unit_test(test_create_and_read),
 		cmocka_unit_test(test_every_call_fails),
 		cmocka_unit_test(test_the_disk_turns_read_only),
