@@ -3,7 +3,7 @@
 postern_library(delivery_maildir SOURCES body.c folder.c maildir.c maildir_path.c maildir_text.c mbox.c mbox_mark.c program_words.c quota.c LINKS common_base common_os common_quota)
 
 postern_program(postern-local DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/postern
-	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c offspring.c once.c owner_filter.c program.c
+	SOURCES local.c local_expand.c local_job.c local_owners.c local_pool.c local_spawn.c mailbox.c offspring.c once.c owner_filter.c program.c runner_rows.c
 	LINKS delivery_maildir common_filter common_service common_mail common_os)
 
 postern_unit_test(test_maildir_path SOURCES test_maildir_path.c LINKS delivery_maildir)
@@ -13,6 +13,7 @@ postern_unit_test(test_program_words SOURCES test_program_words.c LINKS delivery
 if(TARGET test_program_words)
 	target_link_options(test_program_words PRIVATE -Wl,--wrap=malloc)
 endif()
+postern_unit_test(test_runner_rows SOURCES test_runner_rows.c runner_rows.c LINKS common_base)
 postern_unit_test(test_maildir_text SOURCES test_maildir_text.c LINKS delivery_maildir)
 postern_fuzz(fuzz_maildir_text SOURCES fuzz_maildir_text.c LINKS delivery_maildir)
 postern_unit_test(test_mbox SOURCES test_mbox.c LINKS delivery_maildir)

@@ -45,16 +45,26 @@ pid_t offspring_next(const struct offspring *o, int flags, int *status)
 	return pid;
 }
 
-size_t offspring_list(pid_t out[OFFSPRING_MAX])
+/* The kernel gives no more than a page at a time; nobody but us takes one off the list, so what is read in pieces fits together. */
+static void read_list(char *text, size_t size)
 {
-	char text[4096], *at = text, *end;
 	int list = open_list();
-	ssize_t n = list < 0 ? 0 : read(list, text, sizeof(text) - 1);
-	size_t count = 0;
+	size_t len = 0;
+	ssize_t n;
 
+	while (list >= 0 && len + 1 < size && (n = read(list, text + len, size - 1 - len)) > 0)
+		len += (size_t)n;
 	if (list >= 0)
 		close(list);
-	text[n > 0 ? n : 0] = '\0';
+	text[len] = '\0';
+}
+
+size_t offspring_list(pid_t out[OFFSPRING_MAX])
+{
+	char text[OFFSPRING_MAX * 12], *at = text, *end;
+	size_t count = 0;
+
+	read_list(text, sizeof(text));
 	for (; count < OFFSPRING_MAX; at = end) {
 		long pid = strtol(at, &end, 10);
 

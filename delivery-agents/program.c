@@ -10,6 +10,7 @@
 #include "mail/directive.h"
 #include "offspring.h"
 #include "os/privilege.h"
+#include "runner_rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -574,50 +575,55 @@ static _Noreturn void worker_run(const struct program_order *o, const struct msg
 
 /* ---- the runner ---- */
 
-/* A row is free (pid 0), a worker, or one that is gone, while somebody lives whom it may have left. */
-#define GONE ((pid_t)-1)
-
 struct runner {
 	const struct program_order *order;
 	struct offspring all;
-	struct {
-		pid_t pid;
-		uid_t uid;
-	} workers[RUNNER_WORKERS_MAX];
+	struct runner_rows rows;
 	pid_t self;
 };
-
-static size_t find_row(const struct runner *r, pid_t pid)
-{
-	size_t i = 0;
-
-	while (i < RUNNER_WORKERS_MAX && r->workers[i].pid != pid)
-		i++;
-	return i;
-}
 
 /* A program may kill its worker, or stop it, which is as good as dead. */
 static void take_workers(struct runner *r)
 {
 	int status;
 	pid_t pid;
-	size_t row;
 
 	while ((pid = offspring_next(&r->all, WUNTRACED, &status)) > 0) {
-		row = find_row(r, pid);
-		if (row < RUNNER_WORKERS_MAX && WIFSTOPPED(status))
-			(void)kill_as(r->workers[row].uid, pid, SIGKILL);
-		else if (row < RUNNER_WORKERS_MAX)
-			r->workers[row].pid = GONE;
+		struct runner_row *row = runner_rows_find(&r->rows, pid);
+
+		if (row != NULL && WIFSTOPPED(status))
+			(void)kill_as(row->uid, pid, SIGKILL);
+		else if (row != NULL)
+			row->pid = RUNNER_ROW_GONE;
 	}
 }
 
-/* Whose it was is not known: it is of the user of one of them. */
-static void kill_orphan(const struct runner *r, pid_t pid)
+/* The folder is its process's user's, whatever else /proc hides.  False: where it is mounted with hidepid, even that is not seen. */
+static bool find_owner(pid_t pid, uid_t *uid_out)
 {
-	for (size_t i = 0; i < RUNNER_WORKERS_MAX; i++)
-		if (r->workers[i].pid == GONE && kill_as(r->workers[i].uid, pid, SIGKILL))
-			return;
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
+	if (stat(path, &st) == -1)
+		return false;
+	*uid_out = st.st_uid;
+	return true;
+}
+
+static void end_orphan(struct runner *r, pid_t pid)
+{
+	uid_t uid;
+
+	if (find_owner(pid, &uid)) {
+		(void)kill_as(uid, pid, SIGKILL);
+		runner_rows_left(&r->rows, &uid);
+		return;
+	}
+	for (size_t i = 0; i < RUNNER_ROWS_MAX; i++)
+		if (r->rows.of[i].pid == RUNNER_ROW_GONE && kill_as(r->rows.of[i].uid, pid, SIGKILL))
+			break;
+	runner_rows_left(&r->rows, NULL);
 }
 
 /* What workers left that did not end as they should.  How many that were. */
@@ -627,17 +633,17 @@ static size_t end_orphans(struct runner *r)
 	size_t count, orphans = 0;
 
 	take_workers(r);
-	if (find_row(r, GONE) == RUNNER_WORKERS_MAX)
+	if (!runner_rows_has_gone(&r->rows))
 		return 0;
 	count = offspring_list(all);
 	for (size_t i = 0; i < count; i++)
-		if (find_row(r, all[i]) == RUNNER_WORKERS_MAX) {
-			kill_orphan(r, all[i]);
+		if (runner_rows_find(&r->rows, all[i]) == NULL) {
+			end_orphan(r, all[i]);
 			orphans++;
 		}
-	for (size_t i = 0; orphans == 0 && i < RUNNER_WORKERS_MAX; i++)
-		if (r->workers[i].pid == GONE)
-			r->workers[i].pid = 0;
+	if (count == OFFSPRING_MAX) /* there may be more, of whomever */
+		runner_rows_left(&r->rows, NULL);
+	runner_rows_settle(&r->rows);
 	return orphans;
 }
 
@@ -663,8 +669,8 @@ static void refuse_worker(int socket)
 
 static void make_worker(struct runner *r, const struct msg_PROGRAM_WORKER *w, int socket)
 {
-	size_t row = find_row(r, 0);
-	pid_t pid = row < RUNNER_WORKERS_MAX ? fork() : -1;
+	uid_t uid = r->order->as_root ? (uid_t)w->uid : geteuid();
+	pid_t pid = runner_rows_has_room(&r->rows, uid) ? fork() : -1;
 
 	if (pid == 0)
 		worker_run(r->order, w, socket, r->self);
@@ -672,8 +678,7 @@ static void make_worker(struct runner *r, const struct msg_PROGRAM_WORKER *w, in
 		refuse_worker(socket);
 		return;
 	}
-	r->workers[row].pid = pid;
-	r->workers[row].uid = (uid_t)w->uid;
+	runner_rows_add(&r->rows, pid, uid);
 }
 
 void runner_run(const struct program_order *order)

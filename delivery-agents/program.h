@@ -26,9 +26,6 @@ struct program_order {
 /* The runner's whole life, in a cage already; closes all but 0-2 and the socket. */
 _Noreturn void runner_run(const struct program_order *order);
 
-/* Those whose parent gave them up, and that cannot end, among them. */
-#define RUNNER_WORKERS_MAX 64u
-
 #define PROGRAM_OUTPUT_MAX 4096u
 
 /* ---- pure ---- */

@@ -10,8 +10,10 @@ import os
 import pathlib
 import pwd
 import re
+import select
 import signal
 import sqlite3
+import struct
 
 import pytest
 
@@ -525,6 +527,49 @@ def test_a_program_that_does_away_with_its_worker(suite, program, later, name):
     suite.postern("queue", "retry", "all")
     wait_until(lambda: not suite.queue(), what="the second attempt")
     row("S20", f"worker-{name}", ended and said.startswith("4") and not (program.place / "late").exists())
+
+
+@contextlib.contextmanager
+def silent_folder(place):
+    """A file system (FUSE) that takes what it is asked and never answers: not even SIGKILL ends who waits for it."""
+    place.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+        if libc.mount(b"silent", os.fsencode(place), b"fuse", 0, options) == -1:
+            pytest.skip(f"no FUSE here: {os.strerror(ctypes.get_errno())}")
+        unique = struct.unpack_from("=8xQ", os.read(fd, 1 << 17))[0]
+        os.write(fd, struct.pack("=IiQIIIIHHII36x", 80, 0, unique, 7, 31, 0, 0, 12, 9, 4096, 1))
+
+        def is_asked():
+            return select.select([fd], [], [], 0)[0] and os.read(fd, 1 << 17)
+        yield is_asked
+    finally:
+        os.close(fd)
+        libc.umount2(os.fsencode(place), 2)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="there is no FUSE")
+def test_who_cannot_be_killed_costs_his_own_user_only(suite, boxes, program):
+    """He is left with the runner; of the same user 70 workers are killed meanwhile, and then it is another's turn."""
+    path = program(f"cat >/dev/null\nif [ $1 = other ]; then id -un > $out/other; exit 0; fi\n"
+                   f"mkdir $out/first 2>/dev/null && setsid cat {boxes}/silent/file &\n"
+                   "while [ ! -e $out/go ]; do sleep 0.1; done\nkill -KILL $PPID; sleep 613\n")
+    program.place.chmod(0o777)
+    suite.tables += "table others { others.test }\n"
+    suite.routes = "\tdeliver other if recipient.domain in others\n" + suite.routes
+    suite.transports += f'transport other {{ pipe {path} "other" user games }}\n'
+    with silent_folder(boxes / "silent") as is_asked:
+        deliver_by(suite, f'pipe {path} "own" {as_owner(suite)}').start()
+        send(suite, [f"a{i}@ours.test" for i in range(70)])
+        wait_until(is_asked, what="somebody who waits for good")
+        (program.place / "go").touch()
+        wait_until(lambda: suite.log().count(" mailbox-failed ") >= 70, what="70 ends")
+        send(suite, "bob@others.test")
+        got = wait_until(lambda: (program.place / "other").exists() or [m for m in suite.queue() if "do not end" in m["last"]], what="the other's program")
+        row("S20", "left-by-another", got is True)
 
 
 @pytest.mark.parametrize("sender", ["() { :;}; echo hi >x", "a\"b", "-oQ/tmp", "a" * 60])
