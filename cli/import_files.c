@@ -72,13 +72,31 @@ static bool fill(const struct import_file *file, int fd, uid_t secrets_uid)
 	return os_write_all(fd, buf_slice(&text)) && fchmod(fd, file->secret ? 0600 : 0644) == 0 && fsync(fd) == 0;
 }
 
+/* The folder, which is made where it is missing; then who reads its files may look them up, whatever umask we have.  -1: errno. */
+static int make_folder(int beneath, const char *path)
+{
+	bool made = mkdirat(beneath, path, 0755) == 0;
+	int fd = !made && errno != EEXIST ? -1 : openat(beneath, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd != -1 && made && fchmod(fd, 0755) == -1) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 static bool make_parent(int folder, const char *name)
 {
 	const char *slash = strchr(name, '/');
 	char parent[IMPORT_NAME_MAX];
+	int fd;
 
-	return slash == NULL || (slice_copy(slice_make(name, (size_t)(slash - name)), parent, sizeof(parent)) &&
-				 (mkdirat(folder, parent, 0755) == 0 || errno == EEXIST));
+	if (slash == NULL)
+		return true;
+	fd = slice_copy(slice_make(name, (size_t)(slash - name)), parent, sizeof(parent)) ? make_folder(folder, parent) : -1;
+	if (fd != -1)
+		close(fd);
+	return fd != -1;
 }
 
 static bool write_one(int folder, const struct import_file *file, bool force, uid_t secrets_uid)
@@ -133,11 +151,8 @@ static enum outcome write_files(const struct import_files *f, int fd, const char
 enum outcome import_files_write(const struct import_files *f, const char *folder, bool force, uid_t secrets_uid, struct buf *why)
 {
 	enum outcome oc;
-	int fd;
+	int fd = make_folder(AT_FDCWD, folder);
 
-	if (mkdir(folder, 0755) == -1 && errno != EEXIST)
-		return fail_errno(why, folder, "");
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1)
 		return fail_errno(why, folder, "");
 	oc = write_files(f, fd, folder, force, secrets_uid, why);

@@ -28,7 +28,7 @@ void import_files_free(struct import_files *f);
 bool import_files_show(const struct import_files *f, const char *folder, struct buf *out);
 
 /*
- * Writes them beneath `folder`, which is made where it is missing: each synced and under its name by one rename, in their order, so that
+ * Writes them beneath `folder`, which is made where it is missing (mode 0755, whatever the umask): each synced and under its name by one rename, in their order, so that
  * what names others comes last.  Without `force` nothing is written where one of them is there.  Secrets are `secrets_uid`'s where that may
  * be said.  DONE; NOT_ALLOWED: one is there; IO_ERROR: `why` says what, those before it are written.
  */

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "import_hop.h"
+#include "import_name.h"
 #include "mail/address.h"
 
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #define PATTERNS_MAX 200u /* each is a rule */
 #define LOGINS_MAX 1000u
 #define HEAD "# Of a Postfix.  Include this before `route`, and last.conf behind it.\n"
-#define LOGIN_BYTES 32u
 
 enum key_kind { KEY_ADDRESS, KEY_DOMAIN, KEY_BENEATH, KEY_ANY, KEY_KINDS };
 
@@ -30,12 +30,13 @@ struct login {
 	char *key, *user, *password; /* owned; the password wiped */
 	size_t line;
 	bool is_used;
-	char name[LOGIN_BYTES];
+	char name[IMPORT_NAME_BYTES]; /* by its key */
 };
 
 struct route_hop {
 	struct hop hop;
 	size_t login; /* of `logins`, or none */
+	char name[IMPORT_NAME_BYTES]; /* by all that its transport says */
 };
 #define NO_LOGIN SIZE_MAX
 
@@ -77,7 +78,7 @@ static size_t add_hop(struct import *im, const struct hop *hop, size_t login)
 	if (!mem_grow(&hops, &im->hop_cap, im->hop_count, sizeof(struct route_hop), HOPS_MAX))
 		return SIZE_MAX;
 	im->hops = hops;
-	im->hops[im->hop_count] = (struct route_hop){added, login};
+	im->hops[im->hop_count] = (struct route_hop){added, login, ""};
 	return im->hop_count++;
 }
 
@@ -134,8 +135,7 @@ static bool add_login(struct import *im, struct slice key, struct slice user, st
 	im->logins = logins;
 	l = &im->logins[im->login_count++];
 	*l = (struct login){slice_dup(key), slice_dup(user), slice_dup(password), line, false, ""};
-	snprintf(l->name, sizeof(l->name), "imported-%zu", line);
-	return l->key != NULL && l->user != NULL && l->password != NULL;
+	return import_name_of(key, key, l->name) && l->key != NULL && l->user != NULL && l->password != NULL;
 }
 
 static void read_login(struct import *im, size_t line, struct slice key, struct slice value)
@@ -383,8 +383,29 @@ static void read_table(struct import *im, enum import_table table)
 
 static const char *const kind_names[] = {[KEY_ADDRESS] = "addresses", [KEY_DOMAIN] = "domains"};
 
-/* What a rule does with it: "relay imported-1". */
-static void add_verb(const struct route_hop *r, size_t number, struct buf *out)
+static void print_hop(const struct import *im, const struct route_hop *r, struct buf *out)
+{
+	char login[sizeof("imported-") + IMPORT_NAME_BYTES] = "";
+
+	if (r->login != NO_LOGIN)
+		snprintf(login, sizeof(login), "imported-%s", im->logins[r->login].name);
+	hop_print(&r->hop, login, out);
+}
+
+static void name_hops(struct import *im)
+{
+	for (size_t i = 0; i < im->hop_count; i++) {
+		struct route_hop *r = &im->hops[i];
+		struct buf text = buf_make(4u * HOP_TEXT_MAX);
+
+		print_hop(im, r, &text);
+		im->failed = !buf_ok(&text) || !import_name_of(slice_of(r->hop.kind == HOP_MX ? "mx" : r->hop.where), buf_slice(&text), r->name) || im->failed;
+		buf_free(&text);
+	}
+}
+
+/* What a rule does with it: "relay imported-hub.test-3f0c5d1e9a77". */
+static void add_verb(const struct route_hop *r, struct buf *out)
 {
 	const struct hop *h = &r->hop;
 
@@ -397,7 +418,7 @@ static void add_verb(const struct route_hop *r, size_t number, struct buf *out)
 			buf_addf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : *c == '{' ? "{" : "", *c);
 		buf_add_char(out, '"');
 	} else {
-		buf_addf(out, "%s imported-%zu", h->kind == HOP_SMTP || h->kind == HOP_MX ? "relay" : "deliver", number + 1);
+		buf_addf(out, "%s imported-%s", h->kind == HOP_SMTP || h->kind == HOP_MX ? "relay" : "deliver", r->name);
 	}
 }
 
@@ -409,14 +430,28 @@ static bool has_keys(const struct keys *keys, size_t hop, enum key_kind kind)
 	return false;
 }
 
-static void add_table_file(struct import *im, const struct keys *keys, size_t hop, enum key_kind kind, const char *name)
+static bool list_keys(const struct keys *keys, size_t hop, enum key_kind kind, struct buf *out)
 {
-	struct buf *text = import_files_add(im->files, name, false);
-
-	im->failed = im->failed || text == NULL;
-	for (size_t i = 0; text != NULL && i < keys->count; i++)
+	for (size_t i = 0; i < keys->count; i++)
 		if (keys->all[i].hop == hop && keys->all[i].kind == kind)
-			im->failed = !buf_addf(text, "%s\n", keys->all[i].text) || im->failed;
+			buf_addf(out, "%s\n", keys->all[i].text);
+	return buf_ok(out);
+}
+
+/* Named by what stands in it: a file that a configuration in force asks stays as it is, whatever is imported next to it. */
+static bool add_table_file(struct import *im, const struct keys *keys, size_t hop, enum key_kind kind, const char *of, char name[64])
+{
+	struct buf text = buf_make(IMPORT_BYTES_MAX), *file = NULL;
+	char hash[IMPORT_NAME_BYTES];
+
+	if (list_keys(keys, hop, kind, &text) && import_name_of(slice_empty(), buf_slice(&text), hash)) {
+		snprintf(name, 64, "%ss-%s-%s", of, kind_names[kind], hash);
+		file = import_files_add(im->files, name, false);
+	}
+	if (file == NULL || !buf_add_slice(file, buf_slice(&text)))
+		im->failed = true;
+	buf_free(&text);
+	return !im->failed;
 }
 
 /* A rule for each hop with such keys, and the table that it asks. */
@@ -425,12 +460,10 @@ static void add_rules_in(struct import *im, const struct keys *keys, enum key_ki
 	char name[64];
 
 	for (size_t hop = 0; hop < im->hop_count; hop++) {
-		if (!has_keys(keys, hop, kind))
+		if (!has_keys(keys, hop, kind) || !add_table_file(im, keys, hop, kind, of, name))
 			continue;
-		snprintf(name, sizeof(name), "%ss-%zu-%s", of, hop + 1, kind_names[kind]);
-		add_table_file(im, keys, hop, kind, name);
 		buf_addf(tables, "table imported-%s file \"%s/%s\"\n", name, im->from->folder, name);
-		add_verb(&im->hops[hop], hop, rules);
+		add_verb(&im->hops[hop], rules);
 		if (kind == KEY_DOMAIN)
 			buf_addf(rules, "  if %s.domain in imported-%s\n", of, name);
 		else if (strcmp(of, "recipient") == 0)
@@ -460,7 +493,7 @@ static void add_patterns(struct import *im, struct buf *rules)
 	if (count > 1)
 		qsort(found, count, sizeof(found[0]), by_length);
 	for (size_t i = 0; i < count; i++) {
-		add_verb(&im->hops[found[i]->hop], found[i]->hop, rules);
+		add_verb(&im->hops[found[i]->hop], rules);
 		buf_add_text(rules, "  if recipient.domain matches \"[.]");
 		for (const char *c = found[i]->text; *c != '\0'; c++)
 			buf_addf(rules, *c == '.' ? "[%c]" : "%c", *c);
@@ -489,8 +522,8 @@ static void add_transports(const struct import *im, struct buf *out)
 
 		if (!is_transport(&r->hop) || !is_used(im, i))
 			continue;
-		buf_addf(out, "transport imported-%zu { ", i + 1);
-		hop_print(&r->hop, r->login == NO_LOGIN ? "" : im->logins[r->login].name, out);
+		buf_addf(out, "transport imported-%s { ", r->name);
+		print_hop(im, r, out);
 		buf_add_text(out, " }\n");
 	}
 }
@@ -504,7 +537,7 @@ static bool add_credentials(struct import *im)
 			continue;
 		if (text == NULL)
 			text = import_files_add(im->files, "credentials", true);
-		if (text == NULL || !buf_addf(text, "%s: %s %s\n", im->logins[i].name, im->logins[i].user, im->logins[i].password))
+		if (text == NULL || !buf_addf(text, "imported-%s: %s %s\n", im->logins[i].name, im->logins[i].user, im->logins[i].password))
 			im->failed = true;
 	}
 	return text != NULL;
@@ -533,7 +566,7 @@ static void add_last_rules(struct import *im, struct buf *tables, struct buf *ru
 		any = im->relayhost;
 	}
 	if (any != SIZE_MAX) {
-		add_verb(&im->hops[any], any, rules);
+		add_verb(&im->hops[any], rules);
 		buf_add_char(rules, '\n');
 	}
 }
@@ -552,6 +585,7 @@ static void write_all(struct import *im)
 	struct buf first = buf_make(1u << 20), last = buf_make(1u << 20), rules = buf_make(1u << 20), behind = buf_make(1u << 20);
 	bool secrets = add_credentials(im);
 
+	name_hops(im);
 	buf_add_text(&first, HEAD);
 	if (secrets)
 		buf_addf(&first, "credentials \"%s/credentials\"\n", im->from->folder);

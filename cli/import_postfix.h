@@ -12,6 +12,9 @@
  *     last.conf     route rules that stand behind them: `*` of transport(5), smarthosts by sender, relayhost
  *     FOLDER/...    a file of keys for each table; credentials (secret)
  *
+ * Tables are named by what stands in them, transports by what they say, logins by their key (import_name.h): beside an import that is in
+ * force another one changes nothing but passwords and virtual aliases, until its first.conf is read.
+ *
  * What would mean something else here is left out as a whole line and told, with the table it stands in.
  */
 enum import_table { IMPORT_TRANSPORT, IMPORT_SENDER_RELAYHOST, IMPORT_SASL_PASSWD, IMPORT_RELAYHOST, IMPORT_TABLES };

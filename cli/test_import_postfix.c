@@ -75,34 +75,33 @@ static void test_transports(void **state)
 				       "", "", "", "t10 a.test;");
 
 	(void)state;
-	is(&f, "recipients-2-addresses", "");
-	is(&f, "recipients-1-domains", "a.test\n");
-	is(&f, "recipients-3-addresses", "bob@a.test\n");
+	is(&f, "recipients-domains-5f0f8175e59f", "a.test\n");
+	is(&f, "recipients-addresses-4fab49cff1b4", "bob@a.test\n");
 	is(&f, "first.conf",
 	   "# Of a Postfix.  Include this before `route`, and last.conf behind it.\n"
-	   "table imported-recipients-3-addresses file \"/f/recipients-3-addresses\"\n"
-	   "table imported-recipients-1-domains file \"/f/recipients-1-domains\"\n"
-	   "table imported-recipients-4-domains file \"/f/recipients-4-domains\"\n"
-	   "table imported-recipients-5-domains file \"/f/recipients-5-domains\"\n"
-	   "table imported-recipients-6-domains file \"/f/recipients-6-domains\"\n"
-	   "table imported-recipients-7-domains file \"/f/recipients-7-domains\"\n"
-	   "table imported-recipients-8-domains file \"/f/recipients-8-domains\"\n"
-	   "transport imported-1 { smtp \"hub.test:25\"  tls optional }\n"
-	   "transport imported-2 { smtp \"192.0.2.1:2525\"  tls optional }\n"
-	   "transport imported-3 { lmtp \"127.0.0.1:24\"  allow-local yes }\n"
-	   "transport imported-4 { smtp mx }\n"
-	   "transport imported-5 { lmtp \"/run/lmtp\" }\n"
-	   "transport imported-8 { smtp \"[2001:db8::1]:26\"  tls optional }\n"
+	   "table imported-recipients-addresses-4fab49cff1b4 file \"/f/recipients-addresses-4fab49cff1b4\"\n"
+	   "table imported-recipients-domains-5f0f8175e59f file \"/f/recipients-domains-5f0f8175e59f\"\n"
+	   "table imported-recipients-domains-89f4d7afd0f7 file \"/f/recipients-domains-89f4d7afd0f7\"\n"
+	   "table imported-recipients-domains-3e83a2d778b1 file \"/f/recipients-domains-3e83a2d778b1\"\n"
+	   "table imported-recipients-domains-793c7284be7f file \"/f/recipients-domains-793c7284be7f\"\n"
+	   "table imported-recipients-domains-1dd1ca6192f4 file \"/f/recipients-domains-1dd1ca6192f4\"\n"
+	   "table imported-recipients-domains-083ac26568fd file \"/f/recipients-domains-083ac26568fd\"\n"
+	   "transport imported-hub.test-11919007acc2 { smtp \"hub.test:25\"  tls optional }\n"
+	   "transport imported-192.0.2.1-14197813470d { smtp \"192.0.2.1:2525\"  tls optional }\n"
+	   "transport imported-127.0.0.1-36795314f886 { lmtp \"127.0.0.1:24\"  allow-local yes }\n"
+	   "transport imported-mx-9ab855d110d0 { smtp mx }\n"
+	   "transport imported-run-lmtp-d08432848d72 { lmtp \"/run/lmtp\" }\n"
+	   "transport imported-2001-db8-1-4ce17fc4e93b { smtp \"[2001:db8::1]:26\"  tls optional }\n"
 	   "route {\n"
-	   "\tdeliver imported-3  if recipient in imported-recipients-3-addresses or recipient.base in imported-recipients-3-addresses\n"
-	   "\trelay imported-1  if recipient.domain in imported-recipients-1-domains\n"
-	   "\trelay imported-4  if recipient.domain in imported-recipients-4-domains\n"
-	   "\tdeliver imported-5  if recipient.domain in imported-recipients-5-domains\n"
-	   "\treject 550 5.1.6 \"gone {{to} \\\"B\\\"\"  if recipient.domain in imported-recipients-6-domains\n"
-	   "\tdiscard  if recipient.domain in imported-recipients-7-domains\n"
-	   "\trelay imported-8  if recipient.domain in imported-recipients-8-domains\n"
-	   "\trelay imported-1  if recipient.domain matches \"[.]b[.]a[.]test$\"\n"
-	   "\trelay imported-2  if recipient.domain matches \"[.]a[.]test$\"\n"
+	   "\tdeliver imported-127.0.0.1-36795314f886  if recipient in imported-recipients-addresses-4fab49cff1b4 or recipient.base in imported-recipients-addresses-4fab49cff1b4\n"
+	   "\trelay imported-hub.test-11919007acc2  if recipient.domain in imported-recipients-domains-5f0f8175e59f\n"
+	   "\trelay imported-mx-9ab855d110d0  if recipient.domain in imported-recipients-domains-89f4d7afd0f7\n"
+	   "\tdeliver imported-run-lmtp-d08432848d72  if recipient.domain in imported-recipients-domains-3e83a2d778b1\n"
+	   "\treject 550 5.1.6 \"gone {{to} \\\"B\\\"\"  if recipient.domain in imported-recipients-domains-793c7284be7f\n"
+	   "\tdiscard  if recipient.domain in imported-recipients-domains-1dd1ca6192f4\n"
+	   "\trelay imported-2001-db8-1-4ce17fc4e93b  if recipient.domain in imported-recipients-domains-083ac26568fd\n"
+	   "\trelay imported-hub.test-11919007acc2  if recipient.domain matches \"[.]b[.]a[.]test$\"\n"
+	   "\trelay imported-192.0.2.1-14197813470d  if recipient.domain matches \"[.]a[.]test$\"\n"
 	   "}\n");
 	import_files_free(&f);
 }
@@ -126,29 +125,71 @@ static void test_smarthosts(void **state)
 				       "[smtp.work.test]:587 work:secret: x\nisp.test me@isp.test:pass word\nboss@work.test boss:b\n", "[isp.test]:submission", "");
 
 	(void)state;
-	is(&f, "credentials", "imported-1: work secret: x\nimported-2: me@isp.test pass word\nimported-3: boss b\n");
+	is(&f, "credentials",
+	   "imported-smtp.work.test-587-caa361a906a0: work secret: x\n"
+	   "imported-isp.test-cb2cd241f0ee: me@isp.test pass word\n"
+	   "imported-boss-work.test-e0fd787dffa3: boss b\n");
 	is(&f, "first.conf",
 	   "# Of a Postfix.  Include this before `route`, and last.conf behind it.\n"
 	   "credentials \"/f/credentials\"\n"
-	   "table imported-senders-2-addresses file \"/f/senders-2-addresses\"\n"
-	   "table imported-senders-4-addresses file \"/f/senders-4-addresses\"\n"
-	   "table imported-senders-1-domains file \"/f/senders-1-domains\"\n"
-	   "transport imported-1 { smtp \"smtp.work.test:587\"  login imported-1 }\n"
-	   "transport imported-2 { smtp \"other.test:25\"  tls optional }\n"
-	   "transport imported-3 { smtp \"isp.test:587\"  login imported-2 }\n"
-	   "transport imported-4 { smtp \"smtp.work.test:587\"  login imported-3 }\n");
+	   "table imported-senders-addresses-204cd4ee074d file \"/f/senders-addresses-204cd4ee074d\"\n"
+	   "table imported-senders-addresses-8b039c5582af file \"/f/senders-addresses-8b039c5582af\"\n"
+	   "table imported-senders-domains-9b68a5d803b2 file \"/f/senders-domains-9b68a5d803b2\"\n"
+	   "transport imported-smtp.work.test-3dd0638eacb7 { smtp \"smtp.work.test:587\"  login imported-smtp.work.test-587-caa361a906a0 }\n"
+	   "transport imported-other.test-d31374414083 { smtp \"other.test:25\"  tls optional }\n"
+	   "transport imported-isp.test-08e60c4f4465 { smtp \"isp.test:587\"  login imported-isp.test-cb2cd241f0ee }\n"
+	   "transport imported-smtp.work.test-b55bcf725e9e { smtp \"smtp.work.test:587\"  login imported-boss-work.test-e0fd787dffa3 }\n");
 	is(&f, "last.conf",
 	   "route {\n"
-	   "\trelay imported-2  if sender in imported-senders-2-addresses\n"
-	   "\trelay imported-4  if sender in imported-senders-4-addresses\n"
-	   "\trelay imported-1  if sender.domain in imported-senders-1-domains\n"
-	   "\trelay imported-3\n"
+	   "\trelay imported-other.test-d31374414083  if sender in imported-senders-addresses-204cd4ee074d\n"
+	   "\trelay imported-smtp.work.test-b55bcf725e9e  if sender in imported-senders-addresses-8b039c5582af\n"
+	   "\trelay imported-smtp.work.test-3dd0638eacb7  if sender.domain in imported-senders-domains-9b68a5d803b2\n"
+	   "\trelay imported-isp.test-08e60c4f4465\n"
 	   "}\n");
 	assert_true(f.all[0]->secret);
 	import_files_free(&f);
 	f = import("* smtp:[hub.test]\n", "@work.test [x.test]\n", "", "[isp.test]", "");
-	is(&f, "last.conf", "route {\n\trelay imported-1\n}\n");
+	is(&f, "last.conf", "route {\n\trelay imported-hub.test-11919007acc2\n}\n");
 	import_files_free(&f);
+}
+
+static void stands_in(const char *lines, const char *other)
+{
+	struct slice rest = slice_of(lines), line;
+
+	while (slice_cut(&rest, '\n', &line)) {
+		char text[500];
+
+		snprintf(text, sizeof(text), "%.*s\n", SLICE_ARG(line));
+		if (strstr(other, text) == NULL)
+			fail_msg("%sis not in\n%s", text, other);
+	}
+}
+
+/* Who imports again while the first import is in force: what that names is as it was until the next one is read. */
+static void test_a_name_never_means_another_thing(void **state)
+{
+	static const char logins[] = "[two.test]:587 u:p\n", more_logins[] = "[zero.test]:587 x:y\n[two.test]:587 u:p\n";
+	struct import_files before = import("b.test smtp:[one.test]\nc.test smtp:[two.test]:587\nd.test smtp:[two.test]:587\n", "", logins, "", "");
+	struct import_files after = import("a.test smtp:[zero.test]:587\nb.test smtp:[one.test]\nc.test smtp:[two.test]:587\nd.test smtp:[two.test]:587\n", "",
+					   more_logins, "", "");
+	struct import_files moved = import("b.test smtp:[one.test]\nc.test smtp:[two.test]:587\nd.test smtp:[one.test]\n", "", logins, "", "");
+
+	(void)state;
+	stands_in(text_of(&before, "first.conf"), text_of(&after, "first.conf"));
+	stands_in(text_of(&before, "credentials"), text_of(&after, "credentials"));
+	for (size_t i = 0; i < before.count; i++) {
+		const char *name = before.all[i]->name, *text = buf_text(&before.all[i]->text);
+
+		if (strstr(name, ".conf") != NULL || before.all[i]->secret)
+			continue;
+		is(&after, name, text);
+		if (text_of(&moved, name)[0] != '\0')
+			is(&moved, name, text);
+	}
+	import_files_free(&before);
+	import_files_free(&after);
+	import_files_free(&moved);
 }
 
 /* Nothing that is there is written over, unless that was said; secrets are for nobody else. */
@@ -161,11 +202,22 @@ static void test_writing(void **state)
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
+	assert_int_equal(rmdir(folder), 0);
+	umask(0077);
 	text = import_files_add(&f, "domains/a.test", false);
 	assert_true(text != NULL && buf_add_text(text, "x: y\n"));
 	text = import_files_add(&f, "credentials", true);
 	assert_true(text != NULL && buf_add_text(text, "x: y z\n"));
 	assert_int_equal(import_files_write(&f, folder, false, (uid_t)-1, &why), OC_DONE);
+	/* Who reads the configuration, and the tables, is not who runs this. */
+	assert_int_equal(stat(folder, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	snprintf(path, sizeof(path), "%s/domains", folder);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	snprintf(path, sizeof(path), "%s/domains/a.test", folder);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0644);
 	snprintf(path, sizeof(path), "%s/credentials", folder);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
@@ -189,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_transports),
 		cmocka_unit_test(test_what_is_not_carried_over),
 		cmocka_unit_test(test_smarthosts),
+		cmocka_unit_test(test_a_name_never_means_another_thing),
 		cmocka_unit_test(test_writing),
 	};
 
