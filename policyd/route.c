@@ -205,16 +205,40 @@ static void on_test(void *arg, const struct cond *test, const struct fact_value 
 	walk_note(arg, (struct route_note){.kind = NOTE_TEST, .test = test, .value = value, .answer = answer});
 }
 
+/* The list was held by it, and is here because somebody let it go: its members are not held for the same reason. */
+static bool has_held_the_list(const struct walk *w, const struct rule *rule)
+{
+	for (size_t i = 0; i < w->held_count; i++)
+		if (w->held_by[i] == rule)
+			return true;
+	return false;
+}
+
+static enum next note_held(struct walk *w, const struct rule *rule)
+{
+	void *held_by = w->held_by;
+
+	if (!mem_grow(&held_by, &w->held_cap, w->held_count, sizeof(*w->held_by), w->conf->route->count))
+		return walk_defer(w, rule, "no memory for it");
+	w->held_by = held_by;
+	w->held_by[w->held_count++] = rule;
+	return GO_ON;
+}
+
 /* What other rules had to do about a list was done before it was kept. */
 static bool is_passed_over(const struct walk *w, const struct rule *rule)
 {
-	return walk_is_asked_list(w) && rule->verb != VERB_ALIAS && rule->verb != VERB_QUEUE_ONLY;
+	if (walk_is_asked_list(w))
+		return rule->verb != VERB_ALIAS && rule->verb != VERB_QUEUE_ONLY;
+	return rule->verb == VERB_HOLD && has_held_the_list(w, rule);
 }
 
 static enum next run_step(struct walk *w, const struct route_step *step)
 {
 	switch (step->end) {
 	case ROUTE_STEP:
+		if (walk_is_asked_list(w) && step->rule->verb == VERB_HOLD)
+			return note_held(w, step->rule);
 		if (is_passed_over(w, step->rule))
 			return GO_ON;
 		return route_verbs[step->rule->verb](w, step);
@@ -365,6 +389,7 @@ void route_run(const struct route_question *question, struct route_result *out)
 		free(w.items[i].owner);
 	}
 	free(w.items);
+	free(w.held_by);
 	map_free(&w.seen);
 }
 

@@ -91,7 +91,9 @@ struct route_question {
 	const struct lookups *lookups;
 	bool final; /* the recipient was expanded before: transport and next hop only */
 	bool keeps_lists;
-	bool is_list; /* the recipient is such a list: only aliases (and `queue-only`) are asked about it, and its members are sent to by `owner` */
+	/* The recipient is such a list: only aliases (and `queue-only`) are asked about it, and its members are sent to by `owner`; a `hold`
+	 * that is true of it does not count for them. */
+	bool is_list;
 	struct slice owner;
 	bool any_sender; /* for people: nobody said who sends, and "" is not the null sender */
 	bool no_copies; /* whose the address is: rules `copy` are passed over */

@@ -34,6 +34,8 @@ struct walk {
 	bool bare; /* <postmaster>, without a domain, was asked for */
 	struct item *items; /* owned */
 	size_t count, cap;
+	const struct rule **held_by; /* owned; rules `hold` that hold for the list that was asked about */
+	size_t held_count, held_cap;
 	struct map *seen; /* owned; (rule, address in lower case) -> its item's number and one; NULL: there is one item at most */
 	size_t at; /* the item in hand; others are added behind it while it is */
 	struct route_result *result;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ipc/message.h"
 #include "mail/directive.h"
+#include "mail/header_names.h"
 #include "test_conf.h"
 
 #include <setjmp.h>
@@ -347,12 +348,15 @@ static const char lists_text[] =
 	"  owner-round@example.test: boss\n"
 	"  round-two@example.test: \"round, bob\"\n"
 	"  owner-round-two@example.test: boss\n"
+	"  held-crew@example.test: \"alice, friend@elsewhere.test\"\n"
+	"  owner-held-crew@example.test: boss\n"
 	"  owner-known@nowhere.test: boss\n"
 	"  \"@catch.test\": alice@example.test\n"
 	"}\n"
 	"transport virtual { maildir \"/var/mail/{domain}/{local}/\"; user vmail }\n"
 	"transport smarthost { smtp \"smtp.isp.example:587\" }\n"
 	"route {\n"
+	"  hold if header \"X-Hold\" present or recipient.local == \"friend\" and sender.local == \"owner-held-crew\"\n"
 	"  queue-only if sender == \"owner-crew@example.test\" and recipient.local == \"friend\"\n"
 	"  copy \"copies@elsewhere.test\" if recipient == \"crew@example.test\" and sender == \"copied@example.test\"\n"
 	"  alias aliases if recipient.domain in domains or recipient.domain == \"catch.test\"\n"
@@ -390,6 +394,11 @@ static void test_lists(void **state)
 		 "round@example.test\nround-two@example.test", V "bob/! " V "alice/! " V "boss/!"},
 		{"a default names nobody's owner", "anybody@catch.test", "a@x.test", KEPT, "", V "alice/!"},
 		{"one that is a list no more", "alice@example.test", "a@x.test", MEMBERS, "alice@example.test", "deferred"},
+		{"held as one", "crew@example.test", "held@x.test", KEPT, "", ":+list(owner-crew@example.test)"},
+		{"and not by the same rule again, once it was let go", "crew@example.test", "held@x.test", MEMBERS, "crew@example.test", V "alice/! " S "~"},
+		{"nor what is a list in it", "all-crew@example.test", "held@x.test", MEMBERS, "all-crew@example.test",
+		 ":!list(owner-crew@example.test) " V "bob/!"},
+		{"but a member by what is said of it alone", "held-crew@example.test", "a@x.test", MEMBERS, "held-crew@example.test", V "alice/! " S "+"},
 	};
 
 	struct conf *lists = conf_of_text(lists_text);
@@ -398,12 +407,15 @@ static void test_lists(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct facts facts = facts_make();
 		struct buf got = buf_make(4096), owner = buf_make(256);
+		struct header_names names = header_names_make();
 		struct route_result r;
 
 		buf_addf(&owner, "owner-%s", rows[i].recipient);
 		facts.value[FACT_RECIPIENT].text = slice_of(rows[i].recipient);
 		facts.value[FACT_SENDER].text = slice_of(rows[i].sender);
 		facts.ancestors = slice_of(rows[i].ancestors);
+		header_names_add_header(&names, slice_of(strcmp(rows[i].sender, "held@x.test") == 0 ? "X-Hold: x\r\n" : "Subject: x\r\n"));
+		facts.header_names = header_names_text(&names);
 		route_run(&(struct route_question){.conf = lists, .facts = &facts, .lookups = &lookups, .keeps_lists = rows[i].how != SEEN,
 						   .is_list = rows[i].how == MEMBERS, .owner = buf_slice(&owner)}, &r);
 		if (r.outcome == ROUTE_TARGETS)
@@ -415,6 +427,7 @@ static void test_lists(void **state)
 		route_result_free(&r);
 		buf_free(&got);
 		buf_free(&owner);
+		header_names_free(&names);
 	}
 	conf_free(&lists);
 }
