@@ -380,7 +380,7 @@ static void note_route(struct message *m, size_t slot, const struct msg_ROUTE_AN
 }
 
 /* What was accepted is never refused because a rule says otherwise now: it waits, and the operator can see why. */
-static void round_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
+static bool round_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
 {
 	struct rounds *r = arg;
 	struct rec_route_target target;
@@ -389,14 +389,15 @@ static void round_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *ans
 
 	if (answer == NULL || outcome_kind(answer->outcome) != KIND_OK || !rec_route_target_next(&records, &target)) {
 		note_route(r->m, r->slots[i], answer);
-		return;
+		return true;
 	}
 	if (target.queue_only != 0 && message_keep(r->q, r->m, r->slots[i]))
-		return;
+		return true;
 	(void)snprintf(name, sizeof(name), "%.*s %.*s", SLICE_ARG(target.transport), SLICE_ARG(target.nexthop));
 	if (target.hold != 0)
 		r->m->wish = WISH_HOLD;
 	r->destinations[i] = slice_dup(slice_of(name));
+	return true;
 }
 
 static void round_done(void *arg)

@@ -197,6 +197,7 @@ void queue_status(struct service *s, struct buf *out)
 
 	service_status_number(out, "sessions", map_count(q->sessions));
 	service_status_number(out, "drafts_kib", q->draft_bytes / 1024);
+	service_status_number(out, "routes_kib", q->routing_bytes / 1024);
 	service_status_number(out, "in_memory", map_count(q->messages));
 	service_status_number(out, "active_jobs", sched_running(q->sched));
 	service_status_number(out, "waiting", sched_waiting(q->sched));

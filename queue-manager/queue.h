@@ -47,6 +47,7 @@ struct queue {
 	unsigned relay_jobs[QUEUE_RELAYS_MAX]; /* by instance (the local agent counts as one of them) */
 	uint64_t let_go; /* the last message that was there when the operator let all go; 0: never */
 	size_t draft_bytes; /* what drafts hold in memory */
+	size_t routing_bytes; /* what routes that are asked for do (routing.h) */
 	size_t status_asked; /* DRAFT_STATUS_ASKs under way */
 	STAILQ_HEAD(, list_turn) lists; /* expand.h: that wait for their turn */
 	unsigned lists_running;

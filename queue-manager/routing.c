@@ -1,5 +1,6 @@
 #include "routing.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #define AT_ONCE 100u
@@ -10,16 +11,44 @@ struct routing {
 	struct routing_calls calls;
 	void *arg;
 	size_t count, asked, answered;
+	bool stopped; /* no more is asked */
 };
 
 struct question {
 	struct routing *r;
 	size_t i;
 	struct buf pages; /* owned: the records of earlier pages */
+	bool is_too_much; /* what they are and the next would be */
 };
 
 static void ask_more(struct routing *r);
 static void on_route(struct ipc_message *m, void *arg);
+
+bool routing_hold(struct queue *q, size_t bytes)
+{
+	if (bytes > ROUTING_BYTES_MAX - q->routing_bytes) {
+		LOG(LEVEL_WARN, "routes-too-many", KV_NUM("held_kib", q->routing_bytes / 1024));
+		return false;
+	}
+	q->routing_bytes += bytes;
+	return true;
+}
+
+void routing_release(struct queue *q, size_t bytes)
+{
+	q->routing_bytes -= bytes;
+}
+
+static bool keep_page(struct question *question, struct slice records)
+{
+	question->is_too_much = !routing_hold(question->r->q, records.len);
+	if (question->is_too_much)
+		return false;
+	if (buf_add_slice(&question->pages, records))
+		return true;
+	routing_release(question->r->q, records.len);
+	return false;
+}
 
 /* One of several pages.  False: none that can be taken. */
 static bool take_page(struct question *question, const struct msg_ROUTE_ANSWER *answer)
@@ -27,7 +56,8 @@ static bool take_page(struct question *question, const struct msg_ROUTE_ANSWER *
 	const struct msg_ROUTE_MORE_ASK ask = {answer->cursor};
 
 	/* Each brings something, so that they come to an end. */
-	if (answer->outcome != OC_DONE || answer->route_target_records.len == 0 || !buf_add_slice(&question->pages, answer->route_target_records))
+	if (question->r->stopped || answer->outcome != OC_DONE || answer->route_target_records.len == 0 ||
+	    !keep_page(question, answer->route_target_records))
 		return false;
 	service_ask(question->r->q->service, ROLE_POLICYD, IPC_ROUTE_MORE_ASK, &ask, LINK_ASK_MS, on_route, question);
 	return true;
@@ -40,26 +70,42 @@ static bool join_pages(struct question *question, struct msg_ROUTE_ANSWER *answe
 		return false;
 	if (question->pages.len == 0 || answer->outcome != OC_DONE)
 		return true;
-	if (!buf_add_slice(&question->pages, answer->route_target_records))
+	if (!keep_page(question, answer->route_target_records))
 		return false;
 	answer->route_target_records = buf_slice(&question->pages);
 	return true;
+}
+
+static void tell(struct routing *r, size_t i, const struct msg_ROUTE_ANSWER *answer)
+{
+	r->answered++;
+	if (r->calls.answer(r->arg, i, answer))
+		return;
+	r->stopped = true;
+	r->count = r->asked;
+}
+
+static void question_end(struct question *question, const struct msg_ROUTE_ANSWER *answer)
+{
+	const struct msg_ROUTE_ANSWER busy = {.outcome = OC_BUSY, .dsn = slice_empty(), .text = slice_empty(), .rule = slice_empty(),
+					      .route_target_records = slice_empty()};
+
+	tell(question->r, question->i, question->is_too_much ? &busy : answer);
+	routing_release(question->r->q, question->pages.len);
+	buf_free(&question->pages);
+	free(question);
 }
 
 static void on_route(struct ipc_message *m, void *arg)
 {
 	struct question *question = arg;
 	struct routing *r = question->r;
-	size_t i = question->i;
 
 	if (m != NULL && m->body.ROUTE_ANSWER.cursor != 0 && take_page(question, &m->body.ROUTE_ANSWER))
 		return;
 	if (m != NULL && !join_pages(question, &m->body.ROUTE_ANSWER))
 		m = NULL;
-	r->calls.answer(r->arg, i, m == NULL ? NULL : &m->body.ROUTE_ANSWER);
-	buf_free(&question->pages);
-	free(question);
-	r->answered++;
+	question_end(question, m == NULL ? NULL : &m->body.ROUTE_ANSWER);
 	ask_more(r);
 	if (r->answered < r->count)
 		return;
@@ -90,7 +136,7 @@ static bool ask_one(struct routing *r)
 
 	if (question == NULL)
 		return false;
-	*question = (struct question){r, r->asked++, buf_make(ROUTE_RECORDS_MAX)};
+	*question = (struct question){r, r->asked++, buf_make(ROUTE_RECORDS_MAX), false};
 	service_ask(r->q->service, ROLE_POLICYD, IPC_ROUTE_ASK, &ask, LINK_ASK_MS, on_route, question);
 	return true;
 }
@@ -103,8 +149,7 @@ static void ask_more(struct routing *r)
 			continue;
 		if (r->asked > r->answered)
 			return;
-		r->calls.answer(r->arg, r->asked++, NULL);
-		r->answered++;
+		tell(r, r->asked++, NULL);
 	}
 }
 
@@ -115,7 +160,7 @@ bool routing_start(struct queue *q, const struct routing_facts *facts, size_t co
 
 	if (r == NULL)
 		return false;
-	*r = (struct routing){q, *facts, *calls, arg, count, 0, 0};
+	*r = (struct routing){q, *facts, *calls, arg, count, 0, 0, false};
 	if (!ask_one(r)) {
 		free(r);
 		return false;

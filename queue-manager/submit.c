@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define POOL_MAX (256u << 20)
+#define SMALL_BYTES 16384u /* of each message, not counted: what lists take is no ordinary mail's affair */
 #define TAIL_MAX ((size_t)SPOOL_TRAILER_MAX + SPOOL_RECIPIENTS_MAX + SPOOL_END_BYTES)
 
 /* A final recipient: what routing made of one that was asked. */
@@ -43,6 +44,8 @@ void submission_clear(struct submission *sub)
 {
 	if (sub->generation != NULL)
 		generation_release(sub->q->service, &sub->generation);
+	routing_release(sub->q, sub->counted);
+	sub->counted = 0;
 	pool_free(&sub->pool);
 	buf_free(&sub->body);
 	buf_free(&sub->head);
@@ -464,20 +467,14 @@ static void take_targets(struct submission *sub, size_t asked, struct slice reco
 		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
 }
 
-static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
+static void judge(struct submission *sub, size_t i, const struct msg_ROUTE_ANSWER *answer)
 {
-	struct submission *sub = arg;
-
-	if (answer == NULL) {
-		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
-		return;
-	}
 	switch (outcome_kind(answer->outcome)) {
 	case KIND_OK:
 		take_targets(sub, i, answer->route_target_records);
 		break;
 	case KIND_TEMP:
-		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+		submission_fail(sub, answer->outcome == OC_BUSY ? OC_BUSY : OC_ROUTE_UNKNOWN, NULL);
 		(void)slice_copy(answer->rule, sub->rule, sizeof(sub->rule));
 		break;
 	case KIND_PERM:
@@ -485,6 +482,47 @@ static void on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer
 		       answer->text, answer->rule);
 		break;
 	}
+}
+
+/* The recipients, as they are now and as they will be written. */
+static bool count_memory(struct submission *sub)
+{
+	size_t all = sub->pool.bytes + sub->target_cap * (sizeof(struct target) + sizeof(struct spool_rcpt));
+	size_t now = all > SMALL_BYTES ? all - SMALL_BYTES : 0;
+
+	if (now > sub->counted && !routing_hold(sub->q, now - sub->counted))
+		return false;
+	if (now < sub->counted)
+		routing_release(sub->q, sub->counted - now);
+	sub->counted = now;
+	return true;
+}
+
+/* It has failed: the others wait for the memory. */
+static void drop_targets(struct submission *sub)
+{
+	free(sub->targets);
+	sub->targets = NULL;
+	sub->target_count = sub->target_cap = 0;
+	(void)count_memory(sub);
+}
+
+static bool on_answer(void *arg, size_t i, const struct msg_ROUTE_ANSWER *answer)
+{
+	struct submission *sub = arg;
+
+	if (outcome_kind(sub->outcome) != KIND_OK)
+		return false;
+	if (answer == NULL)
+		submission_fail(sub, OC_ROUTE_UNKNOWN, NULL);
+	else
+		judge(sub, i, answer);
+	if (outcome_kind(sub->outcome) == KIND_OK && !count_memory(sub))
+		submission_fail(sub, OC_BUSY, NULL);
+	if (outcome_kind(sub->outcome) == KIND_OK)
+		return true;
+	drop_targets(sub);
+	return false;
 }
 
 static void add_folded(struct buf *key, struct slice text)
@@ -550,6 +588,35 @@ static bool merge_targets(struct submission *sub)
 	sub->target_count = kept;
 	map_free(&seen);
 	ok = ok && buf_ok(&key);
+	buf_free(&key);
+	return ok;
+}
+
+/* No table and no mailbox knows them apart, and each spelling of a list would bring all its members. */
+static bool merge_asked(struct submission *sub)
+{
+	struct map *seen = map_new(SPOOL_RECIPIENTS_MAX);
+	struct buf key = buf_make(SPOOL_TEXT_MAX);
+	size_t kept = 0;
+	bool ok = seen != NULL;
+
+	for (size_t i = 0; ok && i < sub->asked_count; i++) {
+		struct asked_rcpt *rcpt = &sub->asked[i], *other;
+
+		buf_clear(&key);
+		add_folded(&key, rcpt->address);
+		other = map_find(seen, buf_slice(&key));
+		if (other != NULL) {
+			other->notify = dsn_notify_join(other->notify, rcpt->notify);
+			continue;
+		}
+		sub->asked[kept] = *rcpt;
+		ok = buf_ok(&key) && map_put(seen, buf_slice(&key), &sub->asked[kept]);
+		kept++;
+	}
+	if (ok)
+		sub->asked_count = kept;
+	map_free(&seen);
 	buf_free(&key);
 	return ok;
 }
@@ -636,6 +703,8 @@ void submission_commit(struct submission *sub)
 		on_routed(sub);
 		return;
 	}
+	if (sub->asked_count > 1 && !merge_asked(sub))
+		submission_fail(sub, OC_NO_MEMORY, NULL);
 	if (outcome_kind(sub->outcome) == KIND_OK &&
 	    !routing_start(sub->q, &facts, sub->asked_count, &routing_calls, sub))
 		submission_fail(sub, OC_NO_MEMORY, NULL);

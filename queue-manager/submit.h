@@ -10,7 +10,7 @@
  *   routes asked --all answered--> judged --some may be taken--> written --durable--> active
  *                                    '--none, or not known now--> done with that outcome
  *
- * Always: nothing is written before every route is known; nobody is told DONE before it is durable; a recipient whose
+ * Always: recipients that differ in the case of letters alone are asked for as one; nothing is written before every route is known; nobody is told DONE before it is durable; a recipient whose
  * route leaves this host is taken only with a right that the gate or authd attested, or where it is a relay domain.
  */
 struct asked_rcpt {
@@ -45,6 +45,7 @@ struct submission {
 	/* while it goes on: submit.c's */
 	struct target *targets;
 	size_t target_count, target_cap, refused;
+	size_t counted; /* its part of the queue's `routing_bytes` */
 };
 
 void submission_init(struct submission *sub, struct queue *q);

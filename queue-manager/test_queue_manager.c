@@ -1,6 +1,7 @@
 /*
  * The real postern-queue, as an ordinary user and in its cage; everybody else is played.  Each test is a story.
  */
+#include "routing.h"
 #include "test_play.h"
 
 #include "base/id.h"
@@ -375,9 +376,9 @@ static void test_a_program_stays_at_its_transport(void **state)
 					"retry { every 15m until 4d }\n";
 	struct play *p = *state;
 
-	play_draft(p, 1, 1, "a@x.test", "bob@x.test bob@x.test", body);
+	play_draft(p, 1, 1, "a@x.test", "bob@x.test robert@x.test", body);
 	play_route(p, "bob@x.test", false, &home);
-	play_route(p, "bob@x.test", false, &program);
+	play_route_to(p, "robert@x.test", false, &program, "bob@x.test");
 	(void)play_committed(p, OC_DONE, 0);
 	play_job(p, PART_LOCAL, &job);
 	assert_int_equal(job.count, 2);
@@ -616,7 +617,8 @@ static void test_a_list_that_has_to_wait(void **state)
 	play_wait_list(p, "");
 }
 
-/* By whatever case and tag it was asked for, its members hear once; a tag that is kept is another list. */
+/* By whatever case and tag it was asked for, its members hear once; a tag that is kept is another list.  What differs in case alone is
+ * asked for once. */
 static void test_a_list_by_many_spellings(void **state)
 {
 	static const char keeping[] = CONF("spool_reserve 0\nsub_address \"+\"\nsub_address_kept yes");
@@ -625,8 +627,7 @@ static void test_a_list_by_many_spellings(void **state)
 
 	play_draft(p, 1, 1, "a@x.test", "all@x.test ALL@x.test all+1@x.test", body);
 	play_route(p, "all@x.test", false, &list);
-	play_route(p, "ALL@x.test", false, &loud);
-	play_route(p, "all+1@x.test", false, &list);
+	play_route(p, "all+1@x.test", false, &loud);
 	(void)play_committed(p, OC_DONE, 0);
 	play_members(p, "a@x.test", &home, "bob@x.test");
 	play_job(p, PART_LOCAL, &job);
@@ -637,9 +638,7 @@ static void test_a_list_by_many_spellings(void **state)
 	play_session(p, 1, PART_SMTPD, "192.0.2.1");
 	play_draft(p, 1, 1, "a@x.test", "all@x.test ALL@x.test all+1@x.test ALL+1@x.test", body);
 	play_route(p, "all@x.test", false, &list);
-	play_route(p, "ALL@x.test", false, &loud);
-	play_route(p, "all+1@x.test", false, &list);
-	play_route(p, "ALL+1@x.test", false, &loud);
+	play_route(p, "all+1@x.test", false, &loud);
 	(void)play_committed(p, OC_DONE, 0);
 	play_members(p, "a@x.test", &home, "bob@x.test");
 	assert_true(slice_eq(play_hear(p, PART_POLICYD, IPC_ROUTE_ASK)->body.ROUTE_ASK.recipient, slice_of("all+1@x.test")));
@@ -735,6 +734,46 @@ static void test_an_answer_in_pages(void **state)
 	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER, &(struct msg_ROUTE_ANSWER){.outcome = OC_DONE, .cursor = 11}); /* nothing, and on: never ends */
 	(void)play_committed(p, OC_ROUTE_UNKNOWN, 451);
 	play_wait_files(p, "new", 0);
+	play_wait_list(p, "");
+}
+
+#define ASKED_FOR 9u
+#define PAGE_BYTES 60000u
+
+static void answer_large_page(struct play *p, uint64_t cursor)
+{
+	static char page[PAGE_BYTES];
+
+	play_answer(p, PART_POLICYD, IPC_ROUTE_ANSWER,
+		    &(struct msg_ROUTE_ANSWER){.outcome = OC_DONE, .route_target_records = slice_make(page, sizeof(page)), .cursor = cursor});
+}
+
+/* However many are asked for at once: what is beyond the memory for all of them is refused for now, and given back. */
+static void test_pages_beyond_the_memory(void **state)
+{
+	struct play *p = *state;
+	size_t pages = ROUTING_BYTES_MAX / PAGE_BYTES + 1;
+
+	play_draft(p, 1, 1, "a@x.test", "1@x.test 2@x.test 3@x.test 4@x.test 5@x.test 6@x.test 7@x.test 8@x.test 9@x.test", body);
+	for (size_t i = 0; i < ASKED_FOR; i++) {
+		(void)play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+		answer_large_page(p, i + 1);
+	}
+	/* All but the one that was too much ask once more. */
+	for (size_t i = ASKED_FOR; i < pages + ASKED_FOR - 1; i++) {
+		(void)play_hear(p, PART_POLICYD, IPC_ROUTE_MORE_ASK);
+		answer_large_page(p, i + 1);
+	}
+	(void)play_committed(p, OC_BUSY, outcome_info(OC_BUSY)->smtp);
+	play_draft(p, 1, 2, "a@x.test", "all@x.test", body);
+	(void)play_hear(p, PART_POLICYD, IPC_ROUTE_ASK);
+	answer_page(p, "bob@x.test", 1);
+	hear_more(p, 1);
+	answer_page(p, "carol@x.test", 0);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+	assert_int_equal(job.count, 2);
+	deliver(p, PART_LOCAL);
 	play_wait_list(p, "");
 }
 
@@ -1028,12 +1067,17 @@ static void test_duplicates_are_one(void **state)
 {
 	struct play *p = *state;
 
-	play_draft(p, 1, 1, "a@x.test", "bob@x.test bob@x.test", body);
+	play_draft_of(p, 1, &(struct msg_DRAFT_OPEN){.sender = slice_of("a@x.test"), .helo = slice_of("c"), .protocol = slice_of("ESMTP"),
+						     .tls = slice_empty(), .auth = slice_empty(), .envid = slice_empty()},
+		      (const struct draft_rcpt[]){{"bob@x.test", "", DSN_NEVER}, {"carol@x.test", "", 0}, {"BOB@x.test", "", DSN_FAILURE}, {"bob@x.test", "", DSN_DELAY}},
+		      4, body);
 	play_route(p, "bob@x.test", false, &home);
-	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "carol@x.test", false, &home);
 	(void)play_committed(p, OC_DONE, 0);
 	play_job(p, PART_LOCAL, &job);
-	assert_int_equal(job.count, 1);
+	assert_int_equal(job.count, 2);
+	assert_string_equal(job.recipients[0], "bob@x.test");
+	assert_int_equal(job.notify[0], DSN_FAILURE | DSN_DELAY);
 	deliver(p, PART_LOCAL);
 	play_wait_list(p, "");
 }
@@ -1104,6 +1148,7 @@ int main(void)
 		STORY(test_let_go_is_for_good),
 		STORY(test_an_expansion_knows_its_ancestors),
 		STORY(test_an_answer_in_pages),
+		STORY(test_pages_beyond_the_memory),
 		STORY(test_a_list_with_an_owner),
 		STORY(test_a_list_that_has_to_wait),
 		STORY(test_a_list_by_many_spellings),
