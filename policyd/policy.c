@@ -97,7 +97,7 @@ static void take_target(struct policy_answer *a, const struct route_result *r)
 	struct slice rest = buf_slice(&r->records);
 	struct rec_route_target t;
 
-	if (r->count == 1 && rec_route_target_next(&rest, &t) && slice_copy(t.transport, a->transport, sizeof(a->transport)))
+	if (r->count == 1 && !r->is_cut && rec_route_target_next(&rest, &t) && slice_copy(t.transport, a->transport, sizeof(a->transport)))
 		(void)(slice_copy(t.nexthop, a->nexthop, sizeof(a->nexthop)) && slice_copy(t.recipient, a->mailbox, sizeof(a->mailbox)));
 }
 
@@ -130,10 +130,13 @@ static void take_route(struct policy_answer *a, const struct policy_request *req
 	snprintf(a->rule, sizeof(a->rule), "%s", r->rule);
 }
 
+/* Members of a list decide here whether it can be sent to now, and the commit asks for all of them. */
+#define LOOKED_AT_MAX 100u
+
 static struct policy_answer try_route(const struct conf *conf, const struct policy_request *request, const struct facts *facts,
 				      const struct lookups *lookups, const struct policy_answer *before)
 {
-	const struct route_question question = {.conf = conf, .facts = facts, .lookups = lookups};
+	const struct route_question question = {.conf = conf, .facts = facts, .lookups = lookups, .enough = LOOKED_AT_MAX};
 	struct policy_answer a = *before;
 	struct route_result r;
 

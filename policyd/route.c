@@ -317,6 +317,10 @@ static enum next run_all(struct walk *w)
 	enum next next = ENDED;
 
 	for (w->at = 0; next == ENDED && w->at < w->count; w->at++) {
+		if (walk_has_enough(w, w->at)) {
+			w->result->is_cut = true;
+			break;
+		}
 		next = run_item(w);
 		if (next == IS_NO)
 			next = send_to_postmaster(w);

@@ -23,6 +23,9 @@ struct rec_route_target;
  * message to its members; else they are looked at as if that were done.  The null sender stays null (RFC 5321 §4.5.5), and a list that
  * was expanded on the way to this message has no second message: its members are added under the sender that is.
  *
+ * Where `enough` says so the walk ends early: what a long list's first members lead to is known by then, and each question about it is not
+ * a walk over thousands.
+ *
  * Always: an alias that leads back to one of its own ancestors is that address itself, and goes on behind the alias rule (its mailbox then,
  * not its owner's forward file; so does an address that was expanded on the way to this message, facts.ancestors); depth and
  * width have bounds.  `postmaster` exists at every domain: what would refuse it leads to the setting postmaster, and so does `root` where
@@ -50,6 +53,7 @@ struct route_result {
 	char cause[513]; /* DEFERRED: for the log */
 	struct buf records; /* TARGETS: route_target records; owned: route_result_free */
 	size_t count;
+	bool is_cut; /* there are more than `enough` addresses, and the others were not looked at */
 	bool leaves; /* one of them leaves this host, and only an attested right allows that */
 };
 
@@ -96,6 +100,7 @@ struct route_question {
 	bool is_list;
 	struct slice owner;
 	bool any_sender; /* for people: nobody said who sends, and "" is not the null sender */
+	size_t enough; /* so many addresses are looked at, and no more; 0: all of them */
 	bool no_copies; /* whose the address is: rules `copy` are passed over */
 	const struct route_trace *trace; /* NULL: nobody looks */
 };

@@ -111,7 +111,13 @@ static bool on_value(const struct target *target, void *arg)
 	struct alias_values *v = arg;
 
 	v->count++;
-	v->next = adders[target->kind](v, target);
+	if (walk_has_enough(v->w, v->w->count)) {
+		v->w->result->is_cut = true;
+		if (v->count > ROUTE_WIDTH_MAX)
+			v->next = walk_defer_width(v->w, v->step->rule);
+	} else {
+		v->next = adders[target->kind](v, target);
+	}
 	return v->next == GO_ON;
 }
 

@@ -71,6 +71,11 @@ static inline bool walk_is_asked_list(const struct walk *w)
 {
 	return w->question->is_list && w->at == 0;
 }
+/* No more addresses are looked at than those that are there (route_question.enough). */
+static inline bool walk_has_enough(const struct walk *w, size_t count)
+{
+	return w->question->enough > 0 && count >= w->question->enough;
+}
 bool walk_is_ancestor(const struct walk *w, struct slice address);
 
 /* route_verbs.c */

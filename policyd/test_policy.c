@@ -244,6 +244,66 @@ static void test_tags(void **state)
 	assert_false(say_helo("good.test", &tags, &delay));
 }
 
+static size_t looked_at;
+
+static enum answer find_wide(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	const size_t *members = arg;
+
+	(void)table;
+	(void)base;
+	looked_at++;
+	if (!slice_starts(address, slice_of("all@")))
+		return ANSWER_NO;
+	for (size_t i = 0; i < *members; i++)
+		buf_addf(value_out, "m%zu,", i);
+	return ANSWER_YES;
+}
+
+static enum answer find_owned(void *arg, const struct conf_table *table, struct slice address)
+{
+	(void)arg;
+	(void)table;
+	return slice_starts(address, slice_of("all@owned")) || slice_starts(address, slice_of("owner-all@owned")) ? ANSWER_YES : ANSWER_NO;
+}
+
+/* Asking for a long list again and again must not be a walk over thousands each time, with an owner or without. */
+static void test_long_lists(void **state)
+{
+	static const char lists_text[] = "hostname h.test\npostmaster boss@example.test\ntable aliases { x: y }\n"
+					 "transport smarthost { smtp \"smtp.isp.example:587\" }\n"
+					 "route {\n  alias aliases\n  reject \"gone\" if recipient == \"m7@l.test\"\n"
+					 "  discard if recipient.domain == \"none.test\" and recipient.local != \"m9\"\n  relay smarthost\n}\n";
+	static const struct {
+		size_t members;
+		const char *recipient;
+		bool is_one;
+		enum outcome oc;
+	} rows[] = {
+		{3, "all@l.test", false, OC_DONE}, {90, "all@l.test", false, OC_DONE}, {10000, "all@l.test", false, OC_DONE},
+		{10000, "all@owned.test", false, OC_DONE}, {10001, "all@l.test", false, OC_ROUTE_UNKNOWN}, {20, "all@none.test", true, OC_DONE},
+		{200, "all@none.test", false, OC_DONE},
+	};
+	struct conf *lists = conf_of_text(lists_text);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t members = rows[i].members;
+		const struct lookups wide = {find_in_table, find_wide, NULL, find_account, &members, NULL, find_owned};
+		struct policy_request r = request_of(STAGE_RCPT, "a@x.test", rows[i].recipient);
+		struct policy_answer a;
+
+		looked_at = 0;
+		policy_run(lists, &r, &wide, &a);
+		if (a.oc != rows[i].oc || a.pending || looked_at > 100 || (members < 100 && looked_at < members))
+			fail_msg("%zu: %s, %zu asked for, %s", i, outcome_info(a.oc)->name, looked_at, a.cause);
+		/* One of many that were not looked at is not where it goes. */
+		assert_int_equal(a.transport[0] != '\0', rows[i].is_one);
+		policy_answer_free(&a);
+	}
+	conf_free(&lists);
+}
+
 /* 64 headers may come; one recipient must not hold everybody for each of them. */
 static void test_headers_that_take_too_long(void **state)
 {
@@ -322,6 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recipients), cmocka_unit_test(test_rule_and_effects),  cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_long_lists),
 		cmocka_unit_test(test_headers_that_take_too_long),
 		cmocka_unit_test(test_tag_words),  cmocka_unit_test(test_message_tag),	     cmocka_unit_test(test_stage_without_rules),
 	};
