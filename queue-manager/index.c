@@ -1,8 +1,8 @@
 #include "index.h"
 
 #include "base/mem.h"
+#include "database.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 
 #define SCHEMA_VERSION 1
@@ -16,15 +16,9 @@ static const char schema[] =
 	"CREATE INDEX by_bucket ON message(id & 1023);"
 	"PRAGMA user_version = 1;";
 
-static const char settings[] =
-	"PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF;"
-	"PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 4000; PRAGMA temp_store = MEMORY;";
-
 #define COLUMNS "id, next, tries, size, recipients, held, warned, destination, sender, recipient, last"
 
 enum statement {
-	ST_BEGIN,
-	ST_COMMIT,
 	ST_PUT,
 	ST_REMOVE,
 	ST_FIND,
@@ -43,8 +37,6 @@ enum statement {
 };
 
 static const char *const texts[ST_NUMBER] = {
-	[ST_BEGIN] = "BEGIN IMMEDIATE",
-	[ST_COMMIT] = "COMMIT",
 	[ST_PUT] = "INSERT OR REPLACE INTO message(" COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[ST_REMOVE] = "DELETE FROM message WHERE id = ?",
 	[ST_FIND] = "SELECT " COLUMNS " FROM message WHERE id = ?",
@@ -61,151 +53,28 @@ static const char *const texts[ST_NUMBER] = {
 	[ST_BUCKET] = "SELECT id FROM message WHERE id & 1023 = ? LIMIT ?",
 };
 
+static const struct database_plan plan = {schema, SCHEMA_VERSION, texts, ST_NUMBER};
+_Static_assert(ST_NUMBER <= DATABASE_STATEMENTS_MAX, "more statements than a database has");
+
 struct index {
-	const char *path;
-	sqlite3 *db;
-	sqlite3_stmt *statements[ST_NUMBER];
-	bool reset;
-	bool looks; /* index_look: never begun anew */
-	char trouble[200];
+	struct database d;
 };
-
-/* ---- opening, and beginning anew ---- */
-
-static void note(struct index *ix, const char *what)
-{
-	(void)snprintf(ix->trouble, sizeof(ix->trouble), "%s: %s", what,
-		       ix->db == NULL ? "no memory" : sqlite3_errmsg(ix->db));
-}
-
-static void shut(struct index *ix)
-{
-	for (size_t i = 0; i < ST_NUMBER; i++) {
-		sqlite3_finalize(ix->statements[i]);
-		ix->statements[i] = NULL;
-	}
-	sqlite3_close(ix->db);
-	ix->db = NULL;
-}
-
-static bool run_text(struct index *ix, const char *text)
-{
-	return sqlite3_exec(ix->db, text, NULL, NULL, NULL) == SQLITE_OK;
-}
-
-static int read_version(struct index *ix)
-{
-	sqlite3_stmt *st = NULL;
-	int version = -1;
-
-	if (sqlite3_prepare_v2(ix->db, "PRAGMA user_version", -1, &st, NULL) == SQLITE_OK &&
-	    sqlite3_step(st) == SQLITE_ROW)
-		version = sqlite3_column_int(st, 0);
-	sqlite3_finalize(st);
-	return version;
-}
-
-static bool prepare_all(struct index *ix)
-{
-	for (size_t i = 0; i < ST_NUMBER; i++)
-		if (sqlite3_prepare_v3(ix->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &ix->statements[i], NULL) !=
-		    SQLITE_OK)
-			return false;
-	return true;
-}
-
-static bool open_database(struct index *ix)
-{
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	int version;
-
-	if (sqlite3_open_v2(ix->path, &ix->db, flags, NULL) != SQLITE_OK)
-		return false;
-	(void)sqlite3_extended_result_codes(ix->db, 1);
-	(void)sqlite3_db_config(ix->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	(void)sqlite3_busy_timeout(ix->db, 50);
-	if (!run_text(ix, settings))
-		return false;
-	version = read_version(ix);
-	if (version == 0)
-		ix->reset = run_text(ix, schema);
-	return (version == SCHEMA_VERSION || ix->reset) && prepare_all(ix);
-}
-
-/* One broken database is kept for people to look at; an older one makes room. */
-static void set_aside(struct index *ix)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	char from[300], to[300];
-
-	shut(ix);
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		(void)snprintf(from, sizeof(from), "%s%s", ix->path, suffixes[i]);
-		(void)snprintf(to, sizeof(to), "%s.bad%s", ix->path, suffixes[i]);
-		(void)rename(from, to);
-	}
-}
-
-static void open_or_begin_anew(struct index *ix)
-{
-	if (open_database(ix))
-		return;
-	note(ix, "open");
-	set_aside(ix);
-	if (open_database(ix))
-		return;
-	note(ix, "open");
-	shut(ix); /* as on a full disk: without it, every message is simply due */
-}
 
 struct index *index_open(const char *path)
 {
 	struct index *ix = mem_new(1, sizeof(*ix));
 
-	if (ix == NULL)
-		return NULL;
-	ix->path = path;
-	open_or_begin_anew(ix);
+	if (ix != NULL)
+		database_open(&ix->d, path, &plan);
 	return ix;
 }
 
-/* The name as it is: SQLite would look at every folder above, which the spool's owner need not be allowed. */
-static int name_as_it_is(sqlite3_vfs *vfs, const char *name, int size, char *out)
-{
-	(void)vfs;
-	return (size_t)snprintf(out, (size_t)size, "%s", name) < (size_t)size ? SQLITE_OK : SQLITE_CANTOPEN;
-}
-
-static bool register_here(void)
-{
-	static sqlite3_vfs here;
-	const sqlite3_vfs *usual = sqlite3_vfs_find(NULL);
-
-	if (usual == NULL)
-		return false;
-	here = *usual;
-	here.pNext = NULL;
-	here.zName = "here";
-	here.xFullPathname = name_as_it_is;
-	return sqlite3_vfs_register(&here, 0) == SQLITE_OK;
-}
-
-/* immutable: no lock is taken and no file made beside it. */
 struct index *index_look(const char *path)
 {
-	int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
 	struct index *ix = mem_new(1, sizeof(*ix));
-	char uri[300];
 
-	if (ix == NULL)
-		return NULL;
-	ix->path = path;
-	ix->looks = true;
-	(void)snprintf(uri, sizeof(uri), "file:%s?immutable=1", path);
-	if (register_here() && sqlite3_open_v2(uri, &ix->db, flags, "here") == SQLITE_OK && run_text(ix, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;") &&
-	    read_version(ix) == SCHEMA_VERSION && prepare_all(ix))
+	if (ix != NULL && database_look(&ix->d, path, &plan))
 		return ix;
-	shut(ix);
 	free(ix);
 	return NULL;
 }
@@ -217,59 +86,45 @@ void index_close(struct index **ip)
 	if (ix == NULL)
 		return;
 	*ip = NULL;
-	shut(ix);
+	database_close(&ix->d);
 	free(ix);
 }
 
 bool index_was_reset(struct index *ix)
 {
-	bool reset = ix->reset;
-
-	ix->reset = false;
-	return reset;
+	return database_was_reset(&ix->d);
 }
 
 const char *index_trouble(const struct index *ix)
 {
-	return ix->trouble;
+	return ix->d.trouble;
 }
 
 /* ---- statements ---- */
 
-static bool is_broken(int code)
-{
-	code &= 0xff;
-	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_IOERR || code == SQLITE_SCHEMA ||
-	       code == SQLITE_ERROR || code == SQLITE_CANTOPEN;
-}
-
-static void begin_anew(struct index *ix)
-{
-	if (ix->looks)
-		return;
-	set_aside(ix);
-	if (!open_database(ix))
-		shut(ix); /* tried again by the next statement */
-}
-
-/* Ends a statement.  What cannot be mended by waiting begins anew. */
-static bool finish(struct index *ix, sqlite3_stmt *st, int code)
-{
-	if (st != NULL)
-		(void)sqlite3_reset(st);
-	if (code == SQLITE_DONE || code == SQLITE_ROW)
-		return true;
-	note(ix, "index");
-	if (is_broken(code))
-		begin_anew(ix);
-	return false;
-}
-
 static sqlite3_stmt *statement(struct index *ix, enum statement which)
 {
-	if (ix->db == NULL && !ix->looks)
-		open_or_begin_anew(ix);
-	return ix->db == NULL ? NULL : ix->statements[which];
+	return database_statement(&ix->d, which);
+}
+
+static bool finish(struct index *ix, sqlite3_stmt *st, int code)
+{
+	return database_finish(&ix->d, st, code);
+}
+
+static bool run(struct index *ix, sqlite3_stmt *st)
+{
+	return database_run(&ix->d, st);
+}
+
+void index_begin(struct index *ix)
+{
+	database_begin(&ix->d);
+}
+
+bool index_end(struct index *ix)
+{
+	return database_end(&ix->d);
 }
 
 static void bind_number(sqlite3_stmt *st, int at, uint64_t value)
@@ -280,31 +135,6 @@ static void bind_number(sqlite3_stmt *st, int at, uint64_t value)
 static void bind_text(sqlite3_stmt *st, int at, const char *text)
 {
 	(void)sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
-}
-
-static bool run(struct index *ix, sqlite3_stmt *st)
-{
-	return st != NULL && finish(ix, st, sqlite3_step(st));
-}
-
-void index_begin(struct index *ix)
-{
-	sqlite3_stmt *st = statement(ix, ST_BEGIN);
-
-	ix->trouble[0] = '\0';
-	(void)run(ix, st);
-}
-
-/* On a full disk it is here that writing fails: until now all of it was in memory. */
-bool index_end(struct index *ix)
-{
-	if (ix->db == NULL || sqlite3_get_autocommit(ix->db) != 0)
-		return true; /* what failed has been told */
-	if (run(ix, statement(ix, ST_COMMIT)))
-		return true;
-	if (ix->db != NULL && sqlite3_get_autocommit(ix->db) == 0)
-		(void)run_text(ix, "ROLLBACK");
-	return false;
 }
 
 bool index_put(struct index *ix, const struct index_row *row)
@@ -518,8 +348,8 @@ static bool is_in_order(struct index *ix, const struct index_row *row)
 		return false;
 	if (is_in_one && is_in_both)
 		return true;
-	(void)snprintf(ix->trouble, sizeof(ix->trouble), "index: a row is missing from the order of times, or of destinations");
-	begin_anew(ix);
+	(void)snprintf(ix->d.trouble, sizeof(ix->d.trouble), "index: a row is missing from the order of times, or of destinations");
+	database_begin_anew(&ix->d);
 	return false;
 }
 
