@@ -9,10 +9,43 @@
 #include <errno.h>
 #include <sys/queue.h>
 
-#define KEEP_YES_MS 60000
-#define KEEP_NO_MS 10000
 #define KEEP_UNKNOWN_MS 1000
 #define ASK_MS 15000
+
+/* Who is asked, and how. */
+struct source {
+	enum role role;
+	enum ipc_type type;
+	uint64_t keep_yes_ms, keep_no_ms;
+	void (*put)(struct slice name, struct ipc_message *question);
+	enum outcome (*take)(const struct ipc_message *answer, uint64_t *uid_out);
+};
+
+static void put_account(struct slice name, struct ipc_message *question)
+{
+	question->body.ACCOUNT_ASK.name = name;
+}
+
+static enum outcome take_account(const struct ipc_message *answer, uint64_t *uid_out)
+{
+	*uid_out = answer->body.ACCOUNT.uid;
+	return answer->body.ACCOUNT.outcome;
+}
+
+static void put_sender(struct slice name, struct ipc_message *question)
+{
+	question->body.SENT_ASK.address = name;
+}
+
+static enum outcome take_sender(const struct ipc_message *answer, uint64_t *uid_out)
+{
+	(void)uid_out;
+	return answer->body.SENT.outcome;
+}
+
+/* That somebody never sent ends with his first message, and an answer to it may come at once. */
+static const struct source system_users = {ROLE_AUTHD, IPC_ACCOUNT_ASK, 60000, 10000, put_account, take_account};
+static const struct source senders = {ROLE_QUEUE, IPC_SENT_ASK, 60000, 1000, put_sender, take_sender};
 
 struct accounts_waiter {
 	LIST_ENTRY(accounts_waiter) peers;
@@ -31,21 +64,33 @@ struct account {
 
 struct accounts {
 	struct service *service;
+	const struct source *source;
 	struct map *names; /* struct account, owned */
 	uint64_t now_ms;
 };
 
-struct accounts *accounts_new(struct service *s)
+static struct accounts *new_of(struct service *s, const struct source *source)
 {
 	struct accounts *a = mem_new(1, sizeof(*a));
 
 	if (a == NULL)
 		log_fatal("accounts", ENOMEM);
 	a->service = s;
+	a->source = source;
 	a->names = map_new(ACCOUNTS_MAX);
 	if (a->names == NULL)
 		log_fatal("accounts", ENOMEM);
 	return a;
+}
+
+struct accounts *accounts_new(struct service *s)
+{
+	return new_of(s, &system_users);
+}
+
+struct accounts *accounts_new_senders(struct service *s)
+{
+	return new_of(s, &senders);
 }
 
 size_t accounts_count(const struct accounts *a)
@@ -53,13 +98,13 @@ size_t accounts_count(const struct accounts *a)
 	return map_count(a->names);
 }
 
-static uint64_t keep_ms(enum answer answer)
+static uint64_t keep_ms(const struct source *source, enum answer answer)
 {
 	switch (answer) {
 	case ANSWER_YES:
-		return KEEP_YES_MS;
+		return source->keep_yes_ms;
 	case ANSWER_NO:
-		return KEEP_NO_MS;
+		return source->keep_no_ms;
 	case ANSWER_UNKNOWN:
 	case ANSWER_PENDING:
 		break;
@@ -67,13 +112,20 @@ static uint64_t keep_ms(enum answer answer)
 	return KEEP_UNKNOWN_MS;
 }
 
-static enum answer answer_of(const struct ipc_message *m)
+static enum answer answer_of(const struct source *source, const struct ipc_message *m, uint64_t *uid_out)
 {
+	enum outcome outcome;
+
+	*uid_out = ACCOUNT_NO_UID;
 	if (m == NULL)
 		return ANSWER_UNKNOWN;
-	if (m->body.ACCOUNT.outcome == OC_DONE)
+	outcome = source->take(m, uid_out);
+	if (outcome == OC_DONE)
 		return ANSWER_YES;
-	return m->body.ACCOUNT.outcome == OC_NOT_FOUND ? ANSWER_NO : ANSWER_UNKNOWN;
+	if (outcome == OC_NOT_FOUND)
+		return ANSWER_NO;
+	*uid_out = ACCOUNT_NO_UID;
+	return ANSWER_UNKNOWN;
 }
 
 /* The answer stands by now, so none of them waits for this name again. */
@@ -97,9 +149,8 @@ static void on_account(struct ipc_message *m, void *arg)
 {
 	struct account *one = arg;
 
-	one->answer = answer_of(m);
-	one->uid = one->answer == ANSWER_YES || one->answer == ANSWER_NO ? m->body.ACCOUNT.uid : ACCOUNT_NO_UID;
-	one->until_ms = clock_mono_ms() + keep_ms(one->answer);
+	one->answer = answer_of(one->all->source, m, &one->uid);
+	one->until_ms = clock_mono_ms() + keep_ms(one->all->source, one->answer);
 	wake(one);
 }
 
@@ -134,10 +185,11 @@ static struct account *account_new(struct accounts *a, struct slice name)
 
 static enum answer ask(struct accounts *a, struct account *one)
 {
-	struct msg_ACCOUNT_ASK question = {slice_of(one->name)};
+	struct ipc_message question = {.type = a->source->type, .fd = -1};
 
 	one->answer = ANSWER_PENDING;
-	service_ask(a->service, ROLE_AUTHD, IPC_ACCOUNT_ASK, &question, ASK_MS, on_account, one);
+	a->source->put(slice_of(one->name), &question);
+	service_ask(a->service, a->source->role, a->source->type, &question.body, ASK_MS, on_account, one);
 	return ANSWER_PENDING;
 }
 

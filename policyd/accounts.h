@@ -5,7 +5,8 @@
 #include "service/service.h"
 
 /*
- * Which system users there are, as authd says: yes is kept for a minute, no for ten seconds, "not known now" for one.
+ * Which system users there are, as authd says: yes is kept for a minute, no for ten seconds, "not known now" for one.  And which addresses
+ * have sent, as the queue says: yes is kept for a minute, anything else for a second.
  *
  *   unknown --accounts_find--> asked --ACCOUNT--> known --time--> unknown
  *
@@ -16,9 +17,10 @@ struct accounts;
 #define ACCOUNTS_MAX 16384u /* more than an alias has members */
 
 struct accounts *accounts_new(struct service *s); /* exits 75 without memory */
+struct accounts *accounts_new_senders(struct service *s);
 size_t accounts_count(const struct accounts *a);
 
-/* PENDING: authd is asked.  UNKNOWN: it could not say, or too many names at once. */
+/* PENDING: it is asked for.  UNKNOWN: it could not say, or too many names at once. */
 enum answer accounts_find(struct accounts *a, struct slice name);
 /* Whose name it is, also of a user that mail is never delivered to. */
 enum answer accounts_uid(struct accounts *a, struct slice name, uint64_t *uid_out);

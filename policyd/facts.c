@@ -90,16 +90,27 @@ enum answer facts_system_user(const struct conf *conf, const struct lookups *loo
 	return ask_account(lookups, subaddress_base(slice_of(conf->set.sub_address), address, space), name_out);
 }
 
-static enum fact_state find_is_user(struct facts_view *v, struct slice address, struct fact_value *out)
+static enum fact_state state_of(enum answer answer, struct fact_value *out)
 {
 	static const enum fact_state states[] = {
 		[ANSWER_NO] = FACT_KNOWN, [ANSWER_YES] = FACT_KNOWN, [ANSWER_UNKNOWN] = FACT_UNKNOWN, [ANSWER_PENDING] = FACT_PENDING};
+
+	out->number = answer == ANSWER_YES;
+	return states[answer];
+}
+
+static enum fact_state find_is_user(struct facts_view *v, struct slice address, struct fact_value *out)
+{
 	struct buf name = buf_make(MAILBOX_PATH_MAX);
 	enum answer answer = facts_system_user(v->conf, v->lookups, address, &name);
 
-	out->number = answer == ANSWER_YES;
 	buf_free(&name);
-	return states[answer];
+	return state_of(answer, out);
+}
+
+static enum fact_state find_has_sent(struct facts_view *v, struct slice address, struct fact_value *out)
+{
+	return state_of(v->lookups->sent == NULL ? ANSWER_UNKNOWN : v->lookups->sent(v->lookups->arg, address), out);
 }
 
 enum fact_state facts_find(struct facts_view *v, enum fact_id id, struct fact_value *out)
@@ -112,6 +123,8 @@ enum fact_state facts_find(struct facts_view *v, enum fact_id id, struct fact_va
 		return FACT_UNKNOWN;
 	if (id == FACT_RECIPIENT_IS_USER)
 		return find_is_user(v, address, out);
+	if (id == FACT_RECIPIENT_HAS_SENT)
+		return find_has_sent(v, address, out);
 	if (id == FACT_RECIPIENT_USER)
 		out->text = subaddress_cut(separators, address).user;
 	if (id == FACT_RECIPIENT_DETAIL)

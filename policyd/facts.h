@@ -61,6 +61,8 @@ struct lookups {
 	enum answer (*uid)(void *arg, struct slice name, uint64_t *uid_out);
 	/* Whether an alias of that very address stands there, and none of its domain or of all (tables.h). */
 	enum answer (*names)(void *arg, const struct conf_table *table, struct slice address);
+	/* Whether mail has come from that address, by who may send.  NULL: not known here. */
+	enum answer (*sent)(void *arg, struct slice address);
 };
 
 /* The facts as rules ask for them: also what follows from the recipient and the setting sub-address, and whether it is a system user,

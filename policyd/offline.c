@@ -171,7 +171,7 @@ bool offline_open(struct offline *o, const char *config)
 		(void)offline_complain(OFFLINE_FAILED, "out of memory", "");
 		return false;
 	}
-	o->lookups = (struct lookups){find_in_table, find_alias, read_include, find_account, o->tables, NULL, find_name};
+	o->lookups = (struct lookups){find_in_table, find_alias, read_include, find_account, o->tables, NULL, find_name, NULL};
 	return true;
 }
 

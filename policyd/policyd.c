@@ -72,15 +72,30 @@ static bool read_include(void *arg, const struct conf_table *table, struct slice
 	return p->tables != NULL && tables_include(p->tables, table, path, text_out, why);
 }
 
+/* The last of those that are missing: what was asked for before it is known by then. */
+static enum answer find_name_in(struct policyd *p, struct accounts *in, struct slice name)
+{
+	enum answer answer = accounts_find(in, name);
+
+	if (answer == ANSWER_PENDING && slice_copy(name, p->missing_name, sizeof(p->missing_name))) {
+		p->missing = slice_of(p->missing_name);
+		p->missing_in = in;
+	}
+	return answer;
+}
+
 static enum answer find_account(void *arg, struct slice name)
 {
 	struct policyd *p = arg;
-	enum answer answer = accounts_find(p->accounts, name);
 
-	/* The last of those that are missing: what was asked for before it is known by then. */
-	if (answer == ANSWER_PENDING && slice_copy(name, p->missing_name, sizeof(p->missing_name)))
-		p->missing = slice_of(p->missing_name);
-	return answer;
+	return find_name_in(p, p->accounts, name);
+}
+
+static enum answer find_sent(void *arg, struct slice address)
+{
+	struct policyd *p = arg;
+
+	return find_name_in(p, p->senders, address);
 }
 
 static enum answer find_uid(void *arg, struct slice name, uint64_t *uid_out)
@@ -106,7 +121,8 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 		tables_set_remote(p->tables, &(struct tables_remote){find_remote, p});
 	remote_begin(p->remote);
 	p->missing = slice_empty();
-	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid, find_name};
+	p->missing_in = p->accounts;
+	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid, find_name, find_sent};
 }
 
 /* ---- questions that wait ---- */
@@ -154,7 +170,7 @@ static bool wait_for_missing(struct parked *q)
 		return false;
 	q->remote_waiter = remote_wait(p->remote, on_known, q);
 	if (q->remote_waiter == NULL)
-		q->waiter = accounts_wait(p->accounts, p->missing, on_known, q);
+		q->waiter = accounts_wait(p->missing_in, p->missing, on_known, q);
 	return q->remote_waiter != NULL || q->waiter != NULL;
 }
 
@@ -310,6 +326,7 @@ static void on_start(struct service *s)
 	LIST_INIT(&p->parked);
 	p->sessions = attested_new(s, sizeof(struct policy_session));
 	p->accounts = accounts_new(s);
+	p->senders = accounts_new_senders(s);
 	p->full = full_new();
 	if (p->full == NULL)
 		log_fatal("policyd", ENOMEM);
@@ -345,6 +362,7 @@ static void on_status(struct service *s, struct buf *out)
 	service_status_number(out, "questions", p->asked);
 	service_status_number(out, "unknown", p->unknown);
 	service_status_number(out, "accounts_cached", accounts_count(p->accounts));
+	service_status_number(out, "senders_cached", accounts_count(p->senders));
 	service_status_number(out, "keys_cached", remote_count(p->remote));
 }
 

@@ -23,7 +23,7 @@
 struct policyd {
 	struct service *service;
 	struct attested *sessions; /* own: struct policy_session */
-	struct accounts *accounts;
+	struct accounts *accounts, *senders;
 	struct full *full;
 	struct remote *remote;
 	struct pages *pages;
@@ -34,8 +34,9 @@ struct policyd {
 	/* of the question in hand */
 	struct tables *tables;
 	struct generation *generation;
+	struct accounts *missing_in;
 	struct slice missing; /* the last name that was not known yet; "" */
-	char missing_name[256];
+	char missing_name[MAIL_ADDRESS_MAX + 2];
 };
 
 /* What policyd itself remembers of a session. */

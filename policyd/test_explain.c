@@ -76,7 +76,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name, NULL};
 
 static void add_field(struct buf *fields, const char *key, const char *value)
 {
@@ -223,7 +223,7 @@ static enum answer find_wide(void *arg, const struct conf_table *table, struct s
 /* Page by page it is the same as at once: every row once, in order. */
 static void test_pages(void **state)
 {
-	const struct lookups wide = {find_in_table, find_wide, NULL, find_account, NULL, NULL, find_name};
+	const struct lookups wide = {find_in_table, find_wide, NULL, find_account, NULL, NULL, find_name, NULL};
 	struct buf fields = buf_make(8192), why = buf_make(1024), all = buf_make(8 << 20);
 	struct explain_question q;
 	size_t skip = 0, pages = 0, rows = 0;

@@ -98,7 +98,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return find_uid(arg, name, &uid);
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, find_uid, find_name};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, find_uid, find_name, NULL};
 static const struct tags no_tags = {"", 0};
 
 static const struct {

@@ -116,7 +116,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("carol")) ? ANSWER_YES : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name};
+static const struct lookups lookups = {find_in_table, find_alias, NULL, find_account, NULL, NULL, find_name, NULL};
 static const struct tags no_tags = {"", 0};
 
 static struct policy_request request_of(enum conf_stage stage, const char *sender, const char *recipient)

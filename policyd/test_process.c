@@ -26,6 +26,8 @@ static const char conf[] =
 	"listen 127.0.0.1:1026 { role mx; tls off; name second }\n"
 	"policy rcpt {\n"
 	"  reject \"listed\" if client in nets\n"
+	"  reject \"never sent\" if sender is null and recipient == \"alice@example.test\" and recipient.has-sent is not unknown and not recipient.has-sent\n"
+	"  reject \"never sent\" if sender == \"strict@x.test\" and not recipient.has-sent\n"
 	"  reject \"at {listener.name}\" if recipient == \"where@example.test\"\n"
 	"}\n"
 	"route {\n"
@@ -43,6 +45,10 @@ struct run {
 	struct harness *h;
 	struct link *gate, *worker, *queue, *authd;
 	enum outcome user; /* what authd says of every name */
+	enum outcome sent; /* what the queue says of every address */
+	bool queue_waits; /* it says nothing; the question is in `sent_asked` */
+	uint64_t sent_asked;
+	unsigned senders_asked;
 	bool authd_waits; /* it says nothing; the question is in `name_asked` */
 	uint64_t name_asked;
 	unsigned names_asked;
@@ -94,6 +100,17 @@ static void on_authd_message(struct link *link, struct ipc_message *m, void *arg
 		link_answer(link, m->request, IPC_ACCOUNT, &account, -1);
 }
 
+static void on_queue_message(struct link *link, struct ipc_message *m, void *arg)
+{
+	struct run *r = arg;
+
+	assert_int_equal(m->type, IPC_SENT_ASK);
+	r->senders_asked++;
+	r->sent_asked = m->request;
+	if (!r->queue_waits)
+		link_answer(link, m->request, IPC_SENT, &(struct msg_SENT){r->sent}, -1);
+}
+
 static struct harness_path paths[3];
 
 static int start(void **state)
@@ -118,7 +135,7 @@ static int start(void **state)
 		return -1;
 	r->gate = harness_peer(r->h, ROLE_GATE, 0, NULL, NULL);
 	r->worker = harness_peer(r->h, ROLE_SMTPD, 4, NULL, NULL);
-	r->queue = harness_peer(r->h, ROLE_QUEUE, 0, NULL, NULL);
+	r->queue = harness_peer(r->h, ROLE_QUEUE, 0, on_queue_message, r);
 	r->authd = harness_peer(r->h, ROLE_AUTHD, 0, on_authd_message, r);
 	return 0;
 }
@@ -153,10 +170,10 @@ static void on_policy(struct ipc_message *m, void *arg)
 		(void)slice_copy(m->body.POLICY_ANSWER.text, r->text, sizeof(r->text));
 }
 
-static enum outcome ask(struct run *r, uint64_t session, const char *recipient)
+static enum outcome ask_of(struct run *r, uint64_t session, const char *sender, const char *recipient)
 {
 	struct msg_POLICY_ASK question = {.session = session, .generation = 1, .stage = STAGE_RCPT, .helo = slice_of("x.test"),
-					  .sender = slice_of("a@x.test"), .recipient = slice_of(recipient), .recipient_count = 1,
+					  .sender = slice_of(sender), .recipient = slice_of(recipient), .recipient_count = 1,
 					  .tls_version = slice_empty(), .tls_cipher = slice_empty(), .tls_sni = slice_empty(),
 					  .tags = slice_empty()};
 
@@ -164,6 +181,11 @@ static enum outcome ask(struct run *r, uint64_t session, const char *recipient)
 	assert_int_not_equal(link_ask(r->worker, IPC_POLICY_ASK, &question, 5000, on_policy, r), 0);
 	assert_true(harness_until(r->h, &r->answered));
 	return r->outcome;
+}
+
+static enum outcome ask(struct run *r, uint64_t session, const char *recipient)
+{
+	return ask_of(r, session, "a@x.test", recipient);
 }
 
 static void on_route(struct ipc_message *m, void *arg)
@@ -215,6 +237,34 @@ static void test_recipients(void **state)
 	assert_int_equal(ask(r, 8, "alice@example.test"), OC_POLICY_REJECT);
 	open_session(r, 9, 4, "192.0.2.77");
 	assert_int_equal(ask(r, 9, "b@elsewhere.test"), OC_DONE);
+}
+
+/* Whether it has sent is the queue's to say; a bounce is refused only where it says no. */
+static void test_who_has_sent(void **state)
+{
+	static const struct {
+		enum outcome sent;
+		const char *sender;
+		enum outcome expect;
+	} rows[] = {
+		{OC_DONE, "", OC_DONE},
+		{OC_NOT_FOUND, "", OC_POLICY_REJECT},
+		{OC_LOOKUP_UNKNOWN, "", OC_DONE},
+		{OC_DONE, "strict@x.test", OC_DONE},
+		{OC_NOT_FOUND, "strict@x.test", OC_POLICY_REJECT},
+		{OC_BUSY, "strict@x.test", OC_LOOKUP_UNKNOWN},
+		{OC_NOT_FOUND, "a@x.test", OC_DONE}, /* no bounce */
+	};
+	struct run *r = *state;
+
+	open_session(r, 7, 4, "192.0.2.1");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		harness_turn_clock(r->h, 61000); /* what is kept is old */
+		r->sent = rows[i].sent;
+		assert_int_equal(ask_of(r, 7, rows[i].sender, "alice@example.test"), rows[i].expect);
+		assert_int_equal(ask_of(r, 7, rows[i].sender, "alice@example.test"), rows[i].expect);
+	}
+	assert_int_equal(r->senders_asked, ARRAY_LEN(rows) - 1); /* kept for the second; and who is no bounce is not asked about */
 }
 
 /* A session that is older than we are was at listener 0 of a configuration that we never had: what listens there now under that name is
@@ -295,6 +345,27 @@ static void ask_later(struct run *r, uint64_t session, const char *recipient)
 	r->answered = false;
 	link_ask(r->worker, IPC_POLICY_ASK, &question, 5000, on_policy, r);
 	assert_true(link_flush(r->worker));
+}
+
+/* It has not answered yet: so does the client wait; and a "no" is kept for a second only, for then somebody may have sent. */
+static void test_a_question_waits_for_who_has_sent(void **state)
+{
+	struct run *r = *state;
+
+	open_session(r, 7, 4, "192.0.2.1");
+	r->queue_waits = true;
+	ask_later(r, 7, "alice@example.test");
+	harness_settle(r->h);
+	assert_false(r->answered);
+	assert_int_equal(r->senders_asked, 1);
+	link_answer(r->queue, r->sent_asked, IPC_SENT, &(struct msg_SENT){OC_NOT_FOUND}, -1);
+	assert_true(harness_until(r->h, &r->answered));
+	assert_int_equal(r->outcome, OC_POLICY_REJECT);
+	assert_string_equal(r->text, "never sent");
+	harness_turn_clock(r->h, 2000);
+	r->queue_waits = false;
+	r->sent = OC_DONE;
+	assert_int_equal(ask_of(r, 7, "", "alice@example.test"), OC_DONE);
 }
 
 /* Past the time in which the gate tells all again. */
@@ -498,7 +569,7 @@ static int run_all(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_recipients), TEST(test_a_listener_is_known_by_its_name), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
+		TEST(test_recipients), TEST(test_who_has_sent), TEST(test_a_question_waits_for_who_has_sent), TEST(test_a_listener_is_known_by_its_name), TEST(test_login_gives_the_right), TEST(test_sessions_are_attested), TEST(test_not_told_yet),
 		TEST(test_a_session_that_ends_while_its_question_waits), TEST(test_words_about_a_session_that_has_ended),
 		TEST(test_a_login_that_brings_an_end), TEST(test_a_login_behind_others),
 		TEST(test_system_users), TEST(test_unreadable_table), TEST(test_reload), TEST(test_a_long_list), TEST(test_pages_end),

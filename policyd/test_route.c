@@ -146,7 +146,7 @@ static enum answer find_account(void *arg, struct slice name)
 	return slice_eq(name, slice_of("unsure")) ? ANSWER_UNKNOWN : ANSWER_NO;
 }
 
-static const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, NULL, NULL, find_name};
+static const struct lookups lookups = {find_in_table, find_alias, read_include, find_account, NULL, NULL, find_name, NULL};
 
 /* "transport nexthop[*!+=] ..." : * leaves, ! relay domain, + held, = the mailbox itself */
 static void print_targets(const struct route_result *r, struct buf *out)
@@ -531,7 +531,7 @@ static void test_width(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t count = rows[i].count;
-		const struct lookups wide = {find_wide, find_wide_alias, read_include, find_account, &count, NULL, NULL};
+		const struct lookups wide = {find_wide, find_wide_alias, read_include, find_account, &count, NULL, NULL, NULL};
 		struct facts facts = facts_make();
 		struct route_result r;
 

@@ -10,6 +10,7 @@
 #include "mail/address.h"
 #include "mail/dsn.h"
 #include "room.h"
+#include "sent.h"
 #include "submit.h"
 #include "text.h"
 
@@ -692,6 +693,8 @@ void draft_on_commit(struct queue *q, struct link *link, struct ipc_message *m)
 	    !pool_copy(&d->sub.pool, commit->prepend, &d->sub.uninvited) ||
 	    !pool_copy(&d->sub.pool, commit->header_names, &d->sub.mail.header_names))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
+	if (d->sub.may_leave && outcome_kind(d->sub.outcome) == KIND_OK)
+		sent_note(q, d->sub.mail.sender);
 	d->sub.done = on_committed;
 	d->sub.arg = d;
 	submission_commit(&d->sub);

@@ -13,6 +13,8 @@
 #include "message.h"
 #include "queue_service.h"
 #include "scan.h"
+#include "senders.h"
+#include "sent.h"
 #include "waiting.h"
 
 #include <errno.h>
@@ -56,6 +58,8 @@ static void index_end_hook(void *arg)
 
 	if (!index_end(q->index))
 		atomic_store(&q->index_lost, true);
+	if (q->senders != NULL && !senders_end(q->senders))
+		atomic_store(&q->senders_lost, true);
 }
 
 /* The working folder is the spool: the cage has seen to that. */
@@ -125,6 +129,7 @@ void queue_start(struct service *s)
 	expand_start(q);
 	waiting_start(q);
 	scan_start(q);
+	sent_start(q);
 }
 
 void queue_switched(struct service *s)
@@ -132,6 +137,7 @@ void queue_switched(struct service *s)
 	struct queue *q = queue_of(s);
 
 	deliver_limits(q);
+	sent_switched(q);
 	spool_set_reserve(q->spool, queue_conf(q)->set.spool_reserve);
 }
 
@@ -146,6 +152,8 @@ static void finish(struct queue *q)
 	crew_free(&q->writers);
 	crew_free(&q->indexer);
 	index_close(&q->index);
+	senders_close(&q->senders);
+	sent_stop(q);
 	spool_close(&q->spool);
 	service_stop(q->service);
 }
@@ -187,6 +195,7 @@ void queue_link_down(struct service *s, struct link *link)
 		return;
 	draft_link_down(q, link);
 	control_link_down(q, link);
+	sent_link_down(q, link);
 	if (link_peer(link) == ROLE_RELAY || link_peer(link) == ROLE_LOCAL)
 		deliver_link_down(q, link);
 }
@@ -231,6 +240,7 @@ HANDLER(on_job_recipient, deliver_on_recipient)
 HANDLER(on_job_end, deliver_on_end)
 HANDLER(on_job_expand, expand_on_expand)
 HANDLER(on_job_mail, expand_on_mail)
+HANDLER(on_sent_ask, sent_on_ask)
 HANDLER(on_control_ask, control_on_ask)
 
 service_message_fn *const queue_handlers[IPC_COUNT] = {
@@ -249,5 +259,6 @@ service_message_fn *const queue_handlers[IPC_COUNT] = {
 	[IPC_JOB_END] = on_job_end,
 	[IPC_JOB_EXPAND] = on_job_expand,
 	[IPC_JOB_MAIL] = on_job_mail,
+	[IPC_SENT_ASK] = on_sent_ask,
 	[IPC_CONTROL_ASK] = on_control_ask,
 };

@@ -19,6 +19,8 @@
 
 struct map;
 struct run;
+struct senders;
+struct sent;
 struct list_turn;
 
 struct queue {
@@ -29,6 +31,9 @@ struct queue {
 	struct crew *indexer;
 	struct index *index; /* the indexer's thread only */
 	atomic_bool index_lost; /* it did not keep what was written together; told once */
+	struct senders *senders; /* the indexer's thread only; NULL: no rule asks */
+	atomic_bool senders_lost; /* as index_lost */
+	struct sent *sent; /* sent.h */
 	struct spool_ids ids;
 	struct sched *sched;
 	struct map *sessions; /* number -> struct session */

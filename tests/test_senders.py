@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, PASSWORD, ROOT
+from harness import BIN, PASSWORD, ROOT, turn_clock, wait_until
 
 TABLES = 'table our_aliases { "sales@example.test": alice@example.test, bob@example.test }\n' \
     'table may_send_as { "support@example.test": alice@example.test, nobody, www-data; "@shop.test": bob@example.test }\n'
@@ -126,3 +126,58 @@ def test_users_of_this_host(senders, tmp_path):
     got = senders.wait_messages("bob@example.test", sum(goes for *_, goes in cases))
     cron = [m for m in got if b"Cron Daemon" in m]
     assert len(cron) == 1 and f"Sender: <{own}>".encode() in cron[0]
+
+
+HAS_SENT = 'policy rcpt {\n\treject "this address never sent mail" if sender is null and recipient.domain == "example.test" and ' \
+    'recipient.has-sent is not unknown and not recipient.has-sent\n}\n'
+
+
+def bounce(suite, recipient):
+    """The reply to its RCPT."""
+    c = suite.smtp()
+    c.ehlo()
+    c.expect(250, "MAIL FROM:<>")
+    said = c.command(f"RCPT TO:<{recipient}>")
+    c.close()
+    return said
+
+
+def test_bounces_only_for_who_has_sent(suite):
+    """recipient.has-sent: yes at once, no when as much is known, and unknown, which refuses nobody, whenever something is broken."""
+    suite.settings += 'senders-kept 2d\n'
+    suite.policy = HAS_SENT
+    suite.start()
+    c = suite.smtp()
+    c.ehlo()
+    assert mail(c, "bob@example.test", text()).startswith("250")  # nobody vouches for that
+    assert mail(suite.login(), "Alice@example.test", text()).startswith("250")
+    young = [bounce(suite, a) for a in ("alice@example.test", "bob@example.test")]
+    assert all(said.startswith("250") for said in young)
+
+    turn_clock(suite, 2 * 86400 + 5)
+    assert mail(suite.login(), "alice@example.test", text()).startswith("250")
+
+    def refuses():
+        assert bounce(suite, "ALICE@example.test").startswith("250")
+        return bounce(suite, "bob@example.test") == "550 5.7.1 this address never sent mail"
+    assert refuses()
+    was = suite.pids("queue")
+    suite.kill("queue")
+    wait_until(lambda: suite.pids("queue") not in ([], was), what="another queue")
+    turn_clock(suite, 61)  # what policyd keeps is old
+    assert refuses()
+
+    suite.stop()
+    database = suite.folder / "spool" / "senders.db"
+    owner = database.stat()
+    database.write_bytes(b"this is no database, and never was one" * 100)
+    os.chown(database, owner.st_uid, owner.st_gid)
+    suite.launch()
+    assert all(bounce(suite, a).startswith("250") for a in ("alice@example.test", "bob@example.test"))
+    suite.wait_log(" senders-begun-anew .*why=")
+    assert (suite.folder / "spool" / "senders.db.bad").exists()
+
+    suite.policy = ""
+    suite.write_conf()
+    suite.postern("reload")
+    wait_until(lambda: not list(database.parent.glob("senders.db")), what="the end of a record that nobody asks for")

@@ -72,6 +72,8 @@ static const struct fact_info facts[FACT_COUNT] = {
 				 "the address without its sub-address"},
 	[FACT_RECIPIENT_IS_USER] = {"recipient.is-user", FACT_TYPE_BOOL, RULES_IN(STAGE_RCPT) | ROUTE, NULL, 0, 0,
 				    "recipient.local or recipient.user is a system user to whom mail is delivered, whatever the domain"},
+	[FACT_RECIPIENT_HAS_SENT] = {"recipient.has-sent", FACT_TYPE_BOOL, RULES_IN(STAGE_RCPT) | ROUTE, NULL, 0, 0,
+				     "its address has sent within the time of senders-kept, by a login, a trusted client or a local user; unknown until we know"},
 	[FACT_RECIPIENT_COUNT] = {"recipient.count", FACT_TYPE_NUMBER,
 				  RULES_IN(STAGE_RCPT) | RULES_IN(STAGE_DATA), NULL, 0, 0,
 				  "recipients so far, this one included"},

@@ -40,6 +40,7 @@ enum fact_id {
 	FACT_RECIPIENT_DETAIL, /* the sub-address; empty: none */
 	FACT_RECIPIENT_BASE, /* the address without it */
 	FACT_RECIPIENT_IS_USER, /* its local part is a system user that mail is delivered to */
+	FACT_RECIPIENT_HAS_SENT, /* mail by who may send has come from it (queue-manager/senders.h) */
 	FACT_RECIPIENT_COUNT, /* this one included */
 	FACT_ADDRESS, /* being rewritten */
 	FACT_ADDRESS_LOCAL,

@@ -77,6 +77,9 @@ struct rule_list {
 	size_t count;
 };
 
+/* Whether any rule of that configuration asks about it, in a condition or a text. */
+bool rules_ask_about(const struct conf *conf, enum fact_id id);
+
 /* "file:line" of a rule, as verdicts and logs show it. */
 void rule_where(const struct rule *r, struct buf *out);
 /* The same into `out`; "" where there is no rule. */
