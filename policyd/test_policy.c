@@ -289,7 +289,7 @@ static void test_long_lists(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t members = rows[i].members;
-		const struct lookups wide = {find_in_table, find_wide, NULL, find_account, &members, NULL, find_owned};
+		const struct lookups wide = {find_in_table, find_wide, NULL, find_account, &members, NULL, find_owned, NULL};
 		struct policy_request r = request_of(STAGE_RCPT, "a@x.test", rows[i].recipient);
 		struct policy_answer a;
 
