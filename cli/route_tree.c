@@ -184,6 +184,8 @@ static void print_item(struct tree *t, const struct row *address, unsigned depth
 
 static void print_result(struct tree *t, const struct row *row)
 {
+	if (!slice_eq(field(row, "not-shown"), slice_of("0")))
+		say(t, row, "  and ", "not-shown", " more addresses, which are not shown\n");
 	say(t, row, "", "outcome", "");
 	if (slice_eq(field(row, "outcome"), slice_of("accepted")))
 		say(t, row, ", targets: ", "targets", "");

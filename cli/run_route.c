@@ -18,6 +18,8 @@
 #define ROWS_BYTES_MAX (16u << 20)
 #define PAGES_MAX 10000u
 
+static const char too_much[] = "it leads to more than can be shown; ask for one of the addresses on the way";
+
 /* What is said on the command line, as fields; false: it does not fit. */
 static bool add_fields(const struct cli *cli, struct buf *fields)
 {
@@ -69,8 +71,10 @@ static int ask_running(struct control *c, const struct command *command, struct 
 		exit = a == NULL ? complain(c->exit, command->name, c->why) : ask_verdict(a, command->name);
 		if (exit != CLI_OK)
 			break;
-		if (!buf_add_slice(rows, a->control_row_records) || !slice_copy(a->cursor, cursor, sizeof(cursor)))
-			return complain(CLI_TEMPORARY, command->name, "the answer is malformed or too large");
+		if (!buf_add_slice(rows, a->control_row_records))
+			return complain(CLI_TEMPORARY, command->name, too_much);
+		if (!slice_copy(a->cursor, cursor, sizeof(cursor)))
+			return complain(CLI_TEMPORARY, command->name, "the answer is malformed");
 		if (cursor[0] == '\0')
 			break;
 	}
@@ -110,13 +114,17 @@ static bool read_all(int fd, struct buf *out)
 	return n == 0;
 }
 
+/* Closes `fd`: who is not read to the end must not wait to be. */
 static int hear(pid_t child, int fd, const struct command *command, struct buf *rows)
 {
 	bool read_it = read_all(fd, rows);
 	int status;
 
-	if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || !read_it)
+	close(fd);
+	if (waitpid(child, &status, 0) != child || (read_it && !WIFEXITED(status)))
 		return complain(CLI_TEMPORARY, command->name, "the configuration could not be evaluated");
+	if (!read_it)
+		return complain(CLI_TEMPORARY, command->name, too_much);
 	return WEXITSTATUS(status); /* it has said why */
 }
 
@@ -144,9 +152,9 @@ static int ask_file(const struct cli *cli, const struct command *command, struct
 		exit = hear(child, out[0], command, rows);
 	} else {
 		close(in[1]);
+		close(out[0]);
 		exit = complain(CLI_TEMPORARY, command->name, "the configuration could not be evaluated");
 	}
-	close(out[0]);
 	return exit;
 }
 

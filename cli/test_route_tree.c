@@ -35,7 +35,7 @@ static void test_tree(void **state)
 	add_row(&records, "kind=target|number=1|rule=c:4|recipient=alice@x.test|transport=m|nexthop=/m/alice/|user=vmail|held=yes|leaves=no");
 	add_row(&records, "kind=address|number=2|parent=0|address=b\x1b[2Job@x.test|by=c:3");
 	add_row(&records, "kind=refused|number=2|rule=|code=550|text=no such mailbox here");
-	add_row(&records, "kind=result|outcome=accepted|code=250|dsn=2.0.0|text=done|rule=|targets=1|relay=not needed");
+	add_row(&records, "kind=result|outcome=accepted|code=250|dsn=2.0.0|text=done|rule=|targets=1|relay=not needed|not-shown=7");
 	assert_int_equal(route_tree_print(buf_slice(&records), &out), ROUTE_END_ACCEPTED);
 	assert_string_equal(buf_text(&out), "sales@x.test\n"
 					    "  yes     c:3  alias aliases\n"
@@ -46,6 +46,7 @@ static void test_tree(void **state)
 					    "          --> m /m/alice/, as user vmail, held for the operator\n"
 					    "  b\\x1b[2Job@x.test  (from c:3)\n"
 					    "          --> refused 550: no such mailbox here\n"
+					    "  and 7 more addresses, which are not shown\n"
 					    "accepted, targets: 1: 250 2.0.0 done\n");
 	buf_free(&records);
 	buf_free(&out);

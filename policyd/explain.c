@@ -243,12 +243,20 @@ static void add_argument(struct buf *row, struct slice argument)
 	buf_free(&text);
 }
 
+/* Whether the next row stands on this page: others are counted, and not made. */
+static bool is_on_page(const struct explain *e)
+{
+	return !e->full && e->seen >= e->skip;
+}
+
 /* A row counts also where it was on an earlier page.  Rows are smaller than a page, so that each page has one at least. */
 static void end_row(struct explain *e, struct buf *row)
 {
-	size_t before = e->rows.len, number = e->seen++;
+	size_t before = e->rows.len, number = e->seen;
+	bool on_page = is_on_page(e);
 
-	if (e->full || number < e->skip)
+	e->seen++;
+	if (!on_page)
 		return;
 	if (buf_ok(row) && rec_control_row_add(&e->rows, &(struct rec_control_row){buf_slice(row)}))
 		return;
@@ -400,21 +408,30 @@ static const struct {
 	[NOTE_DEFERRED] = {"deferred", row_end},   [NOTE_PENDING] = {"pending", row_end},  [NOTE_DISCARDED] = {"discarded", row_end},
 };
 
-static void on_note(void *arg, const struct route_note *n)
+static void show(struct explain *e, const struct route_note *n)
 {
-	struct explain *e = arg;
 	struct buf row = buf_make(ROW_MAX);
 
-	if (n->kind == NOTE_TEST) {
-		keep_test(e, n);
-		e->detail = (struct tables_detail){"", ""};
-		return;
-	}
 	add_text(&row, "kind", kinds[n->kind].kind);
 	add_number(&row, "number", n->item);
 	kinds[n->kind].fill(e, n, &row);
 	end_row(e, &row);
 	buf_free(&row);
+}
+
+/* Each page runs the whole route: what a long list leads to costs its walk, and not its rows as well. */
+static void on_note(void *arg, const struct route_note *n)
+{
+	struct explain *e = arg;
+
+	if (n->item >= EXPLAIN_ITEMS_MAX)
+		e->hidden += n->kind == NOTE_ADDRESS;
+	else if (n->kind == NOTE_TEST && is_on_page(e))
+		keep_test(e, n);
+	else if (n->kind != NOTE_TEST && is_on_page(e))
+		show(e, n);
+	else if (n->kind != NOTE_TEST)
+		e->seen++;
 	e->detail = (struct tables_detail){"", ""};
 }
 
@@ -443,6 +460,7 @@ static void add_result(struct explain *e, const struct route_result *r, bool may
 	add_text(&row, "rule", r->rule);
 	add_number(&row, "targets", r->count);
 	add_text(&row, "relay", relay_word(r, may_relay));
+	add_number(&row, "not-shown", e->hidden);
 	end_row(e, &row);
 	buf_free(&row);
 }

@@ -16,17 +16,19 @@
  *   rewrite    rule, address
  *   target     rule, recipient, transport, nexthop, user, directive, argument, held, queue-only, leaves
  *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
- *   result     of all: outcome (accepted, refused, deferred), code, dsn, text, rule, targets, relay
+ *   result     of all: outcome (accepted, refused, deferred), code, dsn, text, rule, targets, relay; not-shown: how many addresses of a
+ *              long list have no rows, for only the first EXPLAIN_ITEMS_MAX have
  */
 #define EXPLAIN_VALUE_MAX 2000u
 #define EXPLAIN_PAGE_MAX 60000u
+#define EXPLAIN_ITEMS_MAX 100u
 
 struct explain {
 	const struct conf *conf;
 	struct tables *tables; /* borrowed; they tell where an answer stood, and why there is none */
 	struct tables_detail detail;
 	size_t skip; /* rows that an earlier page had */
-	size_t seen;
+	size_t seen, hidden; /* rows; addresses without any */
 	bool full; /* there are more than fit: the next page begins at `next` */
 	size_t next;
 	struct buf rows; /* control_row records; owned: explain_free */

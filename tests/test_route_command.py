@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness import BIN, row
+from test_routes import readable
 
 ALIASES = "table aliases {\n\tsales@example.test: alice@example.test, bob@example.test\n\tgone@example.test: nobody@example.test\n}\n"
 
@@ -93,14 +94,21 @@ def test_what_it_says_is_what_a_client_hears(routed):
 
 def test_without_a_server_the_file_is_evaluated(routed):
     """By whoever reads it: as root it is policyd's own user that looks into tables."""
+    many = routed.folder / "many"
+    many.write_text("all@example.test: " + ", ".join(f"member-{i}@many.test" for i in range(9999)) + "\n")
+    routed.tables += f'table many file "{readable(routed, many)}"\n'
+    routed.routes = '\talias many\n\tdiscard if recipient.domain == "many.test"\n' + routed.routes
     routed.write_conf()
     for address in ("alice@example.test", "bob@example.test"):
         routed.add_user(address)
     told(routed)
+    # Of a long list a part is shown: whoever asks waits for no more, and neither does policyd.
+    assert "member-98@" in route(routed, "all@example.test") and rows(routed, "all@example.test", "--offline")[-1]["not-shown"] == "9900"
     assert "Postern is not running" in routed.postern("route", "sales@example.test").stderr
     routed.start(users=())
     new = routed.conf_path.read_text().replace("bob@example.test\n", "alice@example.test\n", 1)
     routed.conf_path.write_text(new)
+    assert "and 9900 more addresses, which are not shown\n" in route(routed, "all@example.test")
     running = rows(routed, "sales@example.test")
     changed = rows(routed, "sales@example.test", "--offline")
     assert (running[-1]["targets"], changed[-1]["targets"]) == ("2", "1"), "--offline is the file as it is now"
