@@ -84,7 +84,8 @@ def wait_until(condition, seconds=PATIENCE_SECONDS, what="it"):
 
 @contextlib.contextmanager
 def system_user(name, *options, password=None):
-    """A user of this system for the time being.  Others change the files of users, too: they may be locked."""
+    """A user of this system for the time being.  Others change the files of users, too: they may be locked.  userdel(8) removes
+    a home with all that is in it, whatever that is: here only one of his own name beneath /home."""
     def done(words, good, **more):
         return lambda: subprocess.run(words, check=False, capture_output=True, text=True, **more).returncode in good
     wait_until(done(["useradd", *options, name], (0, 9)), 60, "a new user")
@@ -93,7 +94,8 @@ def system_user(name, *options, password=None):
             wait_until(done(["chpasswd"], (0,), input=f"{name}:{password}\n"), 60, "its password")
         yield pwd.getpwnam(name)
     finally:
-        wait_until(done(["userdel", "--force", "--remove", name], (0, 6, 12)), 60, "the end of a user")
+        with_home = ["--remove"] if pwd.getpwnam(name).pw_dir == f"/home/{name}" else []
+        wait_until(done(["userdel", "--force", *with_home, name], (0, 6, 12)), 60, "the end of a user")
 
 
 @functools.cache
