@@ -533,22 +533,22 @@ static void add_folded(struct buf *key, struct slice text)
 
 /* A list is its owner, however the case of what was asked for and whatever its tag (a kept one leads to other members): each would be a
  * message of its own to all members. */
-static struct slice list_key(const struct target *t, bool keeps_tags, struct buf *key)
+static struct slice list_key(const struct target *t, bool by_tag, struct buf *key)
 {
 	buf_add_char(key, '\0'); /* so begins no address */
 	add_folded(key, t->rcpt.argument);
 	buf_add_char(key, '\0');
-	if (keeps_tags)
+	if (by_tag)
 		add_folded(key, t->rcpt.address);
 	return buf_slice(key);
 }
 
 /* Two are one where all of this is the same: no field but the argument, which comes last, holds a NUL. */
-static struct slice same_key(const struct target *t, bool keeps_tags, struct buf *key)
+static struct slice same_key(const struct target *t, bool by_tag, struct buf *key)
 {
 	buf_clear(key);
 	if (t->rcpt.directive == DIRECTIVE_LIST)
-		return list_key(t, keeps_tags, key);
+		return list_key(t, by_tag, key);
 	buf_add_slice(key, t->rcpt.address);
 	if (t->rcpt.directive == DIRECTIVE_NONE)
 		return buf_slice(key);
@@ -561,10 +561,49 @@ static struct slice same_key(const struct target *t, bool keeps_tags, struct buf
 	return buf_slice(key);
 }
 
+/* So many tags of one list are told apart in one message; more would be as many messages to all its members. */
+#define LIST_TAGS_MAX 5u
+
+/* NULL: it counts as a list of its own.  Else the first of those that have come before it. */
+static struct target *list_of_many_tags(struct map *seen, struct target *t, struct buf *key, bool *ok)
+{
+	struct target *first = NULL;
+
+	for (unsigned i = 0; i < LIST_TAGS_MAX; i++) {
+		struct target *other;
+
+		buf_clear(key);
+		buf_add_char(key, '\0');
+		add_folded(key, t->rcpt.argument);
+		buf_add_char(key, '\0');
+		buf_add_char(key, '\0'); /* so begins no address either */
+		buf_addf(key, "%u", i);
+		other = map_find(seen, buf_slice(key));
+		if (other == NULL) {
+			*ok = map_put(seen, buf_slice(key), t) && *ok;
+			return NULL;
+		}
+		first = first == NULL ? other : first;
+	}
+	return first;
+}
+
+static bool keeps_tags(const struct submission *sub)
+{
+	return sub->generation->conf->set.sub_address_kept;
+}
+
+static struct target *find_same(const struct submission *sub, struct map *seen, struct target *t, struct buf *key, bool *ok)
+{
+	struct target *other = map_find(seen, same_key(t, keeps_tags(sub), key));
+
+	return other == NULL && keeps_tags(sub) && t->rcpt.directive == DIRECTIVE_LIST ? list_of_many_tags(seen, t, key, ok) : other;
+}
+
 /* The same recipient by two ways is one: the first stays, and is told of as either asked. */
 static bool merge_targets(struct submission *sub)
 {
-	struct map *seen = map_new(SPOOL_RECIPIENTS_MAX);
+	struct map *seen = map_new(2u * SPOOL_RECIPIENTS_MAX);
 	struct buf key = buf_make(2 * DIRECTIVE_ARGUMENT_MAX);
 	size_t kept = 0;
 	bool ok = true;
@@ -572,16 +611,15 @@ static bool merge_targets(struct submission *sub)
 	if (seen == NULL)
 		return false;
 	for (size_t i = 0; i < sub->target_count; i++) {
-		struct target *t = &sub->targets[i];
-		struct slice same = same_key(t, sub->generation->conf->set.sub_address_kept, &key);
-		struct target *other = t->rcpt.expanded != 0 ? NULL : map_find(seen, same);
+		struct target *t = &sub->targets[kept], *other;
 
+		*t = sub->targets[i];
+		other = t->rcpt.expanded != 0 ? NULL : find_same(sub, seen, t, &key, &ok);
 		if (other != NULL) {
 			other->rcpt.notify = dsn_notify_join(other->rcpt.notify, t->rcpt.notify);
 			continue;
 		}
-		sub->targets[kept] = *t;
-		if (t->rcpt.expanded == 0 && !map_put(seen, same, &sub->targets[kept]))
+		if (t->rcpt.expanded == 0 && !map_put(seen, same_key(t, keeps_tags(sub), &key), t))
 			ok = false;
 		kept++;
 	}

@@ -617,6 +617,14 @@ static void test_a_list_that_has_to_wait(void **state)
 	play_wait_list(p, "");
 }
 
+static const char *tagged(unsigned i)
+{
+	static char address[32];
+
+	snprintf(address, sizeof(address), "all+%u@x.test", i);
+	return address;
+}
+
 /* By whatever case and tag it was asked for, its members hear once; a tag that is kept is another list.  What differs in case alone is
  * asked for once. */
 static void test_a_list_by_many_spellings(void **state)
@@ -644,6 +652,21 @@ static void test_a_list_by_many_spellings(void **state)
 	assert_true(slice_eq(play_hear(p, PART_POLICYD, IPC_ROUTE_ASK)->body.ROUTE_ASK.recipient, slice_of("all+1@x.test")));
 	play_answer_route(p, &home, "bob+1@x.test");
 	for (size_t i = 0; i < 2; i++) {
+		play_job(p, PART_LOCAL, &job);
+		deliver(p, PART_LOCAL);
+	}
+	play_wait_list(p, "");
+	/* Any number of tags is no way to as many messages to all its members. */
+	play_draft(p, 1, 2, "a@x.test", "all+1@x.test all+2@x.test all+3@x.test all+4@x.test all+5@x.test all+6@x.test all+7@x.test", body);
+	for (unsigned i = 1; i <= 7; i++)
+		play_route(p, tagged(i), false, i % 2 == 0 ? &loud : &list);
+	(void)play_committed(p, OC_DONE, 0);
+	for (unsigned i = 1; i <= 5; i++) {
+		const struct msg_ROUTE_ASK *ask = &play_hear(p, PART_POLICYD, IPC_ROUTE_ASK)->body.ROUTE_ASK;
+
+		assert_int_equal(ask->mode, ROUTE_MODE_LIST);
+		assert_true(slice_eq(ask->recipient, slice_of(tagged(i))));
+		play_answer_route(p, &home, "bob@x.test");
 		play_job(p, PART_LOCAL, &job);
 		deliver(p, PART_LOCAL);
 	}
