@@ -838,6 +838,58 @@ static void test_mail_of_a_filter_knows_its_owner(void **state)
 	(void)play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED);
 }
 
+static enum outcome has_sent(struct play *p, const char *address)
+{
+	play_ask(p, PART_POLICYD, IPC_SENT_ASK, 3, &(struct msg_SENT_ASK){slice_of(address)});
+	return play_hear(p, PART_POLICYD, IPC_SENT)->body.SENT.outcome;
+}
+
+static void accept_from(struct play *p, uint64_t session, const char *sender)
+{
+	play_draft(p, session, 1, sender, "bob@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	(void)play_committed(p, OC_DONE, 0);
+	play_job(p, PART_LOCAL, &job);
+}
+
+/* Only whom gate or authd vouch for, and not what a filter writes in somebody's name. */
+static void test_who_has_sent(void **state)
+{
+	static const char asking[] = CONF("spool_reserve 0\nsub-address \"+\"\n"
+					  "policy rcpt { reject \"no\" if sender is null and not recipient.has-sent }");
+	struct play *p = *state;
+	struct job parent;
+
+	assert_int_equal(has_sent(p, "a@x.test"), OC_LOOKUP_UNKNOWN); /* no rule asks */
+	play_kill(p);
+	play_start(p, asking);
+	play_session(p, 1, PART_SMTPD, "192.0.2.1");
+	play_session(p, 2, PART_SMTPD, "127.0.0.1");
+	accept_from(p, 1, "stranger@x.test");
+	deliver(p, PART_LOCAL);
+	accept_from(p, 2, "User+tag@x.test");
+	parent = job;
+	play_ask(p, PART_LOCAL, IPC_JOB_MAIL, 9,
+		 &(struct msg_JOB_MAIL){job.job, job.slots[0], slice_of("bob@x.test"), slice_of("a@x.test"), slice_of("Subject: s\n\nx\n")});
+	play_route(p, "a@x.test", false, &away);
+	assert_int_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.outcome, OC_DONE);
+	play_job(p, PART_RELAY, &job);
+	deliver(p, PART_RELAY);
+	job = parent;
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+	assert_int_equal(has_sent(p, "USER+other@X.test"), OC_DONE);
+	assert_int_equal(has_sent(p, "stranger@x.test"), OC_LOOKUP_UNKNOWN); /* and not "no": it has just begun */
+	assert_int_equal(has_sent(p, "no address"), OC_LOOKUP_UNKNOWN);
+	play_kill(p);
+	play_start(p, asking);
+	assert_int_equal(has_sent(p, "user@x.test"), OC_DONE);
+	play_turn_clock(p, 33 * 86400);
+	assert_int_equal(has_sent(p, "user@x.test"), OC_NOT_FOUND); /* too long ago */
+	assert_int_equal(has_sent(p, "stranger@x.test"), OC_NOT_FOUND);
+	assert_int_equal(has_sent(p, "bob@x.test"), OC_NOT_FOUND);
+}
+
 static void test_mail_in_anothers_name(void **state)
 {
 	struct play *p = *state;
@@ -1179,6 +1231,7 @@ int main(void)
 		STORY(test_a_list_that_an_agent_asks_for),
 		STORY(test_mail_of_a_filter),
 		STORY(test_mail_of_a_filter_knows_its_owner),
+		STORY(test_who_has_sent),
 		STORY(test_mail_in_anothers_name),
 		STORY(test_an_expansion_of_anothers_slot),
 		STORY(test_a_route_lost_later_is_no_bounce),
