@@ -521,7 +521,7 @@ void draft_on_rcpt(struct queue *q, struct link *link, struct ipc_message *m)
 	else if (d->sub.asked_count >= d->session->generation->conf->set.recipients_max)
 		submission_fail(&d->sub, OC_BUSY, "too many recipients");
 	else if (has_memory(q, d, rcpt->recipient.len + rcpt->orcpt.len) &&
-		 !submission_add_rcpt(&d->sub, &(struct asked_rcpt){rcpt->recipient, rcpt->orcpt, rcpt->notify}))
+		 !submission_add_rcpt(&d->sub, &(struct asked_rcpt){.address = rcpt->recipient, .orcpt = rcpt->orcpt, .notify = rcpt->notify}))
 		submission_fail(&d->sub, OC_NO_MEMORY, NULL);
 	count_memory(q, d);
 }

@@ -151,7 +151,7 @@ static uint64_t notify_of(const struct expansion *e, const struct spool_rcpt *rc
 
 static bool add_recipient(struct expansion *e, const struct batch *b, const struct spool_rcpt *rcpt, const struct rec_expansion *r)
 {
-	const struct asked_rcpt asked = {r->recipient, rcpt->orcpt, notify_of(e, rcpt)};
+	const struct asked_rcpt asked = {.address = r->recipient, .orcpt = rcpt->orcpt, .notify = notify_of(e, rcpt)};
 	struct spool_rcpt here = {.address = rcpt->address,
 				  .original = rcpt->original,
 				  .orcpt = rcpt->orcpt,
@@ -376,7 +376,7 @@ static bool prepare_list(struct expansion *e, const struct message *m)
 	sub->mail.ret = DSN_RET_UNSAID;
 	sub->may_leave = from->role == LISTENER_LOCAL || from->login.len > 0 || (from->client.len > 0 && conf_is_trusted(conf, from->client));
 	return copied && pool_copy(&sub->pool, list->argument, &sub->mail.sender) &&
-	       submission_add_rcpt(sub, &(struct asked_rcpt){list->address, slice_empty(), 0}) &&
+	       submission_add_rcpt(sub, &(struct asked_rcpt){.address = list->address, .orcpt = slice_empty()}) &&
 	       spool_encode_head(&sub->mail, &sub->head);
 }
 
@@ -458,7 +458,8 @@ static bool prepare_mail(struct expansion *e, const struct spool_mail *about, st
 		return false;
 
 	while (slice_cut(&rest, '\n', &one))
-		if (++count > RECIPIENTS_MAX || !submission_add_rcpt(&e->sub, &(struct asked_rcpt){one, slice_empty(), DSN_NEVER}))
+		if (++count > RECIPIENTS_MAX ||
+		    !submission_add_rcpt(&e->sub, &(struct asked_rcpt){.address = one, .orcpt = slice_empty(), .notify = DSN_NEVER}))
 			return false;
 	e->sub.mail.role = LISTENER_LOCAL;
 	e->sub.mail.flags = has_8bit(ask->text) ? (uint64_t)JOB_8BIT : 0;

@@ -206,7 +206,7 @@ static void on_read(struct crew_task *task)
 {
 	struct report_task *t = (struct report_task *)(void *)task;
 	struct submission *sub = &t->sub;
-	const struct asked_rcpt to = {t->m->file.mail.sender, slice_empty(), DSN_NEVER};
+	const struct asked_rcpt to = {.address = t->m->file.mail.sender, .orcpt = slice_empty(), .notify = DSN_NEVER};
 
 	if (t->got == -1) /* told without the headers rather than not at all */
 		queue_trouble("spool-not-readable", t->m->id, t->err);

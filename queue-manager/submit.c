@@ -387,7 +387,7 @@ static void note_expansion(struct submission *sub, size_t asked, size_t first)
 		t->rcpt.expanded = 1;
 }
 
-/* A refusal after RCPT: told in the reply when all are refused, else to the sender in a report. */
+/* A refusal after RCPT: told in the reply when all are refused, or the sender is a stranger's; else to the sender in a report. */
 static void refuse(struct submission *sub, size_t asked, uint64_t code, struct slice dsn, struct slice text, struct slice rule)
 {
 	struct target *t = target_new(sub, asked);
@@ -397,6 +397,7 @@ static void refuse(struct submission *sub, size_t asked, uint64_t code, struct s
 	LOG(LEVEL_INFO, "recipient-refused", KV_SESSION(sub->mail.session), KV_TEXT("recipient", t->rcpt.address),
 	    KV_NUM("code", code), KV_TEXT("text", text), KV_TEXT("rule", rule));
 	t->rcpt.fail_code = code;
+	sub->asked[asked].refused = true;
 	if (!pool_copy(&sub->pool, dsn, &t->rcpt.fail_dsn) || !pool_copy(&sub->pool, text, &t->rcpt.fail_text))
 		submission_fail(sub, OC_NO_MEMORY, NULL);
 	if (sub->refused++ == 0)
@@ -438,6 +439,7 @@ static void take_target(struct submission *sub, size_t asked, const struct rec_r
 	t = target_new(sub, asked);
 	if (t == NULL)
 		return;
+	sub->asked[asked].leads_on = true;
 	/* What the queue itself does has none. */
 	if (!pool_copy(&sub->pool, r->recipient, &t->rcpt.address) ||
 	    (r->directive != DIRECTIVE_LIST && !make_destination(sub, r, &t->destination)) ||
@@ -659,6 +661,21 @@ static bool merge_asked(struct submission *sub)
 	return ok;
 }
 
+/* A stranger may have invented the sender: nobody is sent a report because a recipient was let in at RCPT, for a header that may have
+ * come, and is refused for the one that came.  Nothing is accepted yet, so all of it is refused, and the client may try the others. */
+static const struct target *refused_to_a_stranger(const struct submission *sub)
+{
+	if (sub->may_leave || sub->own || sub->made_here)
+		return NULL;
+	for (size_t i = 0; i < sub->target_count; i++) {
+		const struct asked_rcpt *asked = &sub->asked[sub->targets[i].asked];
+
+		if (sub->targets[i].rcpt.fail_code != 0 && asked->refused && !asked->leads_on)
+			return &sub->targets[i];
+	}
+	return NULL;
+}
+
 static bool nobody_left(const struct submission *sub)
 {
 	for (size_t i = 0; i < sub->target_count; i++)
@@ -668,10 +685,8 @@ static bool nobody_left(const struct submission *sub)
 }
 
 /* What the client hears then. */
-static void answer_refused(struct submission *sub)
+static void answer_refused(struct submission *sub, const struct spool_rcpt *first)
 {
-	const struct spool_rcpt *first = &sub->targets[0].rcpt;
-
 	sub->outcome = OC_POLICY_REJECT;
 	sub->code = first->fail_code;
 	(void)slice_copy(slice_sub(first->fail_dsn, 0, sizeof(sub->dsn) - 1), sub->dsn, sizeof(sub->dsn));
@@ -681,13 +696,14 @@ static void answer_refused(struct submission *sub)
 static void on_routed(void *arg)
 {
 	struct submission *sub = arg;
+	const struct target *refused = refused_to_a_stranger(sub);
 
-	if (outcome_kind(sub->outcome) == KIND_OK && sub->target_count > 1 && !merge_targets(sub))
+	if (outcome_kind(sub->outcome) == KIND_OK && refused == NULL && sub->target_count > 1 && !merge_targets(sub))
 		submission_fail(sub, OC_NO_MEMORY, NULL);
 	if (outcome_kind(sub->outcome) != KIND_OK) {
 		give_up(sub);
-	} else if (nobody_left(sub)) {
-		answer_refused(sub);
+	} else if (refused != NULL || nobody_left(sub)) {
+		answer_refused(sub, refused != NULL ? &refused->rcpt : &sub->targets[0].rcpt);
 		give_up(sub);
 	} else if (sub->target_count == 0) {
 		LOG(LEVEL_INFO, "discarded", KV_ID(sub->mail.id), KV_SESSION(sub->mail.session),

@@ -16,6 +16,7 @@
 struct asked_rcpt {
 	struct slice address, orcpt;
 	uint64_t notify;
+	bool refused, leads_on; /* out: by its route, to somebody; both: of several addresses that it leads to */
 };
 
 struct submission {

@@ -1118,12 +1118,26 @@ static void test_the_operator(void **state)
 	play_wait_files(p, "hold", 0);
 }
 
-/* Accepted at RCPT, refused at commit: the others get it, the sender hears of it. */
-static void test_some_refused_at_commit(void **state)
+/* Accepted at RCPT, refused at commit: of a stranger, whose sender may be invented, all is refused and nobody is sent a report. */
+static void test_some_refused_to_a_stranger(void **state)
 {
 	struct play *p = *state;
 
 	play_draft(p, 1, 1, "a@x.test", "bob@x.test eve@x.test", body);
+	play_route(p, "bob@x.test", false, &home);
+	play_route(p, "eve@x.test", false, &refused);
+	(void)play_committed(p, OC_POLICY_REJECT, 550);
+	play_wait_list(p, "");
+	play_wait_files(p, "new", 0);
+}
+
+/* Of who is ours: the others get it, the sender hears of it. */
+static void test_some_refused_at_commit(void **state)
+{
+	struct play *p = *state;
+
+	play_session(p, 9, PART_SMTPD, "127.0.0.1");
+	play_draft(p, 9, 1, "a@x.test", "bob@x.test eve@x.test", body);
 	play_route(p, "bob@x.test", false, &home);
 	play_route(p, "eve@x.test", false, &refused);
 	(void)play_committed(p, OC_DONE, 0);
@@ -1242,6 +1256,7 @@ int main(void)
 		STORY(test_an_agent_that_dies_is_a_temporary_failure),
 		STORY(test_an_agent_may_not_speak_of_others_jobs),
 		STORY(test_the_operator),
+		STORY(test_some_refused_to_a_stranger),
 		STORY(test_some_refused_at_commit),
 		STORY(test_duplicates_are_one),
 		STORY(test_discarded_by_rule),
