@@ -2,10 +2,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/table_keys.h"
 #include "configured.h"
 #include "file_at/file_at.h"
 #include "listing.h"
-#include "mail/address.h"
+#include "mail/subaddress.h"
 #include "quota/maildirsize.h"
 #include "quotas.h"
 #include "rules/mailbox.h"
@@ -71,39 +72,48 @@ struct limit {
 	const char *key; /* of the table */
 };
 
-static bool read_limit(const struct conf_table *table, struct slice key, struct quota_limit *out, enum outcome *oc, struct buf *why)
+static const char *key_name(struct slice key)
 {
-	struct buf value = buf_make(4096);
-	bool found = false;
+	size_t at = slice_rindex(key, '@');
 
-	*oc = quotas_find(table, key, &value, why);
-	if (*oc == OC_DONE && slice_trim(buf_slice(&value)).len > 0) {
-		found = quota_limit_read(buf_slice(&value), out);
-		if (!found) {
-			buf_addf(why, "table %s has for %.*s what is no quota; write one such as 500M", table->name, SLICE_ARG(key));
-			*oc = OC_BAD_INPUT;
-		}
-	}
-	if (*oc == OC_NOT_FOUND) {
-		buf_clear(why);
-		*oc = OC_DONE;
-	}
-	buf_free(&value);
-	return found;
+	if (slice_eq(key, slice_of("*")))
+		return "*";
+	return at == SLICE_NONE ? "its local part" : at == 0 ? "its domain" : "its address";
 }
 
-/* By the keys that policyd asks for. */
-static enum outcome find_limit(const struct conf_transport *t, const struct mail_address *a, struct limit *out, struct buf *why)
+/* DONE: the key stands there; without a value it leaves the transport's own limit. */
+static enum outcome read_limit(const struct conf_table *table, struct slice key, struct limit *out, struct buf *why)
 {
-	struct slice whole = mail_address_text(a), keys[] = {whole, mail_address_plain(a), slice_from(whole, slice_rindex(whole, '@')), slice_of("*")};
-	static const char *const names[] = {"its address", "its local part", "its domain", "*"};
-	enum outcome oc = OC_DONE;
+	struct buf value = buf_make(4096);
+	enum outcome oc = quotas_find(table, key, &value, why);
+
+	if (oc == OC_DONE && slice_trim(buf_slice(&value)).len > 0) {
+		*out = (struct limit){out->is, table, key_name(key)};
+		if (!quota_limit_read(buf_slice(&value), &out->is)) {
+			buf_addf(why, "table %s has for %.*s what is no quota; write one such as 500M", table->name, SLICE_ARG(key));
+			oc = OC_BAD_INPUT;
+		}
+	}
+	buf_free(&value);
+	return oc;
+}
+
+/* By the keys that policyd asks for: the first that stands there decides, whatever it has. */
+static enum outcome find_limit(const struct conf *conf, const struct conf_transport *t, const struct mail_address *a, struct limit *out, struct buf *why)
+{
+	char space[MAIL_ADDRESS_MAX + 1];
+	struct slice whole = mail_address_text(a);
+	struct table_keys keys = {.count = 0};
+	enum outcome oc = OC_NOT_FOUND;
 
 	*out = (struct limit){t->quota, NULL, NULL};
-	for (size_t i = 0; t->quota_table != NULL && oc == OC_DONE && out->table == NULL && i < ARRAY_LEN(keys); i++)
-		if (read_limit(t->quota_table, keys[i], &out->is, &oc, why))
-			*out = (struct limit){out->is, t->quota_table, names[i]};
-	return oc;
+	if (t->quota_table != NULL)
+		(void)table_keys_alias(t->quota_table->kind, whole, subaddress_base(slice_of(conf->set.sub_address), whole, space), &keys);
+	for (size_t i = 0; oc == OC_NOT_FOUND && i < keys.count; i++) {
+		buf_clear(why);
+		oc = read_limit(t->quota_table, keys.at[i], out, why);
+	}
+	return oc == OC_NOT_FOUND ? OC_DONE : oc;
 }
 
 /* ---- what it holds ---- */
@@ -210,11 +220,11 @@ static int tell(enum outcome oc, const char *about, struct buf *why)
 	return complain(oc == OC_NOT_FOUND || oc == OC_BAD_INPUT ? CLI_REFUSED : CLI_TEMPORARY, about, buf_text(why));
 }
 
-static int show(struct listing *l, const struct conf_transport *t, const struct mail_address *a)
+static int show(struct listing *l, const struct conf *conf, const struct conf_transport *t, const struct mail_address *a)
 {
 	struct buf why = buf_make(2048);
 	struct limit limit;
-	enum outcome oc = find_limit(t, a, &limit, &why);
+	enum outcome oc = find_limit(conf, t, a, &limit, &why);
 
 	if (oc == OC_DONE) {
 		listing_text(l, "address", mail_address_text(a));
@@ -328,7 +338,7 @@ int run_user_quota(const struct cli *cli, const struct command *command)
 	if (t != NULL && cli->count > 1)
 		exit = change(cli, conf, mail_address_text(&address).at, &l);
 	if (t != NULL && exit == CLI_OK)
-		exit = show(&l, t, &address);
+		exit = show(&l, conf, t, &address);
 	if (t != NULL && exit == CLI_OK && !listing_row(&l))
 		exit = CLI_TEMPORARY;
 	exit = listing_end(&l, exit, command);

@@ -226,10 +226,12 @@ static void tell_domain(const struct conf *conf, const char *address)
 	struct buf why = buf_make(1024);
 	struct domains *d = at == NULL || conf->domains == NULL ? NULL : domains_open(conf->domains, false, &why);
 	char domain[MAIL_DOMAIN_MAX + 1];
+	enum outcome oc = OC_IO_ERROR; /* nothing is known of it then, and nothing said */
 	bool served = false;
 
-	if (d != NULL && mail_domain_parse(slice_of(at + 1), MAIL_ALLOW_UTF8, domain) && domain[0] != '[' && domain[0] != '.' &&
-	    (domains_find(d, slice_of(domain), is_served, &served, &why) == OC_NOT_FOUND || !served))
+	if (d != NULL && mail_domain_parse(slice_of(at + 1), MAIL_ALLOW_UTF8, domain) && domain[0] != '[' && domain[0] != '.')
+		oc = domains_find(d, slice_of(domain), is_served, &served, &why);
+	if (oc == OC_NOT_FOUND || (oc == OC_DONE && !served))
 		fprintf(stderr, "postern: %s: note: mail for %s is not taken here; `postern domain add %s` changes that\n", address, domain, domain);
 	domains_close(&d);
 	buf_free(&why);

@@ -50,7 +50,7 @@ static inline struct slice facts_text(const struct facts *f, enum fact_id id)
 struct lookups {
 	/* The value is added to `value_out` (NULL: not wanted). */
 	enum answer (*table)(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out);
-	/* `alias TABLE`: what stands there of that address, by whichever key (table_keys.h); base: without its sub-address, or "". */
+	/* `alias TABLE`: what stands there of that address, by whichever key (conf/table_keys.h); base: without its sub-address, or "". */
 	enum answer (*alias)(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out);
 	/* Adds the text of a file that a value of that table includes.  False with a sentence in `why`. */
 	bool (*include)(void *arg, const struct conf_table *table, struct slice path, struct buf *text_out, struct buf *why);

@@ -1,7 +1,7 @@
 #include "policyd.h"
 
 #include "base/clock.h"
-#include "table_keys.h"
+#include "conf/table_keys.h"
 #include "table_list.h"
 
 #include <stdio.h>

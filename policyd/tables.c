@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/table_keys.h"
 #include "folder.h"
-#include "table_keys.h"
 #include "table_list.h"
 #include "table_text.h"
 

@@ -1,7 +1,7 @@
 #include "explain.h"
-#include "table_keys.h"
 
 #include "base/mem.h"
+#include "conf/table_keys.h"
 #include "ipc/message.h"
 #include "test_conf.h"
 

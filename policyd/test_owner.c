@@ -1,8 +1,8 @@
 #include "owner.h"
 
 #include "base/mem.h"
+#include "conf/table_keys.h"
 #include "policy.h"
-#include "table_keys.h"
 #include "test_conf.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 #include "policy.h"
 
 #include "base/clock.h"
-#include "table_keys.h"
+#include "conf/table_keys.h"
 
 #include "base/mem.h"
 #include "ipc/message.h"

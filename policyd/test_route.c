@@ -1,7 +1,7 @@
 #include "route.h"
-#include "table_keys.h"
 
 #include "base/mem.h"
+#include "conf/table_keys.h"
 #include "ipc/message.h"
 #include "mail/directive.h"
 #include "mail/header_names.h"

@@ -1,7 +1,7 @@
 #include "table_list.h"
 
 #include "base/mem.h"
-#include "table_keys.h"
+#include "conf/table_keys.h"
 #include "table_pattern.h"
 
 #include <setjmp.h>

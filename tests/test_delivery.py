@@ -122,7 +122,8 @@ def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
 def test_a_quota_by_table(suite, boxes):
     """What the command sets counts for mail that waits, and at RCPT, at once; what cannot be known only delays.  (Of a file: cli/test_quotas.c)"""
     path = suite.folder / "users" / "quotas"
-    suite.tables += f'table quotas sqlite "{path}" "select quota from quotas where address = ?"\n'
+    suite.tables += f'table quotas sqlite "{path}" "select quota from quotas where address = ? collate binary"\n'
+    suite.settings += 'sub-address "+"\n'
     deliver_by(suite, f'maildir "{boxes}/{{local}}/" {as_owner(suite)} quota quotas 64K')
     suite.write_conf()
 
@@ -164,6 +165,11 @@ def test_a_quota_by_table(suite, boxes):
     for words, code in ((["bob@ours.test", "1K"], 64), (["bob", "1G"], 64), (["bob@ours.test", "1G", "--transport", "there"], 64)):
         quota(*words, code=code)
     assert quota("bob@ours.test")["quota"] == "1G"
+    # By the keys that policyd asks for: the first that stands there decides, also without a value.
+    assert (quota("BOB+tag@ours.test")["quota"], quota("erin@ours.test")["by"]) == ("1G", "transport here")
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO quotas VALUES ('@ours.test', '2G'), ('dave@ours.test', '')")
+    assert (quota("erin@ours.test")["by"], quota("dave@ours.test")["by"]) == ("table quotas, by its domain", "transport here")
     with sqlite3.connect(path) as db:
         db.execute("UPDATE quotas SET quota = 'lots' WHERE address = 'bob@ours.test'")
     send(suite)

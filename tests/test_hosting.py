@@ -112,6 +112,7 @@ def test_a_table_that_an_administrator_made(suite):
         db.execute("CREATE TABLE domains(name TEXT, owner TEXT)")
     refused = suite.postern("domain", "add", "new.test", check=False)
     assert refused.returncode == 75 and "created" in refused.stderr
+    assert "is not taken here" not in suite.postern("user", "add", "info@new.test", "--generate").stderr, "nobody knows"
 
 
 def opens(suite, user, password):

@@ -1,5 +1,5 @@
-#ifndef POSTERN_POLICYD_TABLE_KEYS_H
-#define POSTERN_POLICYD_TABLE_KEYS_H
+#ifndef POSTERN_CONF_TABLE_KEYS_H
+#define POSTERN_CONF_TABLE_KEYS_H
 
 #include "conf/conf.h"
 #include "mail/address.h"
