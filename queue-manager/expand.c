@@ -261,6 +261,7 @@ static bool prepare(struct expansion *e, const struct batch *b, const struct spo
 	if (!pool_copy(&e->sub.pool, ask->without, &e->without) || !prepare_copy(e, b->message, rcpt->address, ask->prepend))
 		return false;
 	e->sub.mail.hold = ask->hold != 0;
+	e->sub.let_go = message_is_let_go(e->q, b->message, ask->slot);
 	if (!add_recipients(e, b, rcpt, ask->expansion_records)) {
 		submission_fail(&e->sub, OC_BAD_INPUT, "what it was expanded to was not understood");
 		return false;
@@ -371,6 +372,7 @@ static bool prepare_list(struct expansion *e, const struct message *m)
 	bool copied = prepare_copy(e, m, list->address, slice_empty());
 
 	sub->is_list = true;
+	sub->let_go = message_is_let_go(e->q, m, e->slot);
 	sub->list_sender = sub->mail.sender;
 	sub->mail.envid = slice_empty();
 	sub->mail.ret = DSN_RET_UNSAID;

@@ -329,11 +329,21 @@ void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file
 
 /* ---- what is queue-only ---- */
 
+static bool is_noted_as_let_go(const struct queue *q, const struct message *m, size_t slot)
+{
+	return m->id <= q->let_go || slot_is_let_go(*message_slot(m, slot));
+}
+
+bool message_is_let_go(const struct queue *q, const struct message *m, size_t slot)
+{
+	return m->let_go || is_noted_as_let_go(q, m, slot);
+}
+
 bool message_keep(struct queue *q, struct message *m, size_t slot)
 {
 	char state = *message_slot(m, slot);
 
-	if (m->id <= q->let_go || slot_is_let_go(state))
+	if (is_noted_as_let_go(q, m, slot))
 		return false;
 	m->rcpts[slot].kept = !m->let_go;
 	if (m->let_go) /* for good, whatever comes of this round, and whoever reads the file next */

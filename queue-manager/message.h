@@ -84,7 +84,7 @@ struct batch {
 	uint64_t heard_ms; /* the job's start, or its last verdict */
 };
 
-static inline char *message_slot(struct message *m, size_t i)
+static inline char *message_slot(const struct message *m, size_t i)
 {
 	return m->file.tail.at + (m->file.mail.slots_offset - m->file.mail.body_offset - m->file.mail.body_length) + i;
 }
@@ -93,6 +93,8 @@ static inline char *message_slot(struct message *m, size_t i)
 struct message *message_begin(struct queue *q, uint64_t id);
 void message_free(struct queue *q, struct message **mp);
 
+/* The operator has let this recipient go: nothing is queue-only for it any more, nor for what a delivery makes of it. */
+bool message_is_let_go(const struct queue *q, const struct message *m, size_t slot);
 /* A message just committed: `destinations` and `queue_only` have one per recipient (borrowed).  Takes the buffers and the descriptor. */
 void message_fresh(struct queue *q, struct message *m, struct spool_loaded *file, const struct slice *destinations, const bool *queue_only,
 		   int read_fd);

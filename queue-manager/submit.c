@@ -239,6 +239,7 @@ static void go_on(struct write_task *w)
 		queue_only[i] = sub->targets[i].queue_only;
 	}
 	if (destinations != NULL && queue_only != NULL && w->decoded) {
+		w->message->let_go = sub->let_go;
 		message_fresh(q, w->message, &w->file, destinations, queue_only, w->read_fd);
 	} else { /* it is durable, and will be read when there is memory */
 		message_free(q, &w->message);

@@ -32,6 +32,7 @@ struct submission {
 	bool own; /* a report: made here, may leave */
 	bool made_here; /* of another message, or by a user's filter: no Received of its own */
 	bool may_leave; /* attested */
+	bool let_go; /* as what it was made of: nothing is queue-only for it */
 	bool is_list; /* the one that is asked for is a list: its members, to whom mail.sender is its owner */
 	struct slice list_sender; /* who sent to it */
 	bool withholds_client; /* Received says nothing of it */

@@ -511,6 +511,32 @@ static void test_an_expansion(void **state)
 	play_wait_list(p, "");
 }
 
+/* What was let go, and is made into another message by its delivery, is not kept again. */
+static void test_what_was_let_go_is_expanded(void **state)
+{
+	static const struct route_reply away_later = {.transport = "out", .nexthop = "smtp.example:587", .leaves = 1, .queue_only = 1};
+	const struct rec_expansion to = {0, slice_of("carol@y.test"), DIRECTIVE_NONE, slice_empty()};
+	struct play *p = *state;
+	struct job parent;
+
+	(void)accept_one(p, 1, "a@x.test");
+	play_job(p, PART_LOCAL, &job);
+	defer(p, PART_LOCAL, "come back");
+	play_wait_list(p, " waiting a@x.test bob@x.test 1 ");
+	assert_int_equal(play_control(p, "queue.retry", "all"), OC_DONE);
+	play_route(p, "bob@x.test", true, &home);
+	play_job(p, PART_LOCAL, &job);
+	parent = job;
+	ask_expand(p, 7, &to, 1);
+	play_route(p, "carol@y.test", false, &away_later);
+	assert_int_not_equal(play_hear(p, PART_LOCAL, IPC_JOB_EXPANDED)->body.JOB_EXPANDED.id, 0);
+	play_job(p, PART_RELAY, &job);
+	deliver(p, PART_RELAY);
+	job = parent;
+	deliver(p, PART_LOCAL);
+	play_wait_list(p, "");
+}
+
 /* Addresses that were expanded on the way are told to who routes, and only so many are. */
 static void test_an_expansion_knows_its_ancestors(void **state)
 {
@@ -1234,6 +1260,7 @@ int main(void)
 		STORY(test_a_temporary_failure_is_tried_again),
 		STORY(test_a_program_stays_at_its_transport),
 		STORY(test_an_expansion),
+		STORY(test_what_was_let_go_is_expanded),
 		STORY(test_let_go_is_for_good),
 		STORY(test_an_expansion_knows_its_ancestors),
 		STORY(test_an_answer_in_pages),
