@@ -10,7 +10,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#define QUESTIONS_MAX 1000u
+#define QUESTIONS_MAX 5000u /* more than policyd has at a time: portions of lists, and a key of each question that waits there */
 #define BACK_OFF_FIRST_MS 1000u
 #define BACK_OFF_MOST_MS 30000u
 #define SLACK_MS 2000u

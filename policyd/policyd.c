@@ -28,7 +28,7 @@ struct parked {
 	struct accounts_waiter *waiter; /* owned; NULL once called */
 	struct remote_waiter *remote_waiter; /* the same; at most one of them */
 	unsigned rounds; /* it was served again */
-	uint64_t began_us;
+	uint64_t began_us, began_ms;
 };
 
 static policyd_serve_fn *server_of(enum ipc_type type)
@@ -119,7 +119,7 @@ struct lookups policyd_lookups(struct policyd *p, struct generation *g)
 	p->generation = g;
 	if (p->tables != NULL)
 		tables_set_remote(p->tables, &(struct tables_remote){find_remote, p});
-	remote_begin(p->remote);
+	remote_begin(p->remote, p->began_ms);
 	p->missing = slice_empty();
 	p->missing_in = p->accounts;
 	return (struct lookups){find_in_table, find_alias, read_include, find_account, p, find_uid, find_name, find_sent};
@@ -183,6 +183,7 @@ static void on_known(void *arg)
 	q->waiter = NULL;
 	q->remote_waiter = NULL;
 	q->policyd->began_us = q->began_us;
+	q->policyd->began_ms = q->began_ms;
 	if (decoded && !server_of(q->type)(q->policyd, q->link, q->request, &m)) {
 		if (wait_for_missing(q))
 			return;
@@ -205,6 +206,7 @@ static bool park(struct policyd *p, struct link *link, const struct ipc_message 
 	q->type = m->type;
 	q->payload = buf_make(LINK_PACKET_MAX);
 	q->began_us = p->began_us;
+	q->began_ms = p->began_ms;
 	LIST_INSERT_HEAD(&p->parked, q, peers);
 	p->parked_count++;
 	if (ipc_encode(m->type, &m->body, &q->payload) && wait_for_missing(q))
@@ -219,6 +221,7 @@ static void on_question(struct service *s, struct link *link, struct ipc_message
 
 	p->asked++;
 	p->began_us = clock_mono_us();
+	p->began_ms = clock_mono_ms();
 	if (server_of(m->type)(p, link, m->request, m))
 		return;
 	if (!park(p, link, m))

@@ -29,7 +29,7 @@ struct policyd {
 	struct pages *pages;
 	LIST_HEAD(, parked) parked;
 	size_t parked_count;
-	uint64_t began_us; /* of the question in hand: when it came */
+	uint64_t began_us, began_ms; /* of the question in hand: when it came; in ms as answers are kept by */
 	uint64_t asked, unknown; /* questions, and those that could not be decided */
 	/* of the question in hand */
 	struct tables *tables;

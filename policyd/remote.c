@@ -11,6 +11,7 @@
 #define KEEP_UNKNOWN_MS 1000u
 #define SLACK_MS 7000u /* beyond the table's own time: lookup may just be starting anew */
 #define NAME_MAX_BYTES (16u + 1024u)
+#define SERVERS_MAX (CONF_BACKENDS_MAX + 1u) /* postern-lookup's instances */
 
 struct remote_waiter {
 	LIST_ENTRY(remote_waiter) peers;
@@ -23,18 +24,22 @@ struct entry {
 	LIST_HEAD(, remote_waiter) waiters;
 	enum answer answer; /* PENDING while it is asked for */
 	bool waking; /* not to be dropped: its waiters are being called */
-	uint64_t until_ms, keep_ms, keep_no_ms;
+	uint64_t known_ms, until_ms, keep_ms, keep_no_ms;
+	uint64_t instance; /* whom it is asked of */
 	struct buf value; /* owned */
 	char why[REMOTE_WHY_MAX];
 	size_t name_len;
-	char name[NAME_MAX_BYTES]; /* generation, table and key */
+	char name[]; /* generation, table and key */
 };
 
 struct remote {
 	struct service *service;
 	struct map *entries; /* struct entry, owned */
 	size_t bytes; /* of their values */
+	size_t asked[SERVERS_MAX]; /* of each: that it has not answered yet */
 	struct entry *pending; /* what the question in hand waits for */
+	size_t missing; /* how much that is */
+	uint64_t began_ms; /* when it came */
 };
 
 struct remote *remote_new(struct service *s)
@@ -55,9 +60,11 @@ size_t remote_count(const struct remote *r)
 	return map_count(r->entries);
 }
 
-void remote_begin(struct remote *r)
+void remote_begin(struct remote *r, uint64_t began_ms)
 {
+	r->began_ms = began_ms;
 	r->pending = NULL;
+	r->missing = 0;
 }
 
 /* ---- entries ---- */
@@ -109,7 +116,7 @@ static size_t make_name(char out[NAME_MAX_BYTES], const struct generation *g, co
 
 static struct entry *entry_new(struct remote *r, struct slice name, const struct conf_backend *b)
 {
-	struct entry *e = mem_new(1, sizeof(*e));
+	struct entry *e = mem_new(1, sizeof(*e) + name.len);
 
 	if (e == NULL)
 		return NULL;
@@ -164,13 +171,15 @@ static void take(struct entry *e, const struct msg_LOOKUP *m)
 	} else if (m != NULL && m->outcome == OC_DONE) {
 		snprintf(e->why, sizeof(e->why), "a value with a NUL");
 	}
-	e->until_ms = clock_mono_ms() + keep_ms;
+	e->known_ms = clock_mono_ms();
+	e->until_ms = e->known_ms + keep_ms;
 }
 
 static void on_lookup(struct ipc_message *m, void *arg)
 {
 	struct entry *e = arg;
 
+	e->all->asked[e->instance]--;
 	take(e, m == NULL ? NULL : &m->body.LOOKUP);
 	wake(e);
 }
@@ -180,8 +189,25 @@ static void ask(struct entry *e, const struct conf *conf, const struct conf_tabl
 	struct msg_LOOKUP_ASK question = {slice_of(table->name), key};
 
 	e->answer = ANSWER_PENDING;
-	service_ask_instance(e->all->service, ROLE_LOOKUP, conf_lookup_instance(conf, table), IPC_LOOKUP_ASK, &question,
+	e->instance = conf_lookup_instance(conf, table);
+	e->all->asked[e->instance]++;
+	service_ask_instance(e->all->service, ROLE_LOOKUP, e->instance, IPC_LOOKUP_ASK, &question,
 			     table->backend->timeout_ms + SLACK_MS, on_lookup, e);
+}
+
+/* One key of each question always, so that all get on; more by what there is room for, which is the less the more are at it. */
+static bool may_ask(const struct remote *r, const struct generation *g, const struct conf_table *table)
+{
+	size_t asked = r->asked[conf_lookup_instance(g->conf, table)];
+
+	return r->missing == 0 || (asked < REMOTE_ASKED_MAX && r->missing < (REMOTE_ASKED_MAX - asked) / 4);
+}
+
+static enum answer wait_for(struct remote *r, struct entry *e)
+{
+	r->pending = e; /* the last one: what was asked for before it is known by then */
+	r->missing++;
+	return ANSWER_PENDING;
 }
 
 static enum answer tell(const struct entry *e, struct buf *value_out, char why[REMOTE_WHY_MAX])
@@ -201,20 +227,22 @@ enum answer remote_find(struct remote *r, const struct generation *g, const stru
 	struct entry *e = len == 0 ? NULL : map_find(r->entries, slice_make(name, len));
 
 	why[0] = '\0';
+	if (e != NULL && e->answer == ANSWER_PENDING)
+		return wait_for(r, e);
+	if (e != NULL && (clock_mono_ms() < e->until_ms || e->known_ms > r->began_ms))
+		return tell(e, value_out, why);
+	if (len > 0 && !may_ask(r, g, table))
+		return ANSWER_PENDING; /* for what it waits for already */
 	if (e == NULL && len > 0) {
 		make_room(r);
 		e = entry_new(r, slice_make(name, len), table->backend);
-	} else if (e != NULL && e->answer != ANSWER_PENDING && clock_mono_ms() < e->until_ms) {
-		return tell(e, value_out, why);
 	}
 	if (e == NULL) {
 		snprintf(why, REMOTE_WHY_MAX, "too many keys are asked for");
 		return ANSWER_UNKNOWN;
 	}
-	if (e->answer != ANSWER_PENDING)
-		ask(e, g->conf, table, key);
-	r->pending = e; /* the last one: what was asked for before it is known by then */
-	return ANSWER_PENDING;
+	ask(e, g->conf, table, key);
+	return wait_for(r, e);
 }
 
 /* ---- who waits ---- */

@@ -316,7 +316,7 @@ static enum next run_all(struct walk *w)
 {
 	enum next next = ENDED;
 
-	for (w->at = 0; next == ENDED && w->at < w->count; w->at++) {
+	for (w->at = 0; next == ENDED && w->at < w->count && w->pending < ROUTE_PENDING_MAX; w->at++) {
 		if (walk_has_enough(w, w->at)) {
 			w->result->is_cut = true;
 			break;
@@ -324,16 +324,16 @@ static enum next run_all(struct walk *w)
 		next = run_item(w);
 		if (next == IS_NO)
 			next = send_to_postmaster(w);
-		/* The others are asked too, so that all that is missing is asked for at once. */
+		/* Others are asked too, so that what is missing is asked for together. */
 		if (next == IS_PENDING) {
 			walk_note(w, (struct route_note){.kind = NOTE_PENDING});
-			w->pending = true;
+			w->pending++;
 			next = ENDED;
 		}
 		if (next != ENDED)
 			break;
 	}
-	return next == ENDED && w->pending ? IS_PENDING : next;
+	return next == ENDED && w->pending > 0 ? IS_PENDING : next;
 }
 
 static enum route_outcome outcome_of(enum next next)

@@ -41,6 +41,7 @@ enum route_outcome {
 
 #define ROUTE_DEPTH_MAX 10u
 #define ROUTE_WIDTH_MAX 10000u /* targets of one address */
+#define ROUTE_PENDING_MAX 1000u /* addresses that wait for something when the walk ends with PENDING */
 #define ROUTE_ITEMS_MAX (2u * ROUTE_WIDTH_MAX) /* addresses on the way to them */
 
 struct route_result {

@@ -30,7 +30,8 @@ struct walk {
 	const struct lookups *lookups;
 	struct facts facts; /* with the item's address as the recipient */
 	struct facts_view view; /* of them */
-	bool final, pending;
+	bool final;
+	size_t pending; /* items that something is missing of */
 	bool bare; /* <postmaster>, without a domain, was asked for */
 	struct item *items; /* owned */
 	size_t count, cap;

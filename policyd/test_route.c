@@ -548,6 +548,58 @@ static void test_width(void **state)
 }
 
 /* <postmaster> never leaves for a smarthost by a rule: it goes to the setting, or is refused, and a refusal is one. */
+struct portions {
+	size_t count, known, asked;
+};
+
+static enum answer find_later(void *arg, const struct conf_table *table, struct slice key, struct buf *value_out)
+{
+	struct portions *p = arg;
+	size_t i = 0;
+
+	if (slice_eq(slice_of(table->name), slice_of("aliases")) && slice_eq(key, slice_of("wide@example.test")))
+		return find_wide(&p->count, table, key, value_out);
+	if (!slice_eq(slice_of(table->name), slice_of("aliases")) || key.len < 2 || key.at[0] != 'u')
+		return find_in_table(NULL, table, key, value_out);
+	for (size_t at = 1; at < key.len && key.at[at] != '@'; at++)
+		i = i * 10 + (size_t)(key.at[at] - '0');
+	if (i < p->known)
+		return ANSWER_NO;
+	p->asked++;
+	return ANSWER_PENDING;
+}
+
+static enum answer find_later_alias(void *arg, const struct conf_table *table, struct slice address, struct slice base, struct buf *value_out)
+{
+	(void)base;
+	return find_later(arg, table, address, value_out);
+}
+
+/* Members that are not known yet are asked for some at a time, each once, and in the end all are there. */
+static void test_width_in_portions(void **state)
+{
+	struct portions p = {.count = ROUTE_WIDTH_MAX};
+	const struct lookups wide = {find_later, find_later_alias, read_include, find_account, &p, NULL, NULL, NULL};
+	struct facts facts = facts_make();
+	struct route_result r = {.outcome = ROUTE_PENDING};
+	size_t rounds = 0;
+
+	(void)state;
+	facts.value[FACT_RECIPIENT].text = slice_of("wide@example.test");
+	while (r.outcome == ROUTE_PENDING && rounds++ < ROUTE_WIDTH_MAX) {
+		p.known += p.asked;
+		p.asked = 0;
+		route_run(&(struct route_question){.conf = conf, .facts = &facts, .lookups = &wide}, &r);
+		assert_true(p.asked <= ROUTE_PENDING_MAX);
+		if (r.outcome == ROUTE_PENDING)
+			route_result_free(&r);
+	}
+	assert_int_equal(r.outcome, ROUTE_TARGETS);
+	assert_int_equal(r.count, ROUTE_WIDTH_MAX);
+	assert_true(rounds <= ROUTE_WIDTH_MAX / ROUTE_PENDING_MAX + 2);
+	route_result_free(&r);
+}
+
 static void test_our_postmaster_stays(void **state)
 {
 	static const struct {
@@ -605,6 +657,7 @@ int main(void)
 		cmocka_unit_test(test_leaves),
 		cmocka_unit_test(test_metas),
 		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_width_in_portions),
 		cmocka_unit_test(test_our_postmaster_stays),
 	};
 	int failed;

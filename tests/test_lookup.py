@@ -419,12 +419,34 @@ def test_socketmap(suite):
                         "virtual huge@example.test": b"OK " + b"x" * 65590, "other info@example.test": b"OK bob@example.test",
                         "virtual meta@example.test": b"OK $(id) {local} `id`"})
     suite.tables += f'table virtual socketmap {{ server "127.0.0.1:{server.port}"  map virtual  timeout 2s  keep 30m }}\n' \
-        f'table other socketmap {{ server "127.0.0.1:{server.port}"  map other }}\n'
-    suite.routes = "\talias virtual\n" + suite.routes
+        f'table other socketmap {{ server "127.0.0.1:{server.port}"  map other }}\n' \
+        f'table members socketmap {{ server "127.0.0.1:{server.port}"  map members }}\n' \
+        f'table long {{\n\tall@example.test: {", ".join(f"m{n}@example.test" for n in range(2000))}\n}}\n'
+    server.values.update({f"members m{n}@example.test": b"OK yes" for n in range(2010)})
+    suite.routes = "\talias virtual\n\talias long\n\tdiscard if recipient in members\n" + suite.routes
     suite.start()
     stranger(suite).message("you@elsewhere.test", "info@example.test")
     suite.wait_messages("alice@example.test")
     assert rcpt(suite, "nobody@example.test").startswith("550")
+    # each member of a long list is a key, and nobody is refused meanwhile
+    lists, others = [], []
+
+    def send():
+        c = stranger(suite)
+        c.expect(250, "MAIL FROM:<you@elsewhere.test>")
+        c.expect(250, "RCPT TO:<all@example.test>")
+        c.expect(354, "DATA")
+        lists.append(c.command("Subject: to all\r\n\r\nhello\r\n.")[:3])
+        c.close()
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for n in range(2000, 2010):
+        others.append(rcpt(suite, f"m{n}@example.test")[:3])
+    for t in threads:
+        t.join()
+    assert lists == ["250"] * 3 and set(others) == {"250"}, (lists, others)
     for local in ("slow", "endless", "temp", "close", "huge"):
         assert rcpt(suite, f"{local}@example.test").startswith("451"), local
         turn_clock(suite, 60)  # what it rests after a failure
@@ -449,7 +471,7 @@ def test_socketmap(suite):
         suite.postern("reload")
         assert ask(suite, "virtual", "info@example.test")[1] == "alice@example.test", server.asked[-2:]
     assert sorted(suite.pids("lookup")) == pids
-    assert {said.split(b" ")[0] for said in server.asked} == {b"virtual", b"other"}
+    assert {said.split(b" ")[0] for said in server.asked} == {b"virtual", b"other", b"members"}
 
 
 def test_other_tables_after_a_reload(suite):
