@@ -145,12 +145,16 @@ def bounce(suite, recipient):
 def test_bounces_only_for_who_has_sent(suite):
     """recipient.has-sent: yes at once, no when as much is known, and unknown, which refuses nobody, whenever something is broken."""
     suite.settings += 'senders-kept 2d\n'
+    policy, routes = suite.policy, suite.routes
     suite.policy = HAS_SENT
+    suite.routes = '\tdiscard  if sender == "probe@x.test" and recipient.has-sent\n' + suite.routes
     suite.start()
     c = suite.smtp()
     c.ehlo()
     assert mail(c, "bob@example.test", text()).startswith("250")  # nobody vouches for that
     assert mail(suite.login(), "Alice@example.test", text()).startswith("250")
+    c.message("probe@x.test", "alice@example.test", "Subject: x\n\nx\n")  # the queue asks for the route, and is asked
+    suite.wait_log(" discarded .*sender=probe@x.test")
     young = [bounce(suite, a) for a in ("alice@example.test", "bob@example.test")]
     assert all(said.startswith("250") for said in young)
 
@@ -177,7 +181,7 @@ def test_bounces_only_for_who_has_sent(suite):
     suite.wait_log(" senders-begun-anew .*why=")
     assert (suite.folder / "spool" / "senders.db.bad").exists()
 
-    suite.policy = ""
+    suite.policy, suite.routes = policy, routes
     suite.write_conf()
     suite.postern("reload")
     wait_until(lambda: not list(database.parent.glob("senders.db")), what="the end of a record that nobody asks for")
