@@ -64,19 +64,28 @@ def deeds(suite, pid, stage):
     return dict(line.split() for line in done.stdout.splitlines())
 
 
+def names(suite):
+    """Of each process but the master; without those that end just now."""
+    found = {}
+    for pid in suite.children():
+        with contextlib.suppress(OSError):
+            found[pid] = name_of(suite, pid)
+    return found
+
+
 def a_mailbox_worker(suite):
     c = suite.smtp()
     c.ehlo()
     c.message("you@elsewhere.test", "bob@example.test")
     (local,) = suite.pids("local")
-    return wait_until(lambda: [p for p in suite.children() if parent(p) == local and name_of(suite, p) == "local.mailbox"], 20, "a mailbox worker")
+    return wait_until(lambda: [p for p, name in names(suite).items() if parent(p) == local and name == "local.mailbox"], 20, "a mailbox worker")
 
 
 def a_worker_of_programs(suite):
     c = suite.smtp()
     c.ehlo()
     c.message("you@elsewhere.test", "bob@program.test")
-    return wait_until(lambda: [p for p in suite.children() if name_of(suite, p) == "local.program"], 20, "a worker of programs")
+    return wait_until(lambda: [p for p, name in names(suite).items() if name == "local.program"], 20, "a worker of programs")
 
 
 def everybody(suite, stage):
@@ -200,7 +209,7 @@ def test_what_each_may_say(suite):
     suite.start()
     pairs = socket_pairs()
     receivers = {role: suite.pids(role)[0] for role in ROLES}
-    assert {name_of(suite, pid).split(".")[0] for pid in suite.children()} == set(ROLES)
+    assert {name.split(".")[0] for name in names(suite).values()} == set(ROLES)
     ends = {role: masters_end(suite, pid, pairs) for role, pid in receivers.items()}
     os.kill(suite.process.pid, signal.SIGSTOP)  # it would end the liars
     told = {}
