@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/flags.h"
+#include "os/user.h"
 
 #include <errno.h>
 
@@ -179,22 +180,13 @@ static bool wait_for(struct name *one, struct link *link, uint64_t request)
 	return true;
 }
 
-/* Back-ends of the system's name service get only names that a user can have. */
-static bool can_be_user(struct slice name)
-{
-	for (size_t i = 0; i < name.len; i++)
-		if (!ascii_is_alnum(name.at[i]) && (i == 0 ? name.at[i] != '_' : strchr("._-", name.at[i]) == NULL))
-			return false;
-	return name.len > 0 && name.len <= 64;
-}
-
 void on_account_ask(struct service *s, struct link *link, struct ipc_message *m)
 {
 	struct names *n = ((struct authd *)service_state(s))->names;
 	struct slice text = m->body.ACCOUNT_ASK.name;
 	struct name *one = map_find(n->by_text, text);
 
-	if (!can_be_user(text)) {
+	if (!os_user_is_name(text)) {
 		answer_outcome(link, m->request, OC_NOT_FOUND);
 		return;
 	}

@@ -65,6 +65,7 @@ int run_sandbox_verify(const struct cli *cli, const struct command *command);
 int run_import_postfix(const struct cli *cli, const struct command *command);
 int run_import_exim(const struct cli *cli, const struct command *command);
 int run_domain_add(const struct cli *cli, const struct command *command);
+int run_domain_user(const struct cli *cli, const struct command *command);
 int run_domain_remove(const struct cli *cli, const struct command *command);
 int run_domain_restore(const struct cli *cli, const struct command *command);
 int run_domain_list(const struct cli *cli, const struct command *command);

@@ -131,6 +131,7 @@ static void print_target(struct tree *t, const struct row *row, unsigned depth)
 	say(t, row, "      --> ", "transport", "");
 	say(t, row, " ", "nexthop", "");
 	say(t, row, ", as user ", "user", "");
+	say(t, row, " (", "user-by", ")");
 	if (!slice_eq(field(row, "directive"), slice_of("none")))
 		say(t, row, ", ", "directive", "");
 	say(t, row, " ", "argument", "");

@@ -4,13 +4,14 @@
 #include "domains.h"
 #include "listing.h"
 #include "mail/address.h"
+#include "run_owner.h"
 #include "users/users.h"
 #include "users/users_file.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-/* domain add, remove, restore, list, show: which domains mail is taken for. */
+/* domain add, user, remove, restore, list, show: which domains mail is taken for. */
 
 /* Into its canonical form.  What is no domain goes no further. */
 static int read_domain(const struct cli *cli, char out[MAIL_DOMAIN_MAX + 1])
@@ -75,10 +76,66 @@ static int change(const struct cli *cli, change_fn *fn)
 	return exit;
 }
 
+static int add(const struct cli *cli, const struct conf *conf, struct domains *d, const char *domain)
+{
+	struct buf why = buf_make(2048);
+	struct owner_change owner;
+	int exit = owner_add(cli, conf, domain, &owner);
+
+	/* The last: from then on mail is taken for it. */
+	if (exit == CLI_OK && (exit = tell(domains_add(d, slice_of(domain), &why), domain, &why)) != CLI_OK)
+		owner_undo(&owner, domain);
+	owner_free(&owner);
+	buf_free(&why);
+	return exit;
+}
+
 int run_domain_add(const struct cli *cli, const struct command *command)
 {
+	char domain[MAIL_DOMAIN_MAX + 1];
+	struct conf *conf = NULL;
+	struct domains *d;
+	int exit = read_domain(cli, domain);
+
 	(void)command;
-	return change(cli, domains_add);
+	if (exit == CLI_OK && (d = open_domains(cli, true, &conf, &exit)) != NULL) {
+		exit = add(cli, conf, d, domain);
+		domains_close(&d);
+	}
+	conf_free(&conf);
+	return exit;
+}
+
+static bool note_it(const struct domains_entry *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	return true;
+}
+
+/* The user of a domain that is there, a removed one too. */
+int run_domain_user(const struct cli *cli, const struct command *command)
+{
+	struct buf why = buf_make(2048);
+	char domain[MAIL_DOMAIN_MAX + 1];
+	struct owner_change owner;
+	struct conf *conf = NULL;
+	struct domains *d = NULL;
+	struct cli with = *cli;
+	int exit = read_domain(cli, domain);
+
+	(void)command;
+	with.user = cli->argument[1];
+	if (exit == CLI_OK)
+		d = open_domains(cli, false, &conf, &exit);
+	if (d != NULL && (exit = tell(domains_find(d, slice_of(domain), note_it, NULL, &why), domain, &why)) == CLI_OK) {
+		exit = owner_add(&with, conf, domain, &owner);
+		owner_free(&owner);
+	}
+	domains_close(&d);
+	conf_free(&conf);
+	buf_free(&why);
+	return exit;
 }
 
 int run_domain_remove(const struct cli *cli, const struct command *command)
@@ -194,6 +251,7 @@ static bool show_one(const struct domains_entry *e, void *arg)
 	listing_text(s->listing, "table", slice_of(s->conf->domains->name));
 	if (s->conf->auth.sqlite != NULL || s->conf->auth.file != NULL)
 		show_users(s, e->name);
+	owner_show(s->conf, e->name, s->listing);
 	if (e->aliases != DOMAINS_UNCOUNTED)
 		listing_number(s->listing, "aliases", (int64_t)e->aliases);
 	return listing_row(s->listing);

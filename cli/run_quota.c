@@ -8,7 +8,7 @@
 #include "listing.h"
 #include "mail/subaddress.h"
 #include "quota/maildirsize.h"
-#include "quotas.h"
+#include "table_rows.h"
 #include "rules/mailbox.h"
 
 #include <errno.h>
@@ -85,7 +85,7 @@ static const char *key_name(struct slice key)
 static enum outcome read_limit(const struct conf_table *table, struct slice key, struct limit *out, struct buf *why)
 {
 	struct buf value = buf_make(4096);
-	enum outcome oc = quotas_find(table, key, &value, why);
+	enum outcome oc = table_rows_find(table, key, &value, why);
 
 	if (oc == OC_DONE && slice_trim(buf_slice(&value)).len > 0) {
 		*out = (struct limit){out->is, table, key_name(key)};
@@ -261,7 +261,7 @@ static int set_value(const struct conf_transport *t, const char *address, struct
 	if (t->quota_table == NULL)
 		exit = complain(CLI_CONFIG, t->name, "the quota of this transport is the same for all; for one that this command sets name a table there: quota NAME");
 	else
-		exit = tell(quotas_set(t->quota_table, slice_of(address), value, was_out, &why), address, &why);
+		exit = tell(table_rows_set(&table_rows_quotas, t->quota_table, slice_of(address), value, was_out, &why), address, &why);
 	buf_free(&why);
 	return exit;
 }
@@ -297,7 +297,7 @@ int quota_make(const struct conf *conf)
 
 	for (size_t i = 0; exit == CLI_OK && i < conf->transport_count; i++)
 		if (conf->transports[i].quota_table != NULL)
-			exit = tell(quotas_make(conf->transports[i].quota_table, &why), conf->transports[i].quota_by, &why);
+			exit = tell(table_rows_make(&table_rows_quotas, conf->transports[i].quota_table, &why), conf->transports[i].quota_by, &why);
 	buf_free(&why);
 	return exit;
 }

@@ -32,7 +32,7 @@ static void test_tree(void **state)
 	add_row(&records, "kind=lookup|number=0|rule=c:3|table=aliases|found=yes|value=alice, bob");
 	add_row(&records, "kind=address|number=1|parent=0|address=alice@x.test|by=c:3");
 	add_row(&records, "kind=rule|number=1|rule=c:4|statement=deliver m if recipient in t|matches=yes|because=recipient in t: yes (alice@x.test)");
-	add_row(&records, "kind=target|number=1|rule=c:4|recipient=alice@x.test|transport=m|nexthop=/m/alice/|user=vmail|held=yes|leaves=no");
+	add_row(&records, "kind=target|number=1|rule=c:4|recipient=alice@x.test|transport=m|nexthop=/m/alice/|user=vmail|user-by=table t|held=yes|leaves=no");
 	add_row(&records, "kind=address|number=2|parent=0|address=b\x1b[2Job@x.test|by=c:3");
 	add_row(&records, "kind=refused|number=2|rule=|code=550|text=no such mailbox here");
 	add_row(&records, "kind=result|outcome=accepted|code=250|dsn=2.0.0|text=done|rule=|targets=1|relay=not needed|not-shown=7");
@@ -43,7 +43,7 @@ static void test_tree(void **state)
 					    "  alice@x.test  (from c:3)\n"
 					    "    yes     c:4  deliver m if recipient in t\n"
 					    "              recipient in t: yes (alice@x.test)\n"
-					    "          --> m /m/alice/, as user vmail, held for the operator\n"
+					    "          --> m /m/alice/, as user vmail (table t), held for the operator\n"
 					    "  b\\x1b[2Job@x.test  (from c:3)\n"
 					    "          --> refused 550: no such mailbox here\n"
 					    "  and 7 more addresses, which are not shown\n"

@@ -11,6 +11,7 @@
 
 #define ACCOUNT_ASK_MS 20000u
 #define QUOTA_ASK_MS 20000u
+#define USER_ASK_MS 20000u
 
 static void tell_recipient(const struct delivery *d, enum outcome outcome, struct slice text, struct slice file)
 {
@@ -112,17 +113,24 @@ void delivery_end(struct delivery *d, enum outcome outcome, struct slice text, s
 		job_end(job);
 }
 
+/* The first that waits for an owner.  Where no more do, the job may be gone after its end. */
+static struct delivery *take_asked(struct job *job, bool *more_out)
+{
+	struct delivery *d = TAILQ_FIRST(&job->asked);
+
+	TAILQ_REMOVE(&job->asked, d, peers);
+	*more_out = !TAILQ_EMPTY(&job->asked);
+	return d;
+}
+
 /* All that still wait for an owner. */
 static void fail_asked(struct job *job, enum outcome outcome, const char *text)
 {
-	size_t left = job->open;
+	bool more;
 
-	while (left-- > 0) {
-		struct delivery *d = TAILQ_FIRST(&job->asked);
-
-		TAILQ_REMOVE(&job->asked, d, peers);
-		delivery_end(d, outcome, slice_of(text), slice_empty());
-	}
+	do
+		delivery_end(take_asked(job, &more), outcome, slice_of(text), slice_empty());
+	while (more);
 }
 
 /* ---- where it goes ---- */
@@ -162,12 +170,11 @@ static void hand_over(struct delivery *d, const struct who *who, const char *hom
 /* The job may be gone after it. */
 static void hand_all(struct job *job, const struct who *who, const char *home)
 {
-	for (size_t left = job->open; left > 0; left--) {
-		struct delivery *d = TAILQ_FIRST(&job->asked);
+	bool more;
 
-		TAILQ_REMOVE(&job->asked, d, peers);
-		hand_over(d, who, home);
-	}
+	do
+		hand_over(take_asked(job, &more), who, home);
+	while (more);
 }
 
 static bool set_places(struct job *job, struct slice place, struct slice owner_folder)
@@ -196,20 +203,67 @@ static struct who virtual_owner(const struct owner *o)
 	};
 }
 
-static void deliver_virtual(struct job *job)
+/* False: all was said. */
+static bool find_places(struct job *job)
 {
 	const struct owner *o = job->owner;
-	const struct who who = virtual_owner(o);
-	char *home = slice_dup(o->how.home.len > 0 ? o->how.home : slice_of("/"));
 	struct slice place = slice_empty();
 
+	if (job->place != NULL)
+		return true;
 	if (o->how.kind != TRANSPORT_PIPE && !maildir_beneath(slice_of(o->base), slice_of(job->nexthop), &place))
 		fail_asked(job, OC_MAILBOX_TEMP, "its path is not one of this transport");
-	else if (home == NULL || !set_places(job, place, without_suffix(place, o->how.suffix)))
+	else if (!set_places(job, place, without_suffix(place, o->how.suffix)))
 		fail_asked(job, OC_NO_MEMORY, "");
 	else
-		hand_all(job, &who, home);
+		return true;
+	return false;
+}
+
+static void ask_user(struct job *job);
+
+/* One that a table was asked for, and then the next is: what shares a path, or a program, need not share a user. */
+static void hand_one(struct job *job, const struct who *who, const char *home)
+{
+	bool more;
+
+	hand_over(take_asked(job, &more), who, home);
+	if (more)
+		ask_user(job);
+}
+
+static void fail_one(struct job *job, enum outcome outcome, const char *text)
+{
+	bool more;
+
+	delivery_end(take_asked(job, &more), outcome, slice_of(text), slice_empty());
+	if (more)
+		ask_user(job);
+}
+
+/* home: of the user; where it is none, programs begin at the root. */
+static void deliver_virtual(struct job *job, const struct who *who, struct slice home_path)
+{
+	char *home;
+
+	if (!find_places(job))
+		return;
+	home = slice_dup(home_path.len > 0 && home_path.at[0] == '/' ? home_path : slice_of("/"));
+	if (home == NULL)
+		fail_asked(job, OC_NO_MEMORY, "");
+	else if (job->owner->how.user_asked != 0)
+		hand_one(job, who, home);
+	else
+		hand_all(job, who, home);
 	free(home);
+}
+
+/* As the transport's own user. */
+static void deliver_as_owner(struct job *job)
+{
+	const struct who who = virtual_owner(job->owner);
+
+	deliver_virtual(job, &who, job->owner->how.home);
 }
 
 /* A system user's: beneath the home, or called as the user is. */
@@ -241,14 +295,20 @@ static void deliver_as(struct job *job, const struct msg_ACCOUNT *account, const
 		hand_all(job, &who, home);
 }
 
+#define NOT_AS_HIM "mail is not delivered as this user: it is root or a system user"
+
+static bool may_be(const struct local *l, const struct msg_ACCOUNT *account)
+{
+	return service_is_unprivileged(l->service) || (account->uid != 0 && account->uid >= l->uid_floor && account->uid <= INT32_MAX &&
+						       account->gid != 0 && account->gid <= INT32_MAX);
+}
+
 static void deliver_to_user(struct job *job, const struct msg_ACCOUNT *account)
 {
-	struct local *l = job->local;
-	bool as_root = !service_is_unprivileged(l->service);
 	char *home;
 
-	if (as_root && (account->uid < l->uid_floor || account->uid > INT32_MAX || account->gid == 0 || account->gid > INT32_MAX)) {
-		fail_asked(job, OC_MAILBOX_TEMP, "mail is not delivered as this user: it is root or a system user");
+	if (!may_be(job->local, account)) {
+		fail_asked(job, OC_MAILBOX_TEMP, NOT_AS_HIM);
 		return;
 	}
 	home = slice_dup(account->home);
@@ -272,12 +332,70 @@ static void on_account(struct ipc_message *m, void *arg)
 		fail_asked(job, OC_LOOKUP_UNKNOWN, "it cannot be asked now who the user is");
 }
 
+/* ---- as whom, by a table ---- */
+
+static void deliver_as_named(struct job *job, const struct msg_ACCOUNT *account)
+{
+	struct who who = virtual_owner(job->owner);
+
+	who.uid = (uid_t)account->uid;
+	who.gid = (gid_t)account->gid;
+	if (may_be(job->local, account))
+		deliver_virtual(job, &who, account->home);
+	else
+		fail_one(job, OC_MAILBOX_TEMP, NOT_AS_HIM);
+}
+
+/* What the table says is ours: nobody is told that there is no such mailbox. */
+static void on_named_account(struct ipc_message *m, void *arg)
+{
+	struct job *job = arg;
+	enum outcome outcome = m == NULL ? OC_LOOKUP_UNKNOWN : m->body.ACCOUNT.outcome;
+
+	if (outcome == OC_DONE)
+		deliver_as_named(job, &m->body.ACCOUNT);
+	else if (outcome == OC_NOT_FOUND)
+		fail_one(job, OC_LOOKUP_UNKNOWN, "mail is not delivered as the user that the table names: there is none, or it is root or a system user");
+	else
+		fail_asked(job, OC_LOOKUP_UNKNOWN, "it cannot be asked now who the user is");
+}
+
+#define CANNOT_ASK_USER "it cannot be asked now as which user it is delivered"
+
+static void on_mailbox_user(struct ipc_message *m, void *arg)
+{
+	struct job *job = arg;
+	enum outcome outcome = m == NULL ? OC_LOOKUP_UNKNOWN : m->body.MAILBOX_USER.outcome;
+	struct msg_ACCOUNT_ASK ask = {outcome == OC_DONE ? m->body.MAILBOX_USER.user : slice_empty()};
+	bool nobody = job->owner->how.uid == 0; /* of its own */
+
+	if (outcome == OC_DONE && ask.name.len > 0)
+		service_ask(job->local->service, ROLE_AUTHD, IPC_ACCOUNT_ASK, &ask, ACCOUNT_ASK_MS, on_named_account, job);
+	else if (outcome == OC_DONE && !nobody)
+		deliver_as_owner(job);
+	else if (outcome == OC_DONE || outcome == OC_NOT_FOUND)
+		fail_one(job, OC_LOOKUP_UNKNOWN, "no table says as which user it is delivered");
+	else if (m == NULL)
+		fail_asked(job, OC_LOOKUP_UNKNOWN, CANNOT_ASK_USER); /* nobody is there who would know of the others */
+	else
+		fail_one(job, OC_LOOKUP_UNKNOWN, CANNOT_ASK_USER);
+}
+
+static void ask_user(struct job *job)
+{
+	struct msg_MAILBOX_USER_ASK ask = {job->generation->number, slice_of(job->owner->transport), slice_of(TAILQ_FIRST(&job->asked)->recipient)};
+
+	service_ask(job->local->service, ROLE_POLICYD, IPC_MAILBOX_USER_ASK, &ask, USER_ASK_MS, on_mailbox_user, job);
+}
+
 static void find_owner(struct job *job)
 {
 	struct msg_ACCOUNT_ASK ask = {slice_of(job->nexthop)};
 
-	if (job->owner->how.is_system == 0)
-		deliver_virtual(job);
+	if (job->owner->how.user_asked != 0)
+		ask_user(job);
+	else if (job->owner->how.is_system == 0)
+		deliver_as_owner(job);
 	else if (ask.name.len == 0 || ask.name.len > 255 || slice_index(ask.name, '/') != SLICE_NONE)
 		fail_asked(job, OC_NO_MAILBOX, "");
 	else

@@ -83,7 +83,7 @@ static const char *mistake_of(const struct owner *o, uid_t uid_floor, bool progr
 		return o->how.is_home ? "a path beneath ~ is plain: no braces, no . or .. in it" : "its path or its user is none";
 	if (runs_programs(o) && !programs)
 		return "it runs programs, and this process was begun without what runs them: restart to use it";
-	if (o->how.is_system || uid_floor == 0)
+	if (o->how.is_system || uid_floor == 0 || (o->how.user_asked && o->how.uid == 0 && o->how.gid == 0))
 		return NULL;
 	if (o->how.uid == 0 || o->how.gid == 0)
 		return "its `user` is root or of root's group: mail is never delivered as root";

@@ -495,10 +495,37 @@ static bool ask_owner(struct mailbox *b, struct delivery *one)
 	return one->plan.kind == PLAN_HERE;
 }
 
+/*
+ * Where a table says whose the mailboxes of a domain are: what they lie in beneath the base belongs to that user, and nobody else writes there.
+ * A folder of another is not mended here: either the table is wrong or the folder.
+ */
+static bool is_folder_ours(struct mailbox *b, struct delivery *one)
+{
+	struct slice rest = one->place, first;
+	char name[MAILDIR_PATH_MAX];
+	struct stat st;
+
+	if (one->how.user_asked == 0 || one->how.kind == TRANSPORT_PIPE)
+		return true;
+	if (!slice_cut(&rest, '/', &first) || !slice_copy(first, name, sizeof(name)))
+		return refuse(one, "its path is not one of this transport");
+	if (fstatat(b->base_fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT || refuse(one, "the folder of its domain cannot be looked at");
+	one->draft.outcome = OC_MAILBOX_TEMP;
+	if (st.st_uid != geteuid())
+		snprintf(one->draft.text, sizeof(one->draft.text), "%.80s belongs to uid %u, and by the table its mail is uid %u's", name,
+			 (unsigned)st.st_uid, (unsigned)geteuid());
+	else if (S_ISDIR(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		snprintf(one->draft.text, sizeof(one->draft.text), "%.80s may be written to by others than its owner", name);
+	else
+		return true;
+	return false;
+}
+
 static void write_one(struct mailbox *b, struct delivery *one)
 {
 	one->draft = (struct maildir_draft){.file_fd = -1};
-	if (!ask_owner(b, one) || !choose(b, one))
+	if (!is_folder_ours(b, one) || !ask_owner(b, one) || !choose(b, one))
 		return;
 	if (one->target.is_mbox)
 		write_to_mbox(one);

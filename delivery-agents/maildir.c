@@ -72,7 +72,7 @@ static int make_folder(int parent, const char *part)
 int beneath_make_folder(int base, struct slice relative)
 {
 	struct slice rest = relative, part;
-	int at = open_folder(base, ".");
+	int at = fcntl(base, F_DUPFD_CLOEXEC, 0); /* who may walk through it need not be allowed to read it */
 
 	while (at >= 0 && slice_cut(&rest, '/', &part)) {
 		char name[256];

@@ -37,7 +37,7 @@ struct peer {
 
 static struct {
 	pid_t pid;
-	struct peer master, queue, authd;
+	struct peer master, queue, authd, policyd;
 } local;
 
 static bool is_root(void)
@@ -124,6 +124,8 @@ static void hand_over(void)
 	const struct rec_delivery maildirs[] = {
 		{.transport = slice_of("mailboxes"), .path = slice_empty(), .uid = owner, .gid = group},
 		{.transport = slice_of("homes"), .is_system = 1, .is_home = 1, .path = slice_of("Maildir")},
+		{.transport = slice_of("named"), .path = slice_empty(), .user_asked = 1, .uid = is_root() ? 0 : owner, .gid = is_root() ? 0 : group},
+		{.transport = slice_of("named-or-own"), .path = slice_empty(), .user_asked = 1, .uid = owner, .gid = group},
 	};
 	struct buf facts = buf_make(1000);
 	int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -136,7 +138,7 @@ static void hand_over(void)
 				.require = slice_empty(),
 				.cage_fact_records = buf_slice(&facts)},
 	     folder);
-	open_generation(1, maildirs, 2);
+	open_generation(1, maildirs, sizeof(maildirs) / sizeof(maildirs[0]));
 	close(folder);
 	buf_free(&facts);
 }
@@ -164,6 +166,7 @@ static void launch(void)
 	hear(&local.master, IPC_READY);
 	attach(&local.queue, ROLE_QUEUE);
 	attach(&local.authd, ROLE_AUTHD);
+	attach(&local.policyd, ROLE_POLICYD);
 }
 
 /* ---- jobs ---- */
@@ -343,6 +346,108 @@ static void homes(void **state)
 		if (got != cases[i].want)
 			fail_msg("%s: %s", cases[i].name, outcome_info(got)->name);
 	}
+}
+
+static void answer_user_of(const char *recipient, enum outcome outcome, const char *user)
+{
+	struct ipc_message m = hear(&local.policyd, IPC_MAILBOX_USER_ASK);
+	const struct msg_MAILBOX_USER told = {outcome, slice_of(user)};
+
+	assert_true(slice_eq(m.body.MAILBOX_USER_ASK.recipient, slice_of(recipient)));
+	assert_true(link_tell_now(local.policyd.fd, IPC_MAILBOX_USER, m.request, true, &told, -1));
+}
+
+static void answer_user(enum outcome outcome, const char *user)
+{
+	answer_user_of("u@named.test", outcome, user);
+}
+
+static void make_domain(const char *domain, uint64_t owner, mode_t mode)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", base, domain);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	if (is_root())
+		assert_int_equal(chown(path, (uid_t)owner, (gid_t)owner), 0);
+}
+
+/* As whom a table says: a name for authd, or the transport's own.  Nobody hears that there is no such mailbox, and nothing is written where another is at home. */
+static void as_a_table_says(void **state)
+{
+	const uint64_t owner = is_root() ? OWNER_UID : geteuid();
+	const struct {
+		const char *name, *transport, *domain;
+		enum outcome told;
+		const char *user; /* "": authd is not asked */
+		enum outcome account;
+		uint64_t uid;
+		enum outcome want;
+		bool root_only;
+	} cases[] = {
+		{"its user", "named", "ours.test", OC_DONE, "alice", OC_DONE, owner, OC_DONE, false},
+		{"and not the transport's", "named-or-own", "another.test", OC_DONE, "alice", OC_DONE, owner - 1, OC_DONE, true},
+		{"the transport's", "named-or-own", "ours.test", OC_DONE, "", 0, 0, OC_DONE, false},
+		{"the transport has none", "named", "ours.test", OC_DONE, "", 0, 0, OC_LOOKUP_UNKNOWN, true},
+		{"nobody", "named", "ours.test", OC_NOT_FOUND, "", 0, 0, OC_LOOKUP_UNKNOWN, false},
+		{"not known now", "named-or-own", "ours.test", OC_LOOKUP_UNKNOWN, "", 0, 0, OC_LOOKUP_UNKNOWN, false},
+		{"no such user", "named-or-own", "ours.test", OC_DONE, "alice", OC_NOT_FOUND, 0, OC_LOOKUP_UNKNOWN, false},
+		{"who it is is not known", "named-or-own", "ours.test", OC_DONE, "alice", OC_UNAVAILABLE, 0, OC_LOOKUP_UNKNOWN, false},
+		{"root", "named", "ours.test", OC_DONE, "alice", OC_DONE, 0, OC_MAILBOX_TEMP, true},
+		{"below the bound", "named", "ours.test", OC_DONE, "alice", OC_DONE, FLOOR_UID - 1, OC_MAILBOX_TEMP, true},
+		{"the folder is another's", "named", "another.test", OC_DONE, "alice", OC_DONE, owner, OC_MAILBOX_TEMP, true},
+		{"others may write there", "named", "open.test", OC_DONE, "alice", OC_DONE, owner, OC_MAILBOX_TEMP, false},
+		{"there is none yet", "named", "new.test", OC_DONE, "alice", OC_DONE, owner, OC_DONE, false},
+		{"nor may it be made", "named", "other.test", OC_DONE, "alice", OC_DONE, owner - 1, OC_MAILBOX_TEMP, true},
+	};
+
+	(void)state;
+	make_domain("ours.test", owner, 0700);
+	make_domain("another.test", owner - 1, 0700);
+	make_domain("open.test", owner, 0770);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum outcome got;
+		char path[300];
+
+		if (cases[i].root_only && !is_root())
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/u/", base, cases[i].domain);
+		start_one(400 + i, cases[i].transport, path, "u@named.test");
+		answer_user(cases[i].told, cases[i].user);
+		if (cases[i].user[0] != '\0')
+			answer_account_of(cases[i].account, cases[i].uid, cases[i].uid, slice_of(home));
+		got = verdict_of(400 + i);
+		if (got != cases[i].want)
+			fail_msg("%s: %s", cases[i].name, outcome_info(got)->name);
+	}
+}
+
+/* Recipients whose mail goes to one place: each is asked for, and what one has is not the next one's. */
+static void each_as_a_table_says(void **state)
+{
+	const char *recipients[] = {"a@one.test", "b@two.test", "c@three.test", "d@four.test"};
+	const uint64_t owner = is_root() ? OWNER_UID : geteuid();
+	const enum outcome wanted[] = {OC_DONE, OC_LOOKUP_UNKNOWN, OC_LOOKUP_UNKNOWN, OC_DONE};
+	char path[300];
+
+	(void)state;
+	make_domain("shared.test", owner, 0700);
+	snprintf(path, sizeof(path), "%s/shared.test/u/", base);
+	start_job(450, "named-or-own", path, recipients, 4);
+	answer_user_of("a@one.test", OC_DONE, "alice");
+	answer_account_of(OC_DONE, owner, owner, slice_of(home));
+	answer_user_of("b@two.test", OC_NOT_FOUND, "");
+	answer_user_of("c@three.test", OC_DONE, "alice");
+	answer_account_of(OC_NOT_FOUND, 0, 0, slice_empty());
+	answer_user_of("d@four.test", OC_DONE, "");
+	for (int i = 0; i < 4; i++) {
+		struct ipc_message m = hear(&local.queue, IPC_JOB_RECIPIENT);
+
+		assert_true(m.body.JOB_RECIPIENT.slot < 4);
+		assert_int_equal(m.body.JOB_RECIPIENT.outcome, wanted[m.body.JOB_RECIPIENT.slot]);
+	}
+	hear(&local.queue, IPC_JOB_END);
 }
 
 /* Who keeps the accounts says that somebody is root, of root's group, below the bound, or at home elsewhere: his mail waits.  (A text with NUL,
@@ -583,6 +688,7 @@ static int tear_down(void **state)
 	(void)state;
 	peer_close(&local.queue);
 	peer_close(&local.authd);
+	peer_close(&local.policyd);
 	peer_close(&local.master);
 	pid = fork();
 	if (pid == 0) {
@@ -598,6 +704,8 @@ int main(void)
 		cmocka_unit_test(delivers_many),
 		cmocka_unit_test(several_recipients),
 		cmocka_unit_test(homes),
+		cmocka_unit_test(as_a_table_says),
+		cmocka_unit_test(each_as_a_table_says),
 		cmocka_unit_test(accounts_that_lead_elsewhere),
 		cmocka_unit_test(home_is_the_users),
 		cmocka_unit_test(refuses_other_paths),

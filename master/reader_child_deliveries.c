@@ -72,9 +72,12 @@ static bool find_group(struct telling *t, struct rec_delivery *d)
 /* Without root everything is the caller's. */
 static bool set_user(struct telling *t, struct rec_delivery *d)
 {
-	d->is_system = t->transport->user == NULL;
-	if (t->as_root && !d->is_system)
+	d->is_system = conf_transport_is_system(t->transport);
+	d->user_asked = t->transport->user_by != NULL;
+	if (t->as_root && t->transport->user != NULL)
 		return find_user(t, d);
+	if (t->as_root && d->user_asked)
+		return true; /* nobody of its own: who it is stands in the table alone */
 	d->uid = geteuid();
 	d->gid = getegid();
 	return true;
@@ -105,7 +108,7 @@ static bool set_place(struct telling *t, struct rec_delivery *d)
 		return refuse(t, OC_BAD_INPUT, "its path is too long");
 	d->path = slice_of(t->base);
 	d->suffix = suffix_of(t->transport->maildir);
-	if (t->as_root && t->transport->user == NULL && !conf_transport_names_user(t->transport))
+	if (t->as_root && conf_transport_is_system(t->transport) && !conf_transport_names_user(t->transport))
 		return refuse(t, OC_BAD_INPUT, "a mailbox outside of homes needs `user`: who owns it");
 	return true;
 }

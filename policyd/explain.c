@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "ipc/message.h"
+#include "mailbox_user.h"
 #include "mail/directive.h"
 #include "mail/header_names.h"
 #include "rules/cond.h"
@@ -363,14 +364,39 @@ static void row_rewrite(struct explain *e, const struct route_note *n, struct bu
 	add(row, "address", n->address);
 }
 
+static void add_user_by_table(struct explain *e, const struct rec_route_target *t, const struct conf_transport *transport, struct buf *row)
+{
+	const char *table = transport->user_by;
+	char why[MAILBOX_USER_WHY_MAX];
+	struct buf by = buf_make(512);
+	struct mailbox_user user;
+	enum answer answer = mailbox_user_find(e->conf, transport, t->recipient, e->lookups, &user, why), exists = ANSWER_YES;
+
+	if (answer == ANSWER_YES && user.by_table)
+		exists = e->lookups->account(e->lookups->arg, slice_of(user.name));
+	e->pending = e->pending || answer == ANSWER_PENDING || exists == ANSWER_PENDING;
+	if (answer != ANSWER_YES)
+		buf_addf(&by, "table %s: %s; its mail waits", table, why);
+	else if (exists == ANSWER_NO)
+		buf_addf(&by, "table %s, and mail is delivered as no such system user; its mail waits", table);
+	else
+		buf_addf(&by, user.by_table ? "table %s" : "not in table %s", table);
+	add_text(row, "user", answer == ANSWER_YES ? user.name : "nobody");
+	add(row, "user-by", buf_slice(&by));
+	buf_free(&by);
+}
+
 /* As who it is done: the owner of virtual mailboxes, else the recipient's own system user; nobody on another host. */
-static struct slice user_of(const struct explain *e, const struct rec_route_target *t)
+static void add_user(struct explain *e, const struct rec_route_target *t, struct buf *row)
 {
 	const struct conf_transport *transport = conf_transport_find(e->conf, t->transport);
 
 	if (transport == NULL || !conf_transport_is_local(transport))
-		return slice_empty();
-	return transport->user != NULL ? slice_of(transport->user) : t->nexthop;
+		add(row, "user", slice_empty());
+	else if (transport->user_by != NULL)
+		add_user_by_table(e, t, transport, row);
+	else
+		add(row, "user", transport->user != NULL ? slice_of(transport->user) : t->nexthop);
 }
 
 static void row_target(struct explain *e, const struct route_note *n, struct buf *row)
@@ -381,7 +407,7 @@ static void row_target(struct explain *e, const struct route_note *n, struct buf
 	add(row, "recipient", t->recipient);
 	add(row, "transport", t->transport);
 	add(row, "nexthop", t->nexthop);
-	add(row, "user", user_of(e, t));
+	add_user(e, t, row);
 	add_text(row, "directive", directive_name(t->directive));
 	add_argument(row, t->argument);
 	add_text(row, "held", t->hold ? "yes" : "no");
@@ -480,10 +506,11 @@ enum route_outcome explain_run(struct explain *e, const struct explain_question 
 
 	if (e->tables != NULL)
 		tables_tell(e->tables, &e->detail);
+	e->lookups = lookups;
 	route_run(&question, &r);
 	if (e->tables != NULL)
 		tables_tell(e->tables, NULL);
-	outcome = r.outcome;
+	outcome = e->pending ? ROUTE_PENDING : r.outcome;
 	if (outcome != ROUTE_PENDING)
 		add_result(e, &r, q->may_relay);
 	route_result_free(&r);

@@ -14,7 +14,7 @@
  *   lookup     rule, table, found; where; value: what stands there, at most EXPLAIN_VALUE_MAX bytes of it; why it is unknown
  *   owner      rule, sender: who sends to the members of the list
  *   rewrite    rule, address
- *   target     rule, recipient, transport, nexthop, user, directive, argument, held, queue-only, leaves
+ *   target     rule, recipient, transport, nexthop, user, user-by (the table that names it, or why nobody does), directive, argument, held, queue-only, leaves
  *   refused    rule, code, text          deferred    rule, text          discarded    rule          pending
  *   result     of all: outcome (accepted, refused, deferred), code, dsn, text, rule, targets, relay; not-shown: how many addresses of a
  *              long list have no rows, for only the first EXPLAIN_ITEMS_MAX have
@@ -25,6 +25,8 @@
 
 struct explain {
 	const struct conf *conf;
+	const struct lookups *lookups; /* borrowed, while it runs */
+	bool pending; /* as whom something is done is not known yet */
 	struct tables *tables; /* borrowed; they tell where an answer stood, and why there is none */
 	struct tables_detail detail;
 	size_t skip; /* rows that an earlier page had */

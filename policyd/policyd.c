@@ -39,6 +39,8 @@ static policyd_serve_fn *server_of(enum ipc_type type)
 		return serve_rewrite;
 	if (type == IPC_QUOTA_ASK)
 		return serve_quota;
+	if (type == IPC_MAILBOX_USER_ASK)
+		return serve_mailbox_user;
 	return type == IPC_POLICY_ASK ? serve_policy : serve_route;
 }
 
@@ -147,6 +149,8 @@ static void answer_failure(struct link *link, uint64_t request, enum ipc_type ty
 							slice_empty(), 0, 0, slice_empty()}, -1);
 	else if (type == IPC_QUOTA_ASK)
 		link_answer(link, request, IPC_QUOTA, &(struct msg_QUOTA){OC_LOOKUP_UNKNOWN, 0, 0}, -1);
+	else if (type == IPC_MAILBOX_USER_ASK)
+		link_answer(link, request, IPC_MAILBOX_USER, &(struct msg_MAILBOX_USER){OC_LOOKUP_UNKNOWN, slice_empty()}, -1);
 	else if (type == IPC_REWRITE_ASK)
 		link_answer(link, request, IPC_REWRITE_ANSWER, &(struct msg_REWRITE_ANSWER){OC_LOOKUP_UNKNOWN, slice_empty(), slice_empty()}, -1);
 	else if (type == IPC_CONTROL_ASK)
@@ -391,6 +395,7 @@ static service_message_fn *const handlers[IPC_COUNT] = {
 	[IPC_ROUTE_ASK] = on_question,		[IPC_ROUTE_MORE_ASK] = on_more,
 	[IPC_REWRITE_ASK] = on_question,		[IPC_CONTROL_ASK] = on_question,
 	[IPC_MAILBOX_STATE] = on_mailbox_state,		[IPC_QUOTA_ASK] = on_question,
+	[IPC_MAILBOX_USER_ASK] = on_question,
 };
 
 static const struct cage_spec cage = {

@@ -57,6 +57,8 @@ bool serve_route(struct policyd *p, struct link *link, uint64_t request, const s
 bool serve_control(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 /* serve_route.c */
 void serve_more(struct policyd *p, struct link *link, uint64_t request, const struct msg_ROUTE_MORE_ASK *ask);
+/* serve_mailbox_user.c */
+bool serve_mailbox_user(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 /* serve_quota.c */
 bool serve_quota(struct policyd *p, struct link *link, uint64_t request, const struct ipc_message *m);
 

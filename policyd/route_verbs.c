@@ -210,9 +210,9 @@ static enum next run_transport(struct walk *w, const struct route_step *step)
 
 	if (!conf_transport_is_local(t))
 		return hand_over(w, step->rule);
-	if (t->kind == TRANSPORT_PIPE && t->user != NULL)
+	if (t->kind == TRANSPORT_PIPE && !conf_transport_is_system(t))
 		return route_add_target(w, step->rule, slice_of(t->name));
-	return t->user != NULL ? deliver_virtual(w, step->rule) : deliver_system(w, step->rule);
+	return conf_transport_is_system(t) ? deliver_system(w, step->rule) : deliver_virtual(w, step->rule);
 }
 
 route_verb_fn *const route_verbs[VERB_COUNT] = {

@@ -120,7 +120,7 @@ def test_a_full_mailbox_waits_and_comes_once_there_is_room(suite, boxes):
 
 
 def test_a_quota_by_table(suite, boxes):
-    """What the command sets counts for mail that waits, and at RCPT, at once; what cannot be known only delays.  (Of a file: cli/test_quotas.c)"""
+    """What the command sets counts for mail that waits, and at RCPT, at once; what cannot be known only delays.  (Of a file: cli/test_table_rows.c)"""
     path = suite.folder / "users" / "quotas"
     suite.tables += f'table quotas sqlite "{path}" "select quota from quotas where address = ? collate binary"\n'
     suite.settings += 'sub-address "+"\n'

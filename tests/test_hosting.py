@@ -1,14 +1,18 @@
 """Virtual hosting: a domain or a user is one command, which counts at once, and one command takes it back."""
 
 import base64
+import contextlib
 import json
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
 
 import pytest
 
-from harness import wait_until
+from harness import system_user, wait_until
+from test_delivery import files, last_of, send
 from test_relay import certified  # noqa: F401
 from test_routes import rcpt, readable
 from test_tables import folder
@@ -69,6 +73,116 @@ def test_a_domain_counts_at_once_and_comes_back(hosting):
     assert shown["kind"] == ("sqlite" if hosting.kept.is_file() else "directory")
     assert ("aliases" in shown) == hosting.kept.is_dir()
     assert "SERVED" not in hosting.postern("domain", "list").stdout and "served" in hosting.postern("domain", "list").stdout
+
+
+@pytest.fixture
+def owned(suite, tmp_path):
+    """Two domains, each with a user of its own, and one without."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    suite.boxes, suite.owners = suite.folder / "boxes", suite.folder / "users" / "owners.db"
+    suite.boxes.mkdir()
+    suite.boxes.chmod(0o711)
+    suite.settings += "domains virtual\n"
+    suite.tables += in_database(suite)[1] + f'table owners sqlite "{suite.owners}" "select user from owners where address = ?"\n'
+    suite.routes = "\tdeliver boxes if recipient.domain in virtual\n" + suite.routes
+    suite.transports = f'transport boxes {{ maildir "{suite.boxes}/{{domain}}/{{local}}/"  user by owners  forward "~/.forward"  programs yes }}\n'
+    suite.write_conf()
+    with contextlib.ExitStack() as made:
+        suite.a, suite.b = (made.enter_context(system_user(f"postern{c}{os.getpid()}", "--no-create-home", "--home-dir", "/nonexistent/postern-test", "--user-group",
+                                                           "--shell", "/usr/sbin/nologin")) for c in "vw")
+        domain(suite, "add", "a.test", "--user", suite.a.pw_name)
+        domain(suite, "add", "b.test", "--user", suite.b.pw_name)
+        domain(suite, "add", "c.test")
+        yield suite
+        suite.stop()  # its workers are these users
+
+
+def as_user(user, *words):
+    done = subprocess.run(["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups", *words], capture_output=True,
+                          text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def shown_user(suite, name):
+    shown, = json.loads(domain(suite, "show", name, "--json").stdout)
+    return shown["user"], shown["user_by"]
+
+
+def set_owner(suite, name, user):
+    with sqlite3.connect(suite.owners) as db:
+        db.execute("UPDATE owners SET user = ? WHERE address = ?", (user, f"@{name}"))
+
+
+def arrives(suite, name, local, count=1):
+    new = suite.boxes / name / local / "new"
+    wait_until(lambda: len(files(new)) == count, what=f"mail for {local}@{name}")
+    return files(new)
+
+
+@pytest.mark.root
+def test_a_user_for_each_domain(owned):
+    """Without a transport for each: a table says as whom, and plain permissions keep one domain's user from another's mail."""
+    assert shown_user(owned, "a.test") == (owned.a.pw_name, "table owners, by its domain")
+    assert shown_user(owned, "c.test") == ("nobody", "not in table owners: its mail waits")
+    for user, why in (("root", "never delivered as root"), ("daemon", "below system-uid-min"), ("no-such-user", "no such user"), ("../x", "no such user")):
+        refused = domain(owned, "add", "d.test", "--user", user, check=False)
+        assert refused.returncode == 1 and why in refused.stderr, refused
+    assert domain(owned, "add", "a.test", "--user", owned.b.pw_name, check=False).returncode == 1
+    assert domain(owned, "user", "no.test", owned.a.pw_name, check=False).returncode == 1
+    assert shown_user(owned, "a.test")[0] == owned.a.pw_name and "d.test" not in listed(owned)
+    assert sorted(f.name for f in owned.boxes.iterdir()) == ["a.test", "b.test"]
+    owned.start()
+    for name, user, other in (("a.test", owned.a, owned.b), ("b.test", owned.b, owned.a)):
+        send(owned, f"bob@{name}")
+        path, = arrives(owned, name, "bob")
+        found = [owned.boxes / name, *(owned.boxes / name).rglob("*")]
+        own = all((f.stat().st_uid, f.stat().st_gid) == (user.pw_uid, user.pw_gid) and f.stat().st_mode & 0o077 == 0 for f in found)
+        told = [as_user(other, *words)[0] for words in (["cat", path], ["ls", path.parent], ["touch", owned.boxes / name / "x"], ["rmdir", owned.boxes / name])]
+        assert own and as_user(user, "cat", path)[0] == 0 and 0 not in told, (name, told)
+    # What its owner's file says is done as that user.
+    carl = owned.boxes / "a.test" / "carl"
+    carl.mkdir(mode=0o700)
+    (carl / ".forward").write_text(f"|/usr/bin/touch {owned.boxes}/a.test/ran\n")
+    for path in (carl, carl / ".forward"):
+        os.chown(path, owned.a.pw_uid, owned.a.pw_gid)
+    (carl / ".forward").chmod(0o600)
+    send(owned, "carl@a.test")
+    ran = owned.boxes / "a.test" / "ran"
+    wait_until(ran.exists, what="a program")
+    assert ran.stat().st_uid == owned.a.pw_uid
+    assert f"as user {owned.a.pw_name} (table owners)" in owned.postern("route", "bob@a.test").stdout
+    # No entry, and then one.
+    send(owned, "bob@c.test")
+    last_of(owned, "no table says as which user")
+    owned.wait_log(r"mailbox-user-unknown .*no entry")
+    assert "as user nobody (table owners: the table has no entry for it; its mail waits)" in owned.postern("route", "bob@c.test").stdout
+    domain(owned, "user", "c.test", owned.a.pw_name)
+    owned.postern("queue", "retry", "all")
+    path, = arrives(owned, "c.test", "bob")
+    assert path.stat().st_uid == owned.a.pw_uid
+    domain(owned, "remove", "a.test")
+    domain(owned, "restore", "a.test")
+    assert shown_user(owned, "a.test")[0] == owned.a.pw_name
+    # What is wrong waits, says so, and is mended.
+    assert "chown" in domain(owned, "user", "a.test", owned.b.pw_name, check=False).stderr
+    for value, said in ((owned.b.pw_name, f"a.test belongs to uid {owned.a.pw_uid}"), ("no-such-user", "the user that the table names"),
+                        ("root", "the user that the table names"), ("a b", "as which user it is delivered")):
+        set_owner(owned, "a.test", value)
+        send(owned, "bob@a.test")
+        last_of(owned, said)
+    assert len(files(owned.boxes / "a.test" / "bob" / "new")) == 1
+    set_owner(owned, "a.test", owned.a.pw_name)
+    owned.postern("queue", "retry", "all")
+    arrives(owned, "a.test", "bob", 5)
+    good = owned.owners.read_bytes()
+    owned.owners.write_bytes(b"no database" * 1000)
+    send(owned, "bob@b.test")
+    last_of(owned, "as which user it is delivered")
+    owned.owners.write_bytes(good)
+    wait_until(lambda: f"as user {owned.b.pw_name} (table owners)" in owned.postern("route", "bob@b.test").stdout, what="the table again")
+    owned.postern("queue", "retry", "all")
+    arrives(owned, "b.test", "bob", 2)
 
 
 def test_one_domain_however_it_is_written(hosting):

@@ -275,13 +275,13 @@ static void check_place(struct compiler *c, const struct conf_transport *t)
 	struct slice path = slice_of(t->maildir);
 	bool home = slice_starts(path, slice_of("~/"));
 
-	if (home && t->user != NULL)
+	if (home && !conf_transport_is_system(t))
 		mistake_add(c->mistakes, t->pos,
 			    "leave user out: mail in a home is written as its owner", "~/ has no user");
 	if (!home && slice_index(path, '{') == SLICE_NONE)
 		mistake_add(c->mistakes, t->pos, "expected {local}, {domain} or {address} in it",
 			    "everybody's mail would lie in one mailbox");
-	else if (!home && t->user == NULL && t->kind == TRANSPORT_MBOX && !conf_transport_names_user(t))
+	else if (!home && conf_transport_is_system(t) && t->kind == TRANSPORT_MBOX && !conf_transport_names_user(t))
 		mistake_add(c->mistakes, t->pos, "expected such as \"/var/mail/{local}\", or user NAME",
 			    "an mbox of system users is called as they are");
 }
@@ -581,11 +581,19 @@ static void resolve_domains(struct compiler *c)
 }
 
 /* Keys are addresses. */
-static void resolve_quota(struct compiler *c, struct conf_transport *t)
+static const struct conf_table *table_of_addresses(struct compiler *c, struct conf_pos at, const char *name)
 {
-	t->quota_table = named_table(c, t->quota_at, t->quota_by);
-	if (t->quota_table != NULL && t->quota_table->kind == TABLE_CIDR)
-		mistake_add(c->mistakes, t->quota_at, "expected a table of addresses", "table %s has networks for keys", t->quota_by);
+	const struct conf_table *table = named_table(c, at, name);
+
+	if (table != NULL && table->kind == TABLE_CIDR)
+		mistake_add(c->mistakes, at, "expected a table of addresses", "table %s has networks for keys", name);
+	return table;
+}
+
+static void resolve_transport(struct compiler *c, struct conf_transport *t)
+{
+	t->quota_table = table_of_addresses(c, t->quota_at, t->quota_by);
+	t->user_table = table_of_addresses(c, t->user_at, t->user_by);
 }
 
 void check_all(struct compiler *c)
@@ -607,7 +615,7 @@ void check_all(struct compiler *c)
 	resolve_delegations(c);
 	resolve_domains(c);
 	for (size_t i = 0; i < c->conf->transport_count; i++)
-		resolve_quota(c, &c->conf->transports[i]);
+		resolve_transport(c, &c->conf->transports[i]);
 	if (c->conf->set.local_senders != NULL && strcmp(c->conf->set.local_senders, "any") == 0)
 		c->conf->local_senders = SENDERS_ANY;
 	resolve_rules(c);

@@ -112,6 +112,7 @@ bool read_maildir(struct compiler *c, const struct statement *st, void *into);
 bool read_mbox(struct compiler *c, const struct statement *st, void *into);
 bool read_pipe(struct compiler *c, const struct statement *st, void *into);
 bool read_add(struct compiler *c, const struct statement *st, void *into);
+bool read_user(struct compiler *c, const struct statement *st, void *into);
 bool read_quota(struct compiler *c, const struct statement *st, void *into);
 bool read_junk(struct compiler *c, const struct statement *st, void *into);
 bool read_owner_file(struct compiler *c, const struct statement *st, void *into);

@@ -144,7 +144,10 @@ struct conf_transport {
 	size_t index; /* in conf_transports; also the `target` of DIAL_ASK */
 	/* maildir, mbox, pipe: the local agent's */
 	const char *maildir; /* of maildir and mbox: "~/Maildir/", or a template with {domain} {local} {address} */
-	const char *user; /* whom mail is delivered as; NULL: the recipient's own system user */
+	const char *user; /* whom mail is delivered as; with a table, who is not in it; NULL: nobody, without a table the recipient's own system user */
+	const char *user_by; /* the table that says so; NULL: none */
+	struct conf_pos user_at;
+	const struct conf_table *user_table;
 	const char *group; /* instead of the user's; NULL: none */
 	bool delivered_to; /* add Delivered-To (default) */
 	unsigned add; /* enum conf_add, without ADD_DELIVERED_TO */
@@ -352,6 +355,11 @@ void conf_each_path(const struct conf *c, conf_path_fn *fn, void *arg);
 bool conf_transport_base(const struct conf_transport *t, char out[CONF_BASE_MAX]);
 /* "/var/mail/{local}": the last part is the name of a system user, and nothing else differs. */
 bool conf_transport_names_user(const struct conf_transport *t);
+/* Its mailboxes belong to system users, each to its own: no `user` says whose they are. */
+static inline bool conf_transport_is_system(const struct conf_transport *t)
+{
+	return t->user == NULL && t->user_by == NULL;
+}
 /* The part beneath a user's home: "~/Maildir/" -> "Maildir".  False: its Maildirs lie elsewhere, or it has none. */
 bool conf_transport_in_home(const struct conf_transport *t, struct slice *part_out);
 

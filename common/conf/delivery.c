@@ -164,6 +164,19 @@ bool read_add(struct compiler *c, const struct statement *st, void *into)
 	return true;
 }
 
+/* user NAME, or user by TABLE [else NAME] */
+bool read_user(struct compiler *c, const struct statement *st, void *into)
+{
+	struct conf_transport *t = into;
+
+	(void)st;
+	if (!parser_accept_word(c->p, "by"))
+		return take_name(c->p, "a system user, or by TABLE", &t->user);
+	t->user_at = c->p->now.pos;
+	return take_name(c->p, "the name of a table", &t->user_by) &&
+	       (!parser_accept_word(c->p, "else") || take_name(c->p, "a system user", &t->user));
+}
+
 static bool is_number_next(const struct parser *p)
 {
 	return parser_at(p, TOKEN_WORD) && p->now.text.len > 0 && ascii_is_digit(p->now.text.at[0]);

@@ -438,7 +438,10 @@ static void print_local(const struct conf_transport *t, struct buf *out)
 		print_program(t, out);
 	else
 		print_quoted(out, t->kind == TRANSPORT_MBOX ? "mbox" : "maildir", t->maildir);
-	print_word(out, "user", t->user);
+	if (t->user_by != NULL)
+		buf_addf(out, "\tuser by %s%s%s\n", t->user_by, t->user != NULL ? " else " : "", t->user != NULL ? t->user : "");
+	else
+		print_word(out, "user", t->user);
 	print_word(out, "group", t->group);
 	print_yes_no(out, "delivered-to", t->delivered_to);
 	if (t->add != 0)

@@ -23,7 +23,7 @@ static const struct statement rows[] = {
 	{"pipe", read_pipe, 0, 0, 0, NULL, false},
 	{"smtp", read_smtp, 0, 0, 0, NULL, false},
 	{"lmtp", read_lmtp, 0, 0, 0, NULL, false},
-	{"user", read_name_field, OF(user), 0, 0, NULL, false},
+	{"user", read_user, 0, 0, 0, NULL, false},
 	{"group", read_name_field, OF(group), 0, 0, NULL, false},
 	{"delivered-to", read_yes_no_field, OF(delivered_to), 0, 0, NULL, false},
 	{"add", read_add, 0, 0, 0, NULL, false},

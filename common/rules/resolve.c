@@ -147,7 +147,7 @@ static void resolve_programs(struct rules_names *n, struct rule *r)
 	r->transport = find_transport(n, r->programs, r->pos);
 	if (r->transport == NULL)
 		return;
-	if (r->transport->kind != TRANSPORT_PIPE || r->transport->user == NULL)
+	if (r->transport->kind != TRANSPORT_PIPE || conf_transport_is_system(r->transport))
 		mistake_add(n->mistakes, r->pos, "name a transport such as: transport system-programs { pipe  user nobody }",
 			    "%s cannot run programs: it is no pipe, or does not say as which user", r->programs);
 }

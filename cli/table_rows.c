@@ -1,4 +1,4 @@
-#include "quotas.h"
+#include "table_rows.h"
 
 #include "base/log.h"
 #include "file_at/file_edit.h"
@@ -11,7 +11,18 @@
 
 #define FILE_MAX (16u << 20) /* what policyd reads */
 #define WITHIN_MS 5000
-#define SCHEMA "CREATE TABLE IF NOT EXISTS quotas(address TEXT PRIMARY KEY COLLATE NOCASE, quota TEXT NOT NULL)"
+
+#define ROWS_OF(table, value) \
+	{ \
+		.make = "CREATE TABLE IF NOT EXISTS " table "(address TEXT PRIMARY KEY COLLATE NOCASE, " value " TEXT NOT NULL)", \
+		.find = "SELECT " value " FROM " table " WHERE address = ?1", \
+		.put = "INSERT INTO " table "(address, " value ") VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET " value " = excluded." value, \
+		.drop = "DELETE FROM " table " WHERE address = ?1", \
+		.query = "select " value " from " table " where address = ?", \
+	}
+
+const struct table_rows table_rows_quotas = ROWS_OF("quotas", "quota");
+const struct table_rows table_rows_owners = ROWS_OF("owners", "user");
 
 static enum outcome fail(struct buf *why, enum outcome oc, const char *text)
 {
@@ -19,7 +30,7 @@ static enum outcome fail(struct buf *why, enum outcome oc, const char *text)
 	return oc;
 }
 
-bool quotas_can(const struct conf_table *table, struct buf *why)
+bool table_rows_can(const struct conf_table *table, struct buf *why)
 {
 	if (table->kind == TABLE_FILE || table->kind == TABLE_SQLITE)
 		return true;
@@ -97,7 +108,7 @@ static void add_entry(struct slice key, struct slice value, struct slice comment
 	buf_add_char(out, '\n');
 }
 
-enum outcome quotas_edit(struct slice text, struct slice key, const struct slice *value, struct buf *out, struct buf *was_out, struct buf *why)
+enum outcome table_rows_edit(struct slice text, struct slice key, const struct slice *value, struct buf *out, struct buf *was_out, struct buf *why)
 {
 	struct line l;
 	size_t found = 0;
@@ -136,7 +147,7 @@ static enum outcome edit_text(void *arg, struct slice text, struct buf *out, str
 {
 	const struct edit *e = arg;
 
-	return quotas_edit(text, e->key, &e->value, out, e->was_out, why);
+	return table_rows_edit(text, e->key, &e->value, out, e->was_out, why);
 }
 
 static enum outcome set_in_file(const struct conf_table *table, struct slice key, struct slice value, struct buf *was_out, struct buf *why)
@@ -162,7 +173,7 @@ static enum outcome find_in_file(const struct conf_table *table, struct slice ke
 									     : file_edit_read(table->path, &text, why);
 
 	if (oc == OC_DONE)
-		oc = quotas_edit(buf_slice(&text), key, NULL, &same, value_out, why);
+		oc = table_rows_edit(buf_slice(&text), key, NULL, &same, value_out, why);
 	buf_free(&text);
 	buf_free(&same);
 	return oc;
@@ -206,7 +217,7 @@ static enum outcome run(struct sqlite_at *db, const char *sql, struct slice key,
 }
 
 /* What was written must be what policyd will read. */
-static enum outcome check_query(struct sqlite_at *db, const struct conf_table *table, struct slice key, struct slice value, struct buf *why)
+static enum outcome check_query(struct sqlite_at *db, const struct table_rows *rows, const struct conf_table *table, struct slice key, struct slice value, struct buf *why)
 {
 	struct buf read = buf_make(4096);
 	enum outcome oc = run(db, table->query, key, slice_empty(), &read, why);
@@ -214,35 +225,32 @@ static enum outcome check_query(struct sqlite_at *db, const struct conf_table *t
 	if (oc == OC_NOT_FOUND || (oc == OC_DONE && !slice_eq(buf_slice(&read), value)))
 		oc = value.len == 0 && oc == OC_NOT_FOUND ? OC_DONE : OC_BAD_INPUT;
 	if (oc == OC_BAD_INPUT)
-		buf_addf(why, "the query of table %s does not read what this command writes; it would be\n  \"select quota from quotas where address = ?\"",
-			 table->name);
+		buf_addf(why, "the query of table %s does not read what this command writes; it would be\n  \"%s\"",
+			 table->name, rows->query);
 	buf_free(&read);
 	return oc;
 }
 
-static enum outcome change(struct sqlite_at *db, const struct conf_table *table, struct slice key, struct slice value, struct buf *was_out,
-			   struct buf *why)
+static enum outcome change(struct sqlite_at *db, const struct table_rows *rows, const struct conf_table *table, struct slice key, struct slice value,
+			   struct buf *was_out, struct buf *why)
 {
-	enum outcome oc = run(db, SCHEMA, key, value, NULL, why);
+	enum outcome oc = run(db, rows->make, key, value, NULL, why);
 
 	if (oc == OC_DONE)
-		oc = run(db, "SELECT quota FROM quotas WHERE address = ?1", key, value, was_out, why);
+		oc = run(db, rows->find, key, value, was_out, why);
 	if (oc == OC_DONE || oc == OC_NOT_FOUND)
-		oc = value.len == 0 ? run(db, "DELETE FROM quotas WHERE address = ?1", key, value, NULL, why)
-				    : run(db,
-					  "INSERT INTO quotas(address, quota) VALUES(?1, ?2) ON CONFLICT(address) DO UPDATE SET quota = excluded.quota",
-					  key, value, NULL, why);
-	return oc == OC_DONE ? check_query(db, table, key, value, why) : oc;
+		oc = run(db, value.len == 0 ? rows->drop : rows->put, key, value, NULL, why);
+	return oc == OC_DONE ? check_query(db, rows, table, key, value, why) : oc;
 }
 
-static enum outcome set_within(struct sqlite_at *db, const struct conf_table *table, struct slice key, struct slice value, struct buf *was_out,
-			       struct buf *why)
+static enum outcome set_within(struct sqlite_at *db, const struct table_rows *rows, const struct conf_table *table, struct slice key,
+			       struct slice value, struct buf *was_out, struct buf *why)
 {
 	enum outcome oc = run(db, "BEGIN IMMEDIATE", key, value, NULL, why);
 
 	if (oc != OC_DONE)
 		return oc;
-	oc = change(db, table, key, value, was_out, why);
+	oc = change(db, rows, table, key, value, was_out, why);
 	if (oc == OC_DONE)
 		return run(db, "COMMIT", key, value, NULL, why);
 	(void)sqlite3_exec(sqlite_at_db(db), "ROLLBACK", NULL, NULL, NULL);
@@ -279,20 +287,33 @@ static void close_database(int folder, struct sqlite_at **db)
 		close(folder);
 }
 
-static enum outcome in_database(const struct conf_table *table, struct slice key, const struct slice *value, struct buf *out, struct buf *why)
+static enum outcome find_in_database(const struct conf_table *table, struct slice key, struct buf *value_out, struct buf *why)
 {
 	struct sqlite_at *db;
 	int folder;
-	enum outcome oc = open_database(table, value != NULL, &folder, &db, why);
+	enum outcome oc = open_database(table, false, &folder, &db, why);
 
 	if (oc == OC_DONE)
-		oc = value != NULL ? set_within(db, table, key, *value, out, why) : run(db, table->query, key, slice_empty(), out, why);
+		oc = run(db, table->query, key, slice_empty(), value_out, why);
+	close_database(folder, &db);
+	return oc;
+}
+
+static enum outcome set_in_database(const struct table_rows *rows, const struct conf_table *table, struct slice key, struct slice value,
+				    struct buf *was_out, struct buf *why)
+{
+	struct sqlite_at *db;
+	int folder;
+	enum outcome oc = open_database(table, true, &folder, &db, why);
+
+	if (oc == OC_DONE)
+		oc = set_within(db, rows, table, key, value, was_out, why);
 	close_database(folder, &db);
 	return oc;
 }
 
 /* Another table that its query reads is not ours. */
-static enum outcome make_database(const struct conf_table *table, struct buf *why)
+static enum outcome make_database(const struct table_rows *rows, const struct conf_table *table, struct buf *why)
 {
 	struct buf ignored = buf_make(4096);
 	struct sqlite_at *db;
@@ -300,7 +321,7 @@ static enum outcome make_database(const struct conf_table *table, struct buf *wh
 	enum outcome oc = open_database(table, true, &folder, &db, why);
 
 	if (oc == OC_DONE && run(db, table->query, slice_of("*"), slice_empty(), NULL, &ignored) == OC_IO_ERROR)
-		oc = run(db, SCHEMA, slice_empty(), slice_empty(), NULL, why);
+		oc = run(db, rows->make, slice_empty(), slice_empty(), NULL, why);
 	close_database(folder, &db);
 	buf_free(&ignored);
 	return oc;
@@ -324,23 +345,24 @@ static enum outcome make_file(const struct conf_table *table, struct buf *why)
 
 /* ---- either ---- */
 
-enum outcome quotas_find(const struct conf_table *table, struct slice key, struct buf *value_out, struct buf *why)
+enum outcome table_rows_find(const struct conf_table *table, struct slice key, struct buf *value_out, struct buf *why)
 {
-	if (!quotas_can(table, why))
+	if (!table_rows_can(table, why))
 		return OC_BAD_INPUT;
-	return table->kind == TABLE_FILE ? find_in_file(table, key, value_out, why) : in_database(table, key, NULL, value_out, why);
+	return table->kind == TABLE_FILE ? find_in_file(table, key, value_out, why) : find_in_database(table, key, value_out, why);
 }
 
-enum outcome quotas_set(const struct conf_table *table, struct slice address, struct slice value, struct buf *was_out, struct buf *why)
+enum outcome table_rows_set(const struct table_rows *rows, const struct conf_table *table, struct slice key, struct slice value, struct buf *was_out,
+			    struct buf *why)
 {
-	if (!quotas_can(table, why))
+	if (!table_rows_can(table, why))
 		return OC_BAD_INPUT;
-	return table->kind == TABLE_FILE ? set_in_file(table, address, value, was_out, why) : in_database(table, address, &value, was_out, why);
+	return table->kind == TABLE_FILE ? set_in_file(table, key, value, was_out, why) : set_in_database(rows, table, key, value, was_out, why);
 }
 
-enum outcome quotas_make(const struct conf_table *table, struct buf *why)
+enum outcome table_rows_make(const struct table_rows *rows, const struct conf_table *table, struct buf *why)
 {
 	if (table->kind == TABLE_FILE)
 		return make_file(table, why);
-	return table->kind == TABLE_SQLITE ? make_database(table, why) : OC_DONE;
+	return table->kind == TABLE_SQLITE ? make_database(rows, table, why) : OC_DONE;
 }

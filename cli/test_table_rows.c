@@ -1,4 +1,4 @@
-#include "quotas.h"
+#include "table_rows.h"
 
 #include "base/mem.h"
 
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/test-quotas-XXXXXX";
+static char folder[] = "/tmp/test-table-rows-XXXXXX";
 static char path[128];
 
 static int start(void **state)
@@ -30,7 +30,7 @@ static struct conf_table table_of(enum conf_table_kind kind, const char *name, c
 static enum outcome set(const struct conf_table *t, const char *key, const char *value, const char *was)
 {
 	struct buf old = buf_make(1000), why = buf_make(1000);
-	enum outcome oc = quotas_set(t, slice_of(key), slice_of(value), &old, &why);
+	enum outcome oc = table_rows_set(&table_rows_quotas, t, slice_of(key), slice_of(value), &old, &why);
 
 	if (oc == OC_DONE)
 		assert_string_equal(buf_text(&old), was);
@@ -44,7 +44,7 @@ static enum outcome set(const struct conf_table *t, const char *key, const char 
 static void holds(const struct conf_table *t, const char *key, const char *value)
 {
 	struct buf found = buf_make(1000), why = buf_make(1000);
-	enum outcome oc = quotas_find(t, slice_of(key), &found, &why);
+	enum outcome oc = table_rows_find(t, slice_of(key), &found, &why);
 
 	assert_int_equal(oc, value == NULL ? OC_NOT_FOUND : OC_DONE);
 	if (value != NULL)
@@ -88,7 +88,7 @@ static void test_database(void **state)
 	struct buf why = buf_make(1000);
 
 	(void)state;
-	assert_int_equal(quotas_make(&t, &why), OC_DONE);
+	assert_int_equal(table_rows_make(&table_rows_quotas, &t, &why), OC_DONE);
 	both_ways(&t);
 	/* What policyd would not read is not written either. */
 	t.query = "select quota from quotas where address = 'x' || ?";
@@ -131,7 +131,7 @@ static void test_text(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct buf out = buf_make(1000), was = buf_make(100), why = buf_make(1000);
 		struct slice value = slice_of(cases[i].value);
-		enum outcome oc = quotas_edit(slice_of(cases[i].text), slice_of("k@x"), &value, &out, &was, &why);
+		enum outcome oc = table_rows_edit(slice_of(cases[i].text), slice_of("k@x"), &value, &out, &was, &why);
 
 		assert_int_equal(oc, cases[i].oc);
 		if (oc == OC_DONE) {
