@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "conf/net.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 
 #include <stdio.h>
 
@@ -112,26 +113,12 @@ static const char *read_smtp(struct slice text, struct hop *out)
 
 /* ---- refusals ---- */
 
-static bool is_dsn(struct slice word)
-{
-	struct slice part;
-	size_t parts = 0;
-	uint64_t n;
-
-	if (word.len < 5 || word.len > 9 || word.at[0] != '5' || word.at[1] != '.')
-		return false;
-	while (slice_cut(&word, '.', &part))
-		if (!slice_u64(part, 999, &n) || ++parts > 3)
-			return false;
-	return parts == 3;
-}
-
 static const char *read_error(struct slice text, struct hop *out)
 {
 	struct slice rest = text, word;
 
 	*out = (struct hop){.kind = HOP_REJECT};
-	if (slice_word(&rest, &word) && is_dsn(word) && slice_copy(word, out->dsn, sizeof(out->dsn)))
+	if (slice_word(&rest, &word) && dsn_is_status(word, 5) && slice_copy(word, out->dsn, sizeof(out->dsn)))
 		text = slice_trim(rest);
 	if (text.len == 0)
 		text = slice_of("mail for this address is not accepted");

@@ -291,3 +291,15 @@ void dsn_utf8_address_add(struct slice address, size_t max, struct buf *out)
 			buf_add_char(out, point < ' ' || point == 0x7f ? '?' : (char)point);
 	}
 }
+
+bool dsn_is_status(struct slice s, uint64_t class)
+{
+	struct slice rest = s, part;
+	uint64_t n[3];
+	size_t count = 0;
+
+	while (count < 3 && slice_cut(&rest, '.', &part))
+		if (part.len > 3 || !slice_u64(part, 999, &n[count++]))
+			return false;
+	return count == 3 && rest.len == 0 && s.at[s.len - 1] != '.' && n[0] == class;
+}

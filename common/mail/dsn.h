@@ -52,4 +52,7 @@ uint64_t dsn_notify_of_member(uint64_t notify);
  * `max` octets are written.  What is no UTF-8 is written octet by octet, controls as '?'. */
 void dsn_utf8_address_add(struct slice address, size_t max, struct buf *out);
 
+/* A status of RFC 3463, class.subject.detail, of that class (2, 4 or 5). */
+bool dsn_is_status(struct slice text, uint64_t class);
+
 #endif

@@ -286,9 +286,22 @@ static void test_utf8_address_of_anything(void **state)
 	buf_free(&out);
 }
 
+static void test_status(void **state)
+{
+	static const char *const good[] = {"5.7.1", "5.0.0", "5.123.999"};
+	static const char *const bad[] = {"5.7.1.", "5.7", "5.7.", "4.7.1", "5.7.1000", "5.7.1 ", "5..1", ".7.1", "", "5", "5.7.1.1", "5.7.0001", "5.x.1"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(dsn_is_status(slice_of(good[i]), 5));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(dsn_is_status(slice_of(bad[i]), 5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_xtext_cases),	   cmocka_unit_test(test_xtext_round_trip),
 		cmocka_unit_test(test_xtext_has_its_ceiling), cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_ret),		   cmocka_unit_test(test_what_is_asked_for),

@@ -1,4 +1,6 @@
 #include "rules/build.h"
+
+#include "mail/dsn.h"
 #include "rules/cond.h"
 #include "rules/template.h"
 #include "rules/verb.h"
@@ -23,19 +25,6 @@ static bool is_code(struct slice s, unsigned classes, uint64_t *code)
 	       (*code / 100 == 5 && (classes & REPLY_5XX));
 }
 
-/* RFC 3463: class.subject.detail, and the class is that of the code. */
-static bool is_dsn(struct slice s, uint64_t class)
-{
-	struct slice rest = s, part;
-	uint64_t n[3];
-	size_t count = 0;
-
-	while (count < 3 && slice_cut(&rest, '.', &part))
-		if (part.len > 3 || !slice_u64(part, 999, &n[count++]))
-			return false;
-	return count == 3 && rest.len == 0 && s.at[s.len - 1] != '.' && n[0] == class;
-}
-
 static bool read_dsn(struct parser *p, struct rule *r)
 {
 	struct token t;
@@ -43,7 +32,7 @@ static bool read_dsn(struct parser *p, struct rule *r)
 	r->dsn[0] = (char)('0' + r->code / 100);
 	if (!parser_at(p, TOKEN_WORD))
 		return true;
-	if (!is_dsn(p->now.text, r->code / 100u)) {
+	if (!dsn_is_status(p->now.text, r->code / 100u)) {
 		parser_expected(p, "an enhanced status code of the same class such as 5.7.1, or the "
 				   "text in quotes");
 		return false;
