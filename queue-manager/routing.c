@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define AT_ONCE 100u
+#define AT_ONCE 16u /* questions of one message: what policyd keeps of long lists (64 of them) is for several messages */
 
 struct routing {
 	struct queue *q;
