@@ -1,15 +1,13 @@
 #include "mailbox_user.h"
 
-#include "mail/subaddress.h"
+#include "mailbox_entry.h"
 
 #include <stdio.h>
 
-#define VALUE_MAX 200u
-
 /* An empty entry is a mistake, too: somebody meant something by it. */
-static enum answer read_value(struct slice value, struct mailbox_user *out, char why[MAILBOX_USER_WHY_MAX])
+static enum answer read_value(const struct buf *value, struct mailbox_user *out, char why[MAILBOX_USER_WHY_MAX])
 {
-	struct slice name = slice_trim(value);
+	struct slice name = buf_ok(value) ? slice_trim(buf_slice(value)) : slice_of("...");
 
 	out->by_table = os_user_is_name(name) && slice_copy(name, out->name, sizeof(out->name));
 	if (out->by_table)
@@ -21,13 +19,11 @@ static enum answer read_value(struct slice value, struct mailbox_user *out, char
 static enum answer ask_table(const struct conf *conf, const struct conf_table *table, struct slice address, const struct lookups *lookups,
 			     struct mailbox_user *out, char why[MAILBOX_USER_WHY_MAX])
 {
-	struct buf value = buf_make(VALUE_MAX);
-	char space[MAIL_ADDRESS_MAX + 1];
-	enum answer answer = lookups->alias(lookups->arg, table, address,
-					    subaddress_base(slice_of(conf->set.sub_address), address, space), &value);
+	struct buf value = buf_make(MAILBOX_ENTRY_MAX);
+	enum answer answer = mailbox_entry_find(conf, table, address, lookups, &value);
 
 	if (answer == ANSWER_YES)
-		answer = read_value(buf_ok(&value) ? buf_slice(&value) : slice_empty(), out, why); /* what is too long is no name */
+		answer = read_value(&value, out, why);
 	buf_free(&value);
 	return answer;
 }

@@ -1,3 +1,4 @@
+#include "limit.h"
 #include "mailbox_user.h"
 
 #include "base/mem.h"
@@ -77,9 +78,46 @@ static void test_names(void **state)
 	assert_string_equal(table.base, "alice@a.test");
 }
 
+static const struct {
+	const char *name;
+	enum answer answer;
+	const char *value;
+	enum answer want;
+	uint64_t bytes;
+} limits[] = {
+	{"an entry", ANSWER_YES, " 500M ", ANSWER_YES, 500ull << 20},
+	{"empty: the transport's own", ANSWER_YES, "", ANSWER_YES, 7},
+	{"no entry: the transport's own", ANSWER_NO, NULL, ANSWER_YES, 7},
+	{"no limit", ANSWER_YES, "much", ANSWER_UNKNOWN, 0},
+	{"too long, which is not empty", ANSWER_YES, LONG_VALUE, ANSWER_UNKNOWN, 0},
+	{"unknown", ANSWER_UNKNOWN, NULL, ANSWER_UNKNOWN, 0},
+	{"pending", ANSWER_PENDING, NULL, ANSWER_PENDING, 0},
+};
+
+static void test_limits(void **state)
+{
+	const struct lookups lookups = {.alias = find_alias};
+	const struct conf_table by = {.name = "limits"};
+	const struct conf_transport t = {.quota = {.bytes = 7}, .quota_table = &by};
+	struct conf conf = {.set.sub_address = "+"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		char why[LIMIT_WHY_MAX];
+		struct quota_limit limit;
+		enum answer got;
+
+		table.answer = limits[i].answer;
+		table.value = limits[i].value;
+		got = limit_find(&conf, &t, slice_of("alice@a.test"), &lookups, &limit, why);
+		if (got != limits[i].want || (got == ANSWER_YES && limit.bytes != limits[i].bytes))
+			fail_msg("%s: %d", limits[i].name, (int)got);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_names)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_limits)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
