@@ -72,11 +72,11 @@ static bool fill(const struct import_file *file, int fd, uid_t secrets_uid)
 	return os_write_all(fd, buf_slice(&text)) && fchmod(fd, file->secret ? 0600 : 0644) == 0 && fsync(fd) == 0;
 }
 
-/* The folder, which is made where it is missing; then who reads its files may look them up, whatever umask we have.  -1: errno. */
-static int make_folder(int beneath, const char *path)
+/* The folder, which is made where it is missing; only the one that was named may be behind a link (flags); then who reads its files may look them up, whatever umask we have.  -1: errno. */
+static int make_folder(int beneath, const char *path, int flags)
 {
 	bool made = mkdirat(beneath, path, 0755) == 0;
-	int fd = !made && errno != EEXIST ? -1 : openat(beneath, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = !made && errno != EEXIST ? -1 : openat(beneath, path, flags | O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd != -1 && made && fchmod(fd, 0755) == -1) {
 		close(fd);
@@ -93,7 +93,7 @@ static bool make_parent(int folder, const char *name)
 
 	if (slash == NULL)
 		return true;
-	fd = slice_copy(slice_make(name, (size_t)(slash - name)), parent, sizeof(parent)) ? make_folder(folder, parent) : -1;
+	fd = slice_copy(slice_make(name, (size_t)(slash - name)), parent, sizeof(parent)) ? make_folder(folder, parent, O_NOFOLLOW) : -1;
 	if (fd != -1)
 		close(fd);
 	return fd != -1;
@@ -151,7 +151,7 @@ static enum outcome write_files(const struct import_files *f, int fd, const char
 enum outcome import_files_write(const struct import_files *f, const char *folder, bool force, uid_t secrets_uid, struct buf *why)
 {
 	enum outcome oc;
-	int fd = make_folder(AT_FDCWD, folder);
+	int fd = make_folder(AT_FDCWD, folder, 0);
 
 	if (fd == -1)
 		return fail_errno(why, folder, "");

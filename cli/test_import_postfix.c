@@ -230,6 +230,10 @@ static void test_writing(void **state)
 	assert_int_equal(unlink(path), 0);
 	snprintf(path, sizeof(path), "%s/domains", folder);
 	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(symlink("/tmp", path), 0); /* by somebody who waits for root */
+	assert_int_equal(import_files_write(&f, folder, true, (uid_t)-1, &why), OC_IO_ERROR);
+	assert_int_equal(access("/tmp/a.test", F_OK), -1);
+	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(folder), 0);
 	import_files_free(&f);
 	buf_free(&why);
